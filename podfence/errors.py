@@ -6,7 +6,7 @@ printed. Codes are stable (``PF101``); each has an entry in ``docs/errors.md``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final
 
@@ -132,6 +132,10 @@ class Position(Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+
+Locate = Callable[[Source | None, str], Position | None]
+"""Where a field of an object stands, by its path; None where nobody knows."""
 
 
 class Problem(Struct, frozen=True):

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 
 from bench.packets.variants import Allowance, Questions, allowances, local_classes
 from podfence.model.cluster import Cluster
-from podfence.model.objects import IPAddress
 from podfence.nft.lowering.lower import TABLE
 from podfence.nft.lowering.views import View
 from podfence.nft.objects import Rule
@@ -24,6 +23,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.policy.index import Match
 from podfence.sets import PortSet
+from podfence.sets.addresses import IPAddress
 
 ALLOWED = 0x10000
 """The packet mark that says that some policy allowed the packet."""

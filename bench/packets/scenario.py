@@ -16,8 +16,9 @@ from ipaddress import ip_address, ip_network
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
 from podfence.nft.lowering.lower import LocalNode
+from podfence.sets.addresses import IPAddress
 from podfence.testing.builders import (
     cluster_peer,
     cluster_policy,

@@ -24,7 +24,7 @@ from podfence.kernel.rtnetlink import (
     neighbour,
     veth,
 )
-from podfence.model.objects import IPAddress
+from podfence.sets.addresses import IPAddress
 
 _GATEWAY = {4: ip_address("169.254.1.1"), 6: ip_address("fe80::1")}
 _GATEWAY_MAC = bytes.fromhex("eeeeeeeeeeee")

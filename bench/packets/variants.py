@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from bench.packets.scenario import local_node
 from podfence.model.cluster import Cluster
-from podfence.model.objects import IPAddress
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.lower import TABLE, lower
 from podfence.nft.lowering.peers import ClassMembers, PeerSets
@@ -40,6 +39,7 @@ from podfence.nft.ruleset import Ruleset
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.policy.index import Match, PolicyIndex
+from podfence.sets.addresses import IPAddress
 from podfence.sets.members import Members
 
 PRIORITY = 0

@@ -19,8 +19,8 @@ from itertools import count, cycle
 from msgspec import Struct
 
 from podfence.kernel import netns
-from podfence.model.objects import IPAddress
 from podfence.policy.flow import Flow
+from podfence.sets.addresses import IPAddress
 
 PATIENCE = 2.0
 """Seconds after which a packet, or its answer, is lost."""

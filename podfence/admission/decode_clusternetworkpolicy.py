@@ -41,8 +41,9 @@ from podfence.model.clusternetworkpolicy import (
     Tier,
 )
 from podfence.model.meta import ObjectRef
-from podfence.model.networkpolicy import IPNetwork, Protocol
+from podfence.model.networkpolicy import Protocol
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
+from podfence.sets.addresses import IPNetwork
 
 _ACTIONS = {"Allow": RuleAction.ACCEPT, **{action.value: action for action in RuleAction}}
 

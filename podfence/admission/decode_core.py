@@ -15,12 +15,11 @@ from podfence.admission.decode_fields import Fields, parse_address
 from podfence.admission.policy_values import text_labels
 from podfence.admission.schema import Json
 from podfence.model.meta import METADATA_NAME_LABEL, Labels, ObjectRef
-from podfence.model.networkpolicy import IPNetwork, Protocol
+from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import (
     ContainerPort,
     EndpointSlice,
     EndpointSubset,
-    IPAddress,
     Namespace,
     Node,
     Pod,
@@ -28,6 +27,7 @@ from podfence.model.objects import (
     ServicePort,
 )
 from podfence.model.workloads import POD_TEMPLATE_HASH, controller_of_replicaset_pod
+from podfence.sets.addresses import IPAddress, IPNetwork
 
 CoreObject = Namespace | Node | Pod | Service | EndpointSlice
 

@@ -25,8 +25,8 @@ from podfence.admission.schema import NOTHING, Json, Text
 from podfence.admission.validate_cidr import parse_cidr
 from podfence.errors import Problem, Severity, Source
 from podfence.model.meta import Labels, ObjectRef
-from podfence.model.networkpolicy import IPNetwork, Protocol
-from podfence.model.objects import IPAddress
+from podfence.model.networkpolicy import Protocol
+from podfence.sets.addresses import IPAddress, IPNetwork
 
 _PROTOCOLS = {protocol.value: protocol for protocol in Protocol}
 

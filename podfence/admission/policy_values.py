@@ -13,7 +13,6 @@ from podfence.admission.validate_cidr import parse_cidr
 from podfence.model.meta import AUDIT, MODE_ANNOTATION, Labels
 from podfence.model.networkpolicy import (
     IPBlock,
-    IPNetwork,
     NetworkPolicyPeer,
     NetworkPolicyPort,
     NetworkPolicyRule,
@@ -21,6 +20,7 @@ from podfence.model.networkpolicy import (
     Protocol,
 )
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
+from podfence.sets.addresses import IPNetwork
 
 _INGRESS = frozenset({PolicyType.INGRESS})
 _EGRESS = frozenset({PolicyType.EGRESS})

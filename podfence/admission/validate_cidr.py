@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from msgspec import Struct
 
-from podfence.model.networkpolicy import IPNetwork
+from podfence.sets.addresses import IPNetwork
 
 _HEXADECIMAL = r"[0-9A-Fa-f]+"
 # No readable text is longer without being padded with zeros beyond reason; int() of a longer one

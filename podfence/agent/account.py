@@ -32,7 +32,7 @@ DRIFT_HOLDS = 60.0
 """Seconds after which a change by others is past."""
 SIZED = 10.0
 """Seconds between two counts of what the table holds."""
-_UNREAD = "it is known by its name alone: without labels, and as a pod without address"
+_UNREAD = "only its name is known; it counts as without labels, and a pod as without an address"
 
 
 class Account:

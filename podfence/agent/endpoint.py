@@ -28,16 +28,16 @@ _WORDS = 16
 _REFUSED = {
     ReviewOutcome.UNKNOWN: (
         HTTPStatus.UNAUTHORIZED,
-        f"a token of the API server for the audience podfence.io belongs into {HEADER}",
+        f"a token of the API server for the audience podfence.io is needed in the header {HEADER}",
     ),
     ReviewOutcome.FORBIDDEN: (HTTPStatus.FORBIDDEN, ""),
     ReviewOutcome.BUSY: (
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "many ask at present; ask again in a second",
+        "many clients ask at present; ask again in a second",
     ),
     ReviewOutcome.UNASKED: (
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "the API server cannot be asked who this is, so nothing is answered",
+        "the API server cannot be asked who you are, so nothing is answered",
     ),
 }
 
@@ -80,7 +80,7 @@ class _Handler(RequestHandler):
         route = self.server.routes.get(path)
         query = _query(words) if len(self.path) <= LONGEST else None
         if query is None:
-            self._say(HTTPStatus.BAD_REQUEST, "the words of the path cannot be read")
+            self._say(HTTPStatus.BAD_REQUEST, "the query of the path cannot be read")
             return
         # Who may nothing does not learn which paths there are.
         wish = route.wish(query) if route else Wish("status")
@@ -93,7 +93,10 @@ class _Handler(RequestHandler):
         elif route is None:
             self._say(HTTPStatus.NOT_FOUND, f"there are {', '.join(self.server.routes)}")
         elif not self.server.admit(self.request):
-            self._say(HTTPStatus.SERVICE_UNAVAILABLE, "many are answered at present")
+            self._say(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "many requests are being answered; ask again in a second",
+            )
         else:
             self._answer(route, query)
 

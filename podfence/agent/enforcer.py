@@ -25,7 +25,6 @@ from podfence.agent.wanted import DesiredState, is_policy
 from podfence.errors import NftError, NftUnanswered
 from podfence.model.facts import Event, PodFacts, Put
 from podfence.model.meta import ObjectRef
-from podfence.model.networkpolicy import IPNetwork
 from podfence.nft.lowering.assembly import OUR_TABLE
 from podfence.nft.lowering.lower import LocalNode
 from podfence.nft.ruleset import Ruleset
@@ -47,6 +46,7 @@ from podfence.reconcile.states import (
     is_ours,
 )
 from podfence.reconcile.step import step
+from podfence.sets.addresses import IPNetwork
 
 TURN = 1.0
 """Seconds between two turns at the most."""

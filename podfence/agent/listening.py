@@ -68,7 +68,7 @@ class _Head:
         line: bytes = self._file.readline(min(size, self._left + 1))
         self._left -= len(line)
         if self._left < 0:
-            raise OSError("a request of too many bytes")
+            raise OSError("the request has too many bytes")
         return line
 
     def close(self) -> None:

@@ -167,7 +167,9 @@ def _ask(folder: Path, namespace: int, path: str, form: type[T]) -> T:
         answer = connection.getresponse()
         data = answer.read(LARGEST)
         if answer.status != HTTPStatus.OK:
-            raise HostError(f"the agent behind {shown} does not tell that: is it older?")
+            raise HostError(
+                f"the agent behind {shown} does not know this question; is it of an older version?"
+            )
         return msgspec.json.decode(data, type=form)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise HostError(

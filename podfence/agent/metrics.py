@@ -37,9 +37,9 @@ def exposed(families: Iterable[Iterable[str]]) -> str:
 
 def _agent(status: NodeStatus) -> Iterator[Iterator[str]]:
     yield gauge("build_info", "The version; always 1.", [({"version": __version__}, 1)])
-    yield gauge("in_sync", "Whether everything was listed, and is enforced.", status.in_sync)
+    yield gauge("in_sync", "Whether all objects were listed and are enforced.", status.in_sync)
     if status.sync_seconds is not None:
-        yield gauge("sync_seconds", "From the start until then.", status.sync_seconds)
+        yield gauge("sync_seconds", "From the start until all was in sync.", status.sync_seconds)
     yield _histogram(
         "event_to_kernel_seconds",
         "From the arrival of an event to the kernel's answer, by kind of object.",
@@ -49,12 +49,14 @@ def _agent(status: NodeStatus) -> Iterator[Iterator[str]]:
     yield counter("events_total", "Events taken in.", events)
     yield gauge("events_queued", "Events that wait.", status.queued)
     yield gauge("pods", "Pods of this node that policies see.", status.pods)
-    yield gauge("pods_pending", "Those without address: they pass nothing.", len(status.pending))
+    yield gauge(
+        "pods_pending", "Pods of this node without address: they pass nothing.", len(status.pending)
+    )
     yield gauge("runtime_connected", "Whether starts of pods wait for rules.", status.runtime != "")
     starts = [({"outcome": outcome}, n) for outcome, n in sorted(status.starts.items())]
     yield counter("pod_starts_total", "Starts of pods that waited, by outcome.", starts)
     closed = {pod for condition in status.conditions for pod in condition.closed}
-    yield gauge("pods_closed", "Pods that are closed for a condition.", len(closed))
+    yield gauge("pods_closed", "Pods that are closed because of a condition.", len(closed))
     held = Counter(condition.kind for condition in status.conditions)
     yield gauge(
         "conditions",
@@ -68,7 +70,7 @@ def _api(status: NodeStatus, now: float) -> Iterator[Iterator[str]]:
     heard = [(each, now - each.heard) for each in status.sources if each.heard is not None]
     yield gauge(
         "source_age_seconds",
-        "Since the API server said anything about a kind; it says something each minute.",
+        "Age of the last word of the API server about a kind; it says something each minute.",
         [(_labels(each), age) for each, age in heard],
     )
     yield gauge(
@@ -99,13 +101,15 @@ def _kernel(status: NodeStatus, machine: Machine) -> Iterator[Iterator[str]]:
         "Changes of the table, by what the kernel said.",
         [({"result": result}, number) for result, number in results.items()],
     )
-    yield counter("transaction_operations_total", "Operations in those.", writes.operations)
+    yield counter(
+        "transaction_operations_total", "Operations in changes of the table.", writes.operations
+    )
     transactions = [(NO_LABELS, writes.duration)]
-    yield _histogram("transaction_seconds", "How long each took.", transactions)
+    yield _histogram("transaction_seconds", "How long a change of the table took.", transactions)
     for name in ("sets", "chains", "rules", "elements"):
         yield gauge(name, f"Number of {name} in the table.", getattr(sizes, name))
     yield gauge("epoch", "The epoch of the rules in force.", status.epoch)
-    yield counter("epoch_bumps_total", "How often it changed.", status.bumps)
+    yield counter("epoch_bumps_total", "How often the epoch changed.", status.bumps)
     yield counter("sweeps_total", "Clearings of old marks.", status.sweeps)
     yield counter("drifts_total", "Changes of the table by others.", status.drifts)
     yield counter("table_reads_total", "Readings of the whole table.", status.reads)
@@ -118,7 +122,9 @@ def _kernel(status: NodeStatus, machine: Machine) -> Iterator[Iterator[str]]:
     yield counter(
         "denied_packets_total", "Denied packets.", [(k, found.packets) for k, found in denied]
     )
-    yield counter("denied_bytes_total", "Their bytes.", [(k, found.bytes) for k, found in denied])
+    yield counter(
+        "denied_bytes_total", "Bytes of denied packets.", [(k, found.bytes) for k, found in denied]
+    )
     audited = [
         ({"direction": d.direction.value}, found.packets)
         for d, found in machine.denied.items()
@@ -135,7 +141,7 @@ def _kernel(status: NodeStatus, machine: Machine) -> Iterator[Iterator[str]]:
     if machine.conntrack is not None:
         entries, most = machine.conntrack
         yield gauge("conntrack_entries", "Connections that the kernel tracks.", entries)
-        yield gauge("conntrack_max", "How many it may.", most)
+        yield gauge("conntrack_max", "How many connections the kernel may track.", most)
 
 
 def _drops(counts: DropCounts) -> Iterator[Iterator[str]]:
@@ -146,16 +152,20 @@ def _drops(counts: DropCounts) -> Iterator[Iterator[str]]:
     ]
     yield counter("drops_total", "Denied packets that were logged and named.", seen)
     yield counter("drops_lost_total", "Logged packets that nobody could look at.", counts.lost)
-    yield counter("drops_forgotten_total", "Drops that gave way to others.", counts.forgotten)
-    yield gauge("drops_kept", "Drops that can be asked for.", counts.kept)
+    yield counter(
+        "drops_forgotten_total", "Denied packets that gave way to others.", counts.forgotten
+    )
+    yield gauge("drops_kept", "Denied packets that can be asked for.", counts.kept)
 
 
 def _names(counts: NameCounts) -> Iterator[Iterator[str]]:
     messages = [({"outcome": outcome}, n) for outcome, n in sorted(counts.messages.items())]
-    yield counter("dns_messages_total", "Packets of DNS, by what came of them.", messages)
-    yield counter("dns_lost_total", "Copies of them that nobody could look at.", counts.lost)
+    yield counter("dns_messages_total", "DNS packets, by what came of them.", messages)
+    yield counter("dns_lost_total", "Copies of DNS packets that nobody could look at.", counts.lost)
     yield gauge("names_addresses", "Addresses of names, live or kept.", counts.addresses)
-    yield counter("names_evicted_total", "Those that gave way to others.", counts.evicted)
+    yield counter(
+        "names_evicted_total", "Addresses of names that gave way to others.", counts.evicted
+    )
 
 
 def _process(machine: Machine) -> Iterator[Iterator[str]]:

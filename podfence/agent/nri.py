@@ -35,7 +35,7 @@ from podfence.agent.ttrpc import (
     response,
     text,
 )
-from podfence.model.objects import IPAddress
+from podfence.sets.addresses import IPAddress
 
 SOCKET = Path("/var/run/nri/nri.sock")
 NAME, INDEX = "podfence", "90"

@@ -16,7 +16,7 @@ from podfence.agent.machine import Meter
 from podfence.agent.nodefacts import device_facts, read_facts
 from podfence.agent.preflight import HostFacts, bypasses, obstacles
 from podfence.errors import HostError
-from podfence.model.networkpolicy import IPNetwork
+from podfence.sets.addresses import IPNetwork
 
 LOOK = 15.0
 """Seconds between two looks."""

@@ -15,7 +15,7 @@ from msgspec import Struct
 from podfence.agent.conditions import ConditionKind
 from podfence.kernel.links import Link
 from podfence.kernel.nftables.foreign import ForeignChain, MarkWriter
-from podfence.model.networkpolicy import IPNetwork
+from podfence.sets.addresses import IPNetwork
 from podfence.text import printable
 
 SHOWN = 3

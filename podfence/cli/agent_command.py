@@ -27,8 +27,7 @@ from podfence.cli.main import LazyGroup
 
 if TYPE_CHECKING:
     from podfence.agent.mirrored import MirrorAddress
-    from podfence.model.networkpolicy import IPNetwork
-    from podfence.model.objects import IPAddress
+    from podfence.sets.addresses import IPAddress, IPNetwork
 
 COMMANDS = {
     "render": "Print the nftables rules that a node would get.",

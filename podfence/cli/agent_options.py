@@ -13,8 +13,7 @@ import click
 
 from podfence.cli.numbers import Number
 from podfence.errors import PodfenceError
-from podfence.model.networkpolicy import IPNetwork
-from podfence.model.objects import IPAddress
+from podfence.sets.addresses import IPAddress, IPNetwork
 from podfence.text import printable
 
 if TYPE_CHECKING:

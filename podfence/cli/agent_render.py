@@ -20,7 +20,6 @@ from podfence.errors import PodfenceError, UnknownObject
 from podfence.likeness import similar
 from podfence.manifests.load import Loaded
 from podfence.model.cluster import Cluster
-from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import Node
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.render import render
@@ -28,6 +27,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.questions.phrases.words import some
 from podfence.render.jsontext import json_text
 from podfence.render.ruleset import ruleset_data
+from podfence.sets.addresses import IPNetwork
 from podfence.text import printable
 
 SHOWN_NODES = 10

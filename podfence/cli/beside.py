@@ -14,8 +14,8 @@ from podfence.questions.unjudged import UNTOUCHED, TouchedPods, said_of
 from podfence.text import printable
 
 if TYPE_CHECKING:
+    from podfence.errors import Locate
     from podfence.questions.entryrows import EntryRow
-    from podfence.render.verdicts import Locate
 
 _SHOWN = 20
 """Ways in that a page names above its map."""

@@ -23,7 +23,7 @@ from podfence.cli.common import (
 from podfence.cli.inputs import Inputs, complete_files, input_options, namespace_option
 from podfence.cli.lab_drops import name_option
 from podfence.cli.targets import qualified, question
-from podfence.errors import HostError, LabError, LabGone, PodfenceError
+from podfence.errors import HostError, LabError, LabGone, Locate, PodfenceError
 from podfence.kernel import mounts, netns
 from podfence.kernel.bindnotice import announce_binds
 from podfence.lab import client, messages
@@ -43,7 +43,6 @@ from podfence.render import lab as texts
 from podfence.render import lab_json as data
 from podfence.render.jsontext import json_text
 from podfence.render.lab_report import report_text
-from podfence.render.verdicts import Locate
 from podfence.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])

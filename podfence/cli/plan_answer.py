@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from podfence.errors import Locate
 from podfence.questions.plan.plan import Plan
 from podfence.render.plan_edits import Edits
-from podfence.render.verdicts import Locate
 
 if TYPE_CHECKING:
     from podfence.flows.seen import FlowRecords

@@ -21,8 +21,8 @@ from podfence.errors import PodfenceError, Severity
 from podfence.likeness import similar
 from podfence.model.entries import Controllers
 from podfence.model.meta import Labels, labels_of
-from podfence.model.objects import IPAddress
 from podfence.questions.plan.gate import FailOn
+from podfence.sets.addresses import IPAddress
 
 NAME = "podfence.toml"
 _KEYS = ("fail-on", "ignore", "paths", "severity", "shared")

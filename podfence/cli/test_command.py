@@ -26,14 +26,13 @@ from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testfigures import Figures
 from podfence.cli.testinputs import locating, read_tests
-from podfence.errors import PodfenceError
+from podfence.errors import Locate, PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests
 from podfence.policy.domains import DomainTable
 from podfence.questions.tests.judge import ResultStatus
 from podfence.questions.tests.run import FileResults, Runs, chosen
 from podfence.render.jsontext import json_text
-from podfence.render.verdicts import Locate
 
 if TYPE_CHECKING:
     from podfence.questions.tests.coverage import Touching

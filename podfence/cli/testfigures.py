@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from podfence.render.verdicts import Locate
+from podfence.errors import Locate
 
 if TYPE_CHECKING:
     from podfence.questions.tests.coverage import Coverage

@@ -11,11 +11,10 @@ import click
 from podfence.cli.common import has_errors
 from podfence.cli.inputs import complete_files
 from podfence.cli.terminal import echo
-from podfence.errors import PodfenceError, Position, Source
+from podfence.errors import Locate, PodfenceError, Position, Source
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests, read_test_files
 from podfence.render.problems import problem_line
-from podfence.render.verdicts import Locate
 
 F = TypeVar("F", bound=Callable[..., object])
 

@@ -11,7 +11,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.engine.permitted import from_own_node, is_itself
-from podfence.model.objects import IPAddress
 from podfence.policy.flow import Action, Decision, Direction, Flow, Reason, Verdict
 from podfence.policy.index import (
     CompiledRule,
@@ -20,6 +19,7 @@ from podfence.policy.index import (
     Endpoint,
     PolicyIndex,
 )
+from podfence.sets.addresses import IPAddress
 
 _ALLOWED = {
     reason: Decision(True, reason)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from podfence.engine.connections import allowed_ports
 from podfence.engine.porttable import EVERYTHING_ID, PortTable
-from podfence.model.objects import IPAddress
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.sets import PortSet
+from podfence.sets.addresses import IPAddress
 
 Subjects = tuple[Endpoint, ...]
 """The pods whose policies judge an end: none, one, or several that may have its address."""

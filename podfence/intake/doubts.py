@@ -20,8 +20,8 @@ from podfence.intake.documents import Document, Unreadable
 from podfence.model.doubt import BOTH_TYPES, Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef, labels_of
 from podfence.model.networkpolicy import PolicyType
-from podfence.model.objects import IPAddress
 from podfence.model.selectors import LabelSelector
+from podfence.sets.addresses import IPAddress
 
 _TOOLS_METADATA = (
     r"metadata\.(?:annotations|managedFields|finalizers|generation|resourceVersion|selfLink)\b"

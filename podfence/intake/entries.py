@@ -30,8 +30,9 @@ from podfence.model.entries import (
 )
 from podfence.model.foreign import ForeignPolicy
 from podfence.model.meta import ObjectRef
-from podfence.model.networkpolicy import IPNetwork, Protocol
+from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import Service
+from podfence.sets.addresses import IPNetwork
 
 _POD_SPECS = (
     ("spec", "jobTemplate", "spec", "template", "spec"),

@@ -25,7 +25,7 @@ from podfence.kernel.netlink import (
     message,
     messages,
 )
-from podfence.model.objects import IPAddress
+from podfence.sets.addresses import IPAddress
 
 _RTM_GETLINK, _RTM_GETADDR = 18, 22
 _IFINFO = struct.Struct("=BxHiII")

@@ -11,7 +11,6 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
 from typing import Self
 
@@ -31,8 +30,7 @@ from podfence.kernel.netlink import (
     decode_answers,
     message,
 )
-
-IPAddress = IPv4Address | IPv6Address
+from podfence.sets.addresses import IPAddress
 
 _IFINFO = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
 _IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index

@@ -86,7 +86,7 @@ def _parse_proxy(url: str) -> _Proxy:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
     except ValueError:
-        raise ClusterError("the proxy cannot be used: its address is none") from None
+        raise ClusterError("the proxy cannot be used: its address cannot be read") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         shown = printable(f"{parts.scheme}://{parts.hostname or ''}")
         raise ClusterError(f"the proxy {shown} cannot be used: only http:// and https:// proxies")

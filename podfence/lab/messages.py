@@ -14,9 +14,9 @@ from podfence.lab.replies import Applied, Ended, Explained, NetworkNamespace, St
 from podfence.manifests.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.meta import DEFAULT_NAMESPACE
-from podfence.model.objects import IPAddress
 from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.questions.can import Can
+from podfence.sets.addresses import IPAddress
 
 R_co = TypeVar("R_co", covariant=True)
 

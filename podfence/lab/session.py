@@ -67,7 +67,6 @@ from podfence.lab.testbed.services import frontends, services_text
 from podfence.lab.trial import LabOptions, Trial, families, local_node
 from podfence.model.cluster import Cluster
 from podfence.model.meta import DEFAULT_NAMESPACE
-from podfence.model.objects import IPAddress
 from podfence.nft.difference import load
 from podfence.nft.lowering.epoch import epoch
 from podfence.nft.lowering.lower import lower
@@ -81,6 +80,7 @@ from podfence.questions.diff import changed_verdicts
 from podfence.questions.parties import NODE
 from podfence.questions.why import why
 from podfence.reconcile.nodes import Commit, NodeStep, commit
+from podfence.sets.addresses import IPAddress
 
 _HELD = "a program in the target holds the port, so its answer proves nothing"
 _BEFORE, _AFTER = 0.2, 0.3

@@ -14,7 +14,7 @@ from functools import cached_property
 from podfence.cli.check_answer import all_problems
 from podfence.cli.common import asking, has_errors, require_certain, without_verdict
 from podfence.cli.targets import question
-from podfence.errors import PodfenceError, Problem
+from podfence.errors import Locate, PodfenceError, Problem
 from podfence.library.find import FILES, Find
 from podfence.library.places import change_of, rule_of, shown
 from podfence.library.traffic import seen_in, traffic_of
@@ -34,7 +34,7 @@ from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.questions.tests.run import Runs
 from podfence.questions.why import why
 from podfence.render.tests_text import reasons
-from podfence.render.verdicts import Locate, why_text
+from podfence.render.verdicts import why_text
 
 Path = str | os.PathLike[str]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from podfence.errors import Position
+from podfence.errors import Locate, Position
 from podfence.library.values import Change, Rule
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.tierwords import origin_name
 from podfence.questions.plan.outcomes import Outcome
-from podfence.render.verdicts import Locate
 
 
 def shown(position: Position | None) -> str:

@@ -9,8 +9,8 @@ from msgspec import Struct
 from podfence.live.pods import At
 from podfence.live.policystore import UnreadPolicy
 from podfence.live.selections import Moved
-from podfence.model.networkpolicy import IPNetwork
 from podfence.policy.index import DirectionPolicy, EndpointPolicy
+from podfence.sets.addresses import IPNetwork
 from podfence.sets.members import Members
 
 

@@ -16,10 +16,11 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.clustercuts import Cuts
 from podfence.model.claims import Claim
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
 from podfence.policy.addressblocks import Signature
 from podfence.policy.classes import ClassKey
 from podfence.policy.index import Contested, Endpoint, EndpointClass, OutsideLookup
+from podfence.sets.addresses import IPAddress
 
 ClassRegion = tuple[int, Signature]
 """Addresses of one family with the same signature."""

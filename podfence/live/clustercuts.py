@@ -17,10 +17,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.model.networkpolicy import IPBlock
-from podfence.model.objects import IPAddress
 from podfence.policy.addressblocks import Block, Segments, Signature, ip_block, segments_of
 from podfence.policy.classes import RelevantLabels
 from podfence.sets import IntervalSet
+from podfence.sets.addresses import IPAddress
 
 K = TypeVar("K", str, Block)
 FAMILIES = (4, 6)

@@ -9,8 +9,9 @@ from typing import Any
 from msgspec import Struct
 
 from podfence.live.clusterclasses import PodChange
-from podfence.model.objects import IPAddress, Node
+from podfence.model.objects import Node
 from podfence.policy.compile import addresses_of_nodes, told_by_pod
+from podfence.sets.addresses import IPAddress
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.clusterclasses import ClassTable, TableChange
+from podfence.live.picks import Scope
 from podfence.model.networkpolicy import IPBlock
 from podfence.model.objects import Namespace
 from podfence.model.selectors import LabelSelector
@@ -21,8 +22,6 @@ from podfence.policy.addressblocks import Block
 from podfence.policy.index import EVERYONE, AddressPeers, EndpointClass, PodPeers, doubtful_key
 from podfence.policy.select import ByClasses, LabelIndex
 
-Scope = str | LabelSelector
-"""A namespace by name, or those that a selector selects."""
 Scoped = tuple[Scope, LabelSelector]
 """Pods that the selector selects, in the namespaces of the scope."""
 Hint = tuple[Scope, tuple[str, str] | None]

@@ -15,11 +15,12 @@ from pyroaring import BitMap, FrozenBitMap
 from podfence.live.clusterclasses import SAME, ClassRegion, ClassTable, PodChange, TableChange
 from podfence.live.clustercuts import FAMILIES, Cuts
 from podfence.model.claims import Claim
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
 from podfence.policy.addressblocks import Signature
 from podfence.policy.classes import ClassKey, class_key, doubtful_addresses, outside_set
 from podfence.policy.index import Contested, Endpoint, EndpointClass, OutsideLookup
 from podfence.sets import AddressSet
+from podfence.sets.addresses import IPAddress
 
 
 def empty_table() -> ClassTable:

@@ -164,7 +164,7 @@ class Identities:
         for key, rows in put:
             known = self._known.get(key)
             if known is None:
-                raise ClusterError("the mirror sent pods before the identity that they have")
+                raise ClusterError("the mirror sent pods whose identity it has not told")
             namespace, labels, ports = known
             for row in rows:
                 if row.node == self._own:

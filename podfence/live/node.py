@@ -28,11 +28,11 @@ from podfence.model.facts import (
     Put,
 )
 from podfence.model.meta import Labels, ObjectRef
-from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import Node
 from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.index import AddressPeers, EndpointPolicy, Everyone, Peers
 from podfence.policy.words import Selection
+from podfence.sets.addresses import IPNetwork
 
 
 class LiveIndex:

@@ -16,6 +16,7 @@ from podfence.policy.namedports import PortName, named_number
 from podfence.policy.words import Pick
 
 Scope = str | LabelSelector
+"""A namespace by name, or those that a selector selects."""
 
 
 class Picks:

@@ -21,8 +21,8 @@ from podfence.manifests.fieldpaths import FieldSteps, format_path
 from podfence.manifests.inputfiles import InputFile, read_inputs
 from podfence.manifests.parsed import Parsed
 from podfence.manifests.positions import Positions
-from podfence.model.objects import IPAddress
 from podfence.policy.domains import DomainTable
+from podfence.sets.addresses import IPAddress
 
 NAME_TABLE_CODES: Final = {"PF111": "a table of names (--resolve) that cannot be used"}
 

@@ -49,7 +49,7 @@ def parse(head: bytes) -> MirrorRequest:
     if len(words) != 3 or words[2] != "HTTP/1.1" or len(lines) > _LINES:
         raise BadMirrorRequest(HTTPStatus.BAD_REQUEST, "a request is a GET of HTTP/1.1")
     if words[0] != "GET":
-        raise BadMirrorRequest(HTTPStatus.METHOD_NOT_ALLOWED, "there is nothing but GET")
+        raise BadMirrorRequest(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered")
     path, _, query = words[1].partition("?")
     headers = dict(_header(line) for line in lines if line)
     if "content-length" in headers or "transfer-encoding" in headers:
@@ -60,7 +60,7 @@ def parse(head: bytes) -> MirrorRequest:
         raise BadMirrorRequest(HTTPStatus.NOT_FOUND, f"there is {PATH}")
     if "gzip" not in headers.get("accept-encoding", ""):
         raise BadMirrorRequest(
-            HTTPStatus.NOT_ACCEPTABLE, "answers are packed: Accept-Encoding: gzip"
+            HTTPStatus.NOT_ACCEPTABLE, "answers are compressed, so Accept-Encoding: gzip is needed"
         )
     return _asked(token, query)
 
@@ -79,16 +79,16 @@ def _asked(token: str, query: str) -> MirrorRequest:
         words = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_WORDS))
     except ValueError:
         raise BadMirrorRequest(
-            HTTPStatus.BAD_REQUEST, "the words of the path cannot be read"
+            HTTPStatus.BAD_REQUEST, "the query of the path cannot be read"
         ) from None
     if words.get("watch") != "true":
-        raise BadMirrorRequest(HTTPStatus.BAD_REQUEST, "there are watches alone: watch=true")
+        raise BadMirrorRequest(HTTPStatus.BAD_REQUEST, "only watches are answered: watch=true")
     text = words.get("resourceVersion", "")
     if text and not (text.isdecimal() and text.isascii() and len(text) <= _DIGITS):
         raise BadMirrorRequest(HTTPStatus.BAD_REQUEST, "a resourceVersion is a number")
     initial = words.get("sendInitialEvents") == "true"
     if not text and not initial:
         raise BadMirrorRequest(
-            HTTPStatus.BAD_REQUEST, "where from? resourceVersion, or sendInitialEvents=true"
+            HTTPStatus.BAD_REQUEST, "name a beginning: resourceVersion, or sendInitialEvents=true"
         )
     return MirrorRequest(token, int(text) if text else None, initial)

@@ -60,10 +60,10 @@ _REVIEWERS: Final = 16
 _WISH: Final = Wish(RESOURCE)
 _UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
 _REFUSED: Final = {
-    ReviewOutcome.UNKNOWN: (HTTPStatus.UNAUTHORIZED, "who asks shows a token for podfence.io"),
+    ReviewOutcome.UNKNOWN: (HTTPStatus.UNAUTHORIZED, "show a token for podfence.io"),
     ReviewOutcome.FORBIDDEN: (HTTPStatus.FORBIDDEN, f"no right to get {RESOURCE}.podfence.io"),
     ReviewOutcome.BUSY: (_UNAVAILABLE, "many ask at present"),
-    ReviewOutcome.UNASKED: (_UNAVAILABLE, "the API server cannot be asked who asks"),
+    ReviewOutcome.UNASKED: (_UNAVAILABLE, "the API server cannot be asked who you are"),
 }
 
 
@@ -313,7 +313,7 @@ class Server:
             status, text = _REFUSED[outcome]
             return packing.refusal(status, text, 1 if outcome is ReviewOutcome.BUSY else 0)
         if not self.is_ready or len(self.streams) >= self._agents:
-            text = "another mirror has to be asked"
+            text = "this mirror takes no more agents now; ask another one"
             return packing.refusal(HTTPStatus.SERVICE_UNAVAILABLE, text, 1)
         found = await self._beginning(request)
         if isinstance(found, bytes):

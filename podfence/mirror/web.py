@@ -25,12 +25,16 @@ def metrics(server: Server) -> str:
             gauge("mirror_build_info", "The version; always 1.", [({"version": __version__}, 1)]),
             gauge("mirror_agents", "Agents that follow.", len(server.streams)),
             gauge("mirror_pods", "Pods that are known.", len(history)),
-            gauge("mirror_identities", "Namespaces, labels and ports that they have.", known),
-            gauge("mirror_age_seconds", "Since the API server said anything.", age),
+            gauge(
+                "mirror_identities", "Identities (namespace, labels, ports) that pods have.", known
+            ),
+            gauge("mirror_age_seconds", "Age of the last word of the API server.", age),
             gauge("mirror_ready", "Whether agents are answered.", server.is_ready),
             counter("mirror_admitted_total", "Streams that began.", counts.admitted),
-            counter("mirror_resumed_total", "Those that went on from a version.", counts.resumed),
-            counter("mirror_snapshots_total", "Those that began with all pods.", counts.snapshots),
+            counter("mirror_resumed_total", "Streams that went on from a version.", counts.resumed),
+            counter(
+                "mirror_snapshots_total", "Streams that began with all pods.", counts.snapshots
+            ),
             counter("mirror_refused_total", "Requests that were refused.", counts.refused),
             counter("mirror_frames_total", "Frames that were made.", counts.frames),
             counter("mirror_sent_bytes_total", "Bytes that were sent to agents, before TLS.", sent),

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from podfence.errors import Problem, Severity
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
+from podfence.sets.addresses import IPAddress
 
 CLAIM_CODES = {"PF120": "an address that two live pods have"}
 

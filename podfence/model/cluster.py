@@ -16,7 +16,8 @@ from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.doubt import Doubt
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.model.objects import EndpointSlice, IPAddress, Namespace, Node, Pod, Service
+from podfence.model.objects import EndpointSlice, Namespace, Node, Pod, Service
+from podfence.sets.addresses import IPAddress
 
 ClusterObject = (
     Namespace | Node | Pod | Service | EndpointSlice | NetworkPolicy | ClusterNetworkPolicy

@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from podfence.errors import Source
 from podfence.model.meta import Labels, ObjectRef
-from podfence.model.networkpolicy import IPNetwork, PolicyType, Protocol, require_ports
+from podfence.model.networkpolicy import PolicyType, Protocol, require_ports
 from podfence.model.selectors import LabelSelector
+from podfence.sets.addresses import IPNetwork
 
 HIGHEST_PRIORITY = 1000
 BASELINE_ADMIN_PRIORITY = HIGHEST_PRIORITY + 1

@@ -11,8 +11,8 @@ from msgspec import Struct
 from podfence.errors import Source
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import PolicyType
-from podfence.model.objects import IPAddress
 from podfence.model.selectors import LabelSelector
+from podfence.sets.addresses import IPAddress
 
 BOTH_TYPES = frozenset(PolicyType)
 

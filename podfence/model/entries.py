@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from podfence.errors import Source
 from podfence.model.meta import Labels, ObjectRef
-from podfence.model.networkpolicy import IPNetwork, Protocol
+from podfence.model.networkpolicy import Protocol
 from podfence.model.selectors import LabelSelector
+from podfence.sets.addresses import IPNetwork
 
 
 class EntryPath(Enum):

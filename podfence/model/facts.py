@@ -9,8 +9,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from podfence.model.meta import Labels
-from podfence.model.networkpolicy import IPNetwork
-from podfence.model.objects import ContainerPort, IPAddress
+from podfence.model.objects import ContainerPort
+from podfence.sets.addresses import IPAddress, IPNetwork
 
 NO_ADDRESS = -1
 

@@ -8,16 +8,14 @@ What a value means is known to ``policy.compile`` alone.
 from __future__ import annotations
 
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Network
 
 from msgspec import Struct
 
 from podfence.errors import Source
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.selectors import LabelSelector
+from podfence.sets.addresses import IPNetwork
 from podfence.sets.ports import MAX_PORT
-
-IPNetwork = IPv4Network | IPv6Network
 
 
 class PolicyType(Enum):

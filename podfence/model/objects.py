@@ -5,15 +5,12 @@ Rule: only the fields that some rule of the semantics needs; shapes, no meaning.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
-
 from msgspec import Struct
 
 from podfence.errors import Source
 from podfence.model.meta import Labels, ObjectRef
-from podfence.model.networkpolicy import IPNetwork, Protocol
-
-IPAddress = IPv4Address | IPv6Address
+from podfence.model.networkpolicy import Protocol
+from podfence.sets.addresses import IPAddress, IPNetwork
 
 
 class Namespace(Struct, frozen=True):

@@ -12,7 +12,6 @@ from collections.abc import Collection
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from podfence.model.objects import IPAddress
 from podfence.nft.lowering.ports import PROTOCOL_NUMBERS
 from podfence.nft.objects import (
     ACCEPT,
@@ -43,6 +42,7 @@ from podfence.nft.objects import (
 )
 from podfence.nft.ruleset import AnySet, Ruleset
 from podfence.policy.flow import Flow
+from podfence.sets.addresses import IPAddress
 
 CLIENT_PORT = 40000
 """Source port of the first packet of a flow: policies never look at it (NP-38)."""

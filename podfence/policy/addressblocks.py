@@ -15,10 +15,9 @@ from msgspec import Struct, field
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.networkpolicy import IPBlock
-from podfence.model.objects import IPAddress
 from podfence.policy.index import AddressPeers
 from podfence.sets import AddressSet, IntervalSet
-from podfence.sets.addresses import V4_MAX, V6_MAX
+from podfence.sets.addresses import V4_MAX, V6_MAX, IPAddress
 
 Signature = FrozenBitMap
 """Numbers of the blocks that hold an address."""

@@ -18,11 +18,12 @@ from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import Labels
 from podfence.model.networkpolicy import IPBlock, NetworkPolicy, NetworkPolicyRule, PolicyType
-from podfence.model.objects import ContainerPort, IPAddress, Pod
+from podfence.model.objects import ContainerPort, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import AddressClasses, Block, Signature
 from podfence.policy.index import Contested, Endpoint, EndpointClass, OutsideLookup
 from podfence.sets import AddressSet, IntervalSet
+from podfence.sets.addresses import IPAddress
 
 ClassKey = tuple[
     str, Labels, tuple[ContainerPort, ...], tuple[tuple[int, Signature], ...], frozenset[int]

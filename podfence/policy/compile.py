@@ -15,7 +15,7 @@ from podfence.model.cluster import Cluster, Policy
 from podfence.model.clusternetworkpolicy import Tier
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.model.objects import IPAddress, Node, Pod
+from podfence.model.objects import Node, Pod
 from podfence.policy import networkpolicies
 from podfence.policy.admin import AdminReader
 from podfence.policy.classes import Classes, classify
@@ -31,6 +31,7 @@ from podfence.policy.index import (
 from podfence.policy.namedports import ClassPorts
 from podfence.policy.rulecompiler import Numbers, PolicyRules, RuleCompiler, TierCompiler
 from podfence.policy.select import ClassSelector, PeerSelector
+from podfence.sets.addresses import IPAddress
 
 TIERS = (
     (Tier.ADMIN.value, Action.PASS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from podfence.model.objects import IPAddress
+from podfence.sets.addresses import IPAddress
 
 DomainTable = Mapping[str, frozenset[IPAddress]]
 """Domain names (lower case, no final dot) with the addresses that they stand for now."""

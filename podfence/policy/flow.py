@@ -7,8 +7,8 @@ from enum import Enum
 from msgspec import Struct
 
 from podfence.model.networkpolicy import PolicyType
-from podfence.model.objects import IPAddress
 from podfence.policy.origin import Origin
+from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
 
 

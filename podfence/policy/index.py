@@ -17,12 +17,13 @@ from pyroaring import FrozenBitMap
 
 from podfence.model.cluster import Cluster
 from podfence.model.meta import Labels, ObjectRef
-from podfence.model.objects import ContainerPort, IPAddress, Pod
+from podfence.model.objects import ContainerPort, Pod
 from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Action, Direction
 from podfence.policy.origin import Origin
 from podfence.policy.words import Selection
 from podfence.sets import AddressSet, IntervalSet, PortSet
+from podfence.sets.addresses import IPAddress
 
 
 class EndpointClass(Struct, frozen=True):

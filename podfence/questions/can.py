@@ -14,7 +14,6 @@ from podfence.model.claims import claims
 from podfence.model.cluster import Cluster
 from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
-from podfence.model.objects import IPAddress
 from podfence.policy.compile import audit_of, compile_cluster
 from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Decision, Direction, Flow, Verdict
@@ -26,6 +25,7 @@ from podfence.questions.parties import Directory, PartyEnd, literal
 from podfence.questions.phrases.known import ObjectLookup
 from podfence.questions.phrases.words import some
 from podfence.questions.services import Behind, Services
+from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
 
 

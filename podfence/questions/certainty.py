@@ -16,13 +16,14 @@ from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
 from podfence.model.doubt import Doubt
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
-from podfence.model.objects import IPAddress, Pod, Service
+from podfence.model.objects import Pod, Service
 from podfence.model.selectors import LabelSelector
 from podfence.model.workloads import WORKLOAD_KINDS
 from podfence.policy.flow import Decision, Direction, Reason, Verdict
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.origin import Origin
 from podfence.questions.parties import PartyEnd
+from podfence.sets.addresses import IPAddress
 
 _TIER_KINDS = frozenset({"ClusterNetworkPolicy", "AdminNetworkPolicy"})
 _MAKES_PODS = WORKLOAD_KINDS | {"Pod"}

@@ -20,7 +20,6 @@ from podfence.model.clusternetworkpolicy import (
     RuleAction,
 )
 from podfence.model.meta import ObjectRef
-from podfence.model.objects import IPAddress
 from podfence.policy.domains import resolve
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
@@ -35,6 +34,7 @@ from podfence.questions.phrases.tierwords import (
     priority_of,
     unreadable,
 )
+from podfence.sets.addresses import IPAddress
 
 EXEMPT = (
     "Whatever policies say, these pass: answers on accepted connections, a pod to itself, and a "

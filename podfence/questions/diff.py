@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from podfence.engine.permitted import Permitted
-from podfence.model.objects import IPAddress
 from podfence.policy.index import PolicyIndex
 from podfence.sets import PortSet
+from podfence.sets.addresses import IPAddress
 
 
 class VerdictChange(Struct, frozen=True):

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from podfence.engine.evaluate import fits
 from podfence.model.meta import ObjectRef
-from podfence.model.objects import IPAddress
 from podfence.policy.flow import Action, Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.origin import Origin
@@ -23,6 +22,7 @@ from podfence.questions.phrases.tierwords import (
     written_rules,
 )
 from podfence.sets import PortSet
+from podfence.sets.addresses import IPAddress
 
 
 class OpenRule(Struct, frozen=True):

@@ -19,9 +19,10 @@ from podfence.likeness import similar
 from podfence.model.doubt import Doubt
 from podfence.model.kindnames import kind_called
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.phrases.known import ObjectLookup
+from podfence.sets.addresses import IPAddress
 
 NODE = "a node"
 """``PartyEnd.what`` of a node that was asked for by its name."""

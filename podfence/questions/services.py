@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from podfence.errors import QuestionError
 from podfence.model.kindnames import kind_called
-from podfence.model.objects import EndpointSlice, IPAddress, Pod, Service, ServicePort
+from podfence.model.objects import EndpointSlice, Pod, Service, ServicePort
 from podfence.policy.index import PolicyIndex
 from podfence.questions.parties import Directory, PartyEnd, literal
+from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import OTHER
 
 _SHOWN = 5

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from podfence.errors import Locate
 from podfence.model.entries import Entry
 from podfence.questions.entryrows import EntryRow
 from podfence.questions.phrases.words import some
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.render.map_table import UNJUDGED
 from podfence.render.tables import table
-from podfence.render.verdicts import Locate, VerdictEncoder, origin_text
+from podfence.render.verdicts import VerdictEncoder, origin_text
 from podfence.text import printable
 
 _RULES = 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from podfence.errors import Locate
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.questions.find.deciding import Deciding
 from podfence.questions.find.openness import Openness
@@ -18,7 +19,7 @@ from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.render.map_table import UNJUDGED
 from podfence.render.plan_text import outcome_words, short_ports
 from podfence.render.tables import table
-from podfence.render.verdicts import Locate, origin_text
+from podfence.render.verdicts import origin_text
 from podfence.text import printable
 
 _RULES = 2

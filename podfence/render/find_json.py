@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from podfence.errors import Locate
 from podfence.policy.flow import AS_WRITTEN
 from podfence.questions.find.deciding import Deciding
 from podfence.questions.find.openness import Openness
@@ -14,7 +15,7 @@ from podfence.questions.find.selectors import Unused
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.render.plan_json import outcome_data
-from podfence.render.verdicts import Locate, VerdictEncoder
+from podfence.render.verdicts import VerdictEncoder
 
 FIND_SCHEMA = "podfence.find/v1"
 

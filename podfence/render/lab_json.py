@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from podfence.errors import Locate
 from podfence.lab.replies import Applied, Explained, NotSent, ServedBy, Stated
 from podfence.lab.testbed.livetraffic import TrafficLosses
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
@@ -14,7 +15,7 @@ from podfence.lab.testbed.report import LabReport, PacketCheck, PairResult, Port
 from podfence.model.objects import Service
 from podfence.questions.connectivity import ports_words
 from podfence.questions.diff import VerdictChange
-from podfence.render.verdicts import Locate, VerdictEncoder
+from podfence.render.verdicts import VerdictEncoder
 from podfence.sets.ports import OTHER
 
 Data = dict[str, object]

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from podfence.errors import Locate
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
 from podfence.lab.testbed.report import LabReport, PacketCheck, PairResult, PortSeen, SentProbe
 from podfence.render.tables import table
-from podfence.render.verdicts import Locate, origin_text
+from podfence.render.verdicts import origin_text
 from podfence.sets.ports import OTHER
 from podfence.text import printable
 

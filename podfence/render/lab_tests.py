@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from podfence.errors import Locate
 from podfence.lab.testbed.proved import Proved, counted
 from podfence.questions.phrases.words import count
-from podfence.render.verdicts import Locate, protocol_text
+from podfence.render.verdicts import protocol_text
 from podfence.text import printable
 
 _WORDS = {

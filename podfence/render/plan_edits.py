@@ -7,12 +7,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from podfence.errors import Position, Source
+from podfence.errors import Locate, Position, Source
 from podfence.questions.plan.edits import Edit, EditKind
 from podfence.questions.plan.parts import parts_of
 
 Raw = Callable[[Source | None], Mapping[str, Any] | None]
-Locate = Callable[[Source | None, str], Position | None]
 
 SIGNS: Mapping[EditKind, str] = {
     EditKind.ADDED: "+",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from podfence.errors import Locate
 from podfence.questions.phrases.words import count
 from podfence.questions.tests.turning import TestTurn, Turning
 from podfence.render.tests_text import lines_of_test, reasons
-from podfence.render.verdicts import Locate
 
 _SHOWN: Final = 8
 """Tests in a text, those that fail now first; wide shows all."""

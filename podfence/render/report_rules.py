@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from podfence.errors import Position, Source
+from podfence.errors import Locate, Source
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
@@ -29,7 +29,6 @@ from podfence.render.report_map import PortSetTable, differences, steps
 from podfence.render.report_names import AsWritten
 
 RULES_SCHEMA = "podfence.report-rules/v1"
-Locate = Callable[[Source | None, str], Position | None]
 Excerpt = Callable[[Source], tuple[int, str]]
 """The number of the first line of the document that an object is in, and its text."""
 _ACTIONS = {Action.ACCEPT: 0, Action.DENY: 1, Action.PASS: 2}

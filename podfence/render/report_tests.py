@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from podfence.model.objects import IPAddress
+from podfence.errors import Locate
 from podfence.questions.report import Report
 from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import Result, Witness
 from podfence.questions.tests.run import FileResults
 from podfence.render.tests_formats import test_data
 from podfence.render.tests_text import decision_lines
-from podfence.render.verdicts import Locate
+from podfence.sets.addresses import IPAddress
 
 
 def tests_data(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from podfence.errors import Position, Source
+from podfence.errors import Locate, Position
 from podfence.policy.index import NETWORK_POLICY_TIER
 from podfence.questions.phrases import words
 from podfence.questions.selecting import SelectingPolicies, SelectingPolicy
 from podfence.text import printable
-
-Locate = Callable[[Source | None, str], Position | None]
 
 SCHEMA = "podfence.describe/v1"
 

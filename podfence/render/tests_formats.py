@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from podfence.errors import Position
+from podfence.errors import Locate, Position
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.tierwords import origin_name
 from podfence.questions.phrases.words import count
@@ -15,7 +15,6 @@ from podfence.questions.tests.run import FileResults
 from podfence.render.annotations import SHOWN, annotation
 from podfence.render.junit import Case, Suite
 from podfence.render.tests_text import reasons
-from podfence.render.verdicts import Locate
 from podfence.text import printable
 
 SCHEMA = "podfence.test/v1"

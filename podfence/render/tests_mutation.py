@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from podfence.errors import Locate
 from podfence.questions.phrases.words import count
 from podfence.questions.tests.coverage import Coverage
 from podfence.questions.tests.mutants import Mutant, MutationOperator
 from podfence.questions.tests.mutation import Mutation
 from podfence.render.tests_formats import origin_data
-from podfence.render.verdicts import Locate, origin_text
+from podfence.render.verdicts import origin_text
 
 _SHOWN = 20
 

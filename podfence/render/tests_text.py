@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from podfence.errors import Locate
 from podfence.policy.flow import Direction, Reason
 from podfence.questions.phrases.words import count
 from podfence.questions.tests.ends import WEAK
 from podfence.questions.tests.judge import Result, ResultStatus, Witness
 from podfence.questions.tests.run import FileResults
-from podfence.render.verdicts import Locate, origin_text, protocol_text
+from podfence.render.verdicts import origin_text, protocol_text
 from podfence.text import printable
 
 WORDS = {

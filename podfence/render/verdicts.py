@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from podfence.errors import Position, Source
+from podfence.errors import Locate
 from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Action, Decision, Direction, Reason
 from podfence.policy.index import NETWORK_POLICY_TIER
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 """Audited policies that are named."""
-Locate = Callable[[Source | None, str], Position | None]
 
 _REASONS = {
     Reason.NOT_ISOLATED: "no policy selects {subject} for {direction}, so everything is allowed",

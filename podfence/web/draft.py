@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.collector import collector_paused
-from podfence.errors import Position, Problem, Severity, Source
+from podfence.errors import Locate, Position, Problem, Severity, Source
 from podfence.intake.build import key_of
 from podfence.intake.documents import Document
 from podfence.intake.kept import DecodedDocuments
@@ -41,8 +41,6 @@ SMALL: Final = 500
 """Policies of which all are checked together while somebody types; of more, those of the text."""
 _OF_ALL: Final = frozenset({"PF112", "PF114", "PF119"})
 """Codes about the input as a whole, which a single text is not."""
-
-Locate = Callable[[Source | None, str], Position | None]
 
 
 class Side(Struct, frozen=True):

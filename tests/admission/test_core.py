@@ -11,14 +11,7 @@ from podfence.admission.decode import PROBLEM_CODES, Decoded, decode, is_wanted
 from podfence.admission.kinds import WANTED_KINDS
 from podfence.errors import Severity
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
-from podfence.model.objects import (
-    ContainerPort,
-    Namespace,
-    Node,
-    Pod,
-    Service,
-    ServicePort,
-)
+from podfence.model.objects import ContainerPort, Namespace, Node, Pod, Service, ServicePort
 from tests.admission import clusterpolicies
 from tests.admission.decoding import SOURCE, TCP, UDP, data_of, only
 

@@ -9,11 +9,7 @@ import pytest
 
 from podfence.admission.decode import decode
 from podfence.admission.decode_fields import parse_address
-from podfence.model.objects import (
-    ContainerPort,
-    EndpointSlice,
-    Pod,
-)
+from podfence.model.objects import ContainerPort, EndpointSlice, Pod
 from tests.admission.decoding import SOURCE, TCP, data_of, only, refused
 
 # ----------------------------------------------------------------------- wrong fields

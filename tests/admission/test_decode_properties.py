@@ -16,7 +16,6 @@ from podfence.admission.schema import NETWORK_POLICY, ListOf, Struct, TextMap, W
 from podfence.model.meta import METADATA_NAME_LABEL, Labels, ObjectRef, labels_of
 from podfence.model.networkpolicy import (
     IPBlock,
-    IPNetwork,
     NetworkPolicy,
     NetworkPolicyPeer,
     NetworkPolicyPort,
@@ -27,6 +26,7 @@ from podfence.model.networkpolicy import (
 from podfence.model.objects import ContainerPort, Namespace, Pod
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 from podfence.model.workloads import Workload, expand
+from podfence.sets.addresses import IPNetwork
 from podfence.testing.manifest import to_manifest
 from tests.admission.policies import SOURCE
 

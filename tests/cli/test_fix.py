@@ -19,13 +19,13 @@ from podfence.engine.evaluate import evaluate
 from podfence.errors import PodfenceError
 from podfence.library.input import Input, load
 from podfence.manifests.load import load as load_manifests
-from podfence.model.objects import IPAddress
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.lint import lint
 from podfence.questions.plan.outcomes import Who
 from podfence.questions.plan.plan import comparable, plan_of_indexes
+from podfence.sets.addresses import IPAddress
 from tests.cli.session import ROOT, podfence
 
 CODES = ["PF304", "PF320", "PF321", "PF327", "PF329", "PF353"]

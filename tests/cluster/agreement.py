@@ -24,7 +24,6 @@ from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, Rule
 from podfence.model.meta import METADATA_NAME_LABEL, Labels, labels_of
 from podfence.model.networkpolicy import (
     IPBlock,
-    IPNetwork,
     NetworkPolicy,
     NetworkPolicyPeer,
     NetworkPolicyRule,
@@ -32,6 +31,7 @@ from podfence.model.networkpolicy import (
 from podfence.model.objects import ContainerPort, Namespace, Node, Pod
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
+from podfence.sets.addresses import IPNetwork
 from podfence.testing.manifest import to_manifest
 from tests.apiserver.client import Client
 from tests.cluster.layout import Node as Place

@@ -23,8 +23,9 @@ from msgspec import Struct
 
 from podfence.kernel import netns
 from podfence.model.networkpolicy import Protocol
-from podfence.model.objects import ContainerPort, IPAddress, Pod
+from podfence.model.objects import ContainerPort, Pod
 from podfence.policy.flow import Flow
+from podfence.sets.addresses import IPAddress
 from tests.cluster.cluster import Cluster
 from tests.cluster.images import PAUSE
 from tests.cluster.layout import CONTROL

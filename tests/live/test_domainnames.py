@@ -13,7 +13,6 @@ from podfence.engine.permitted import Permitted
 from podfence.model.cluster import ClusterObject
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer
 from podfence.model.facts import Event, Gone, NameFacts, Put
-from podfence.model.objects import IPAddress
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.lowering.tightening import Tightening
 from podfence.nft.objects import CtDirectionValue, CtStateBit
@@ -23,6 +22,7 @@ from podfence.nft.transaction import AddElements, DeleteElements
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import At, DomainTable
 from podfence.sets import PortSet
+from podfence.sets.addresses import IPAddress
 from podfence.testing.builders import (
     cluster_peer,
     cluster_policy,

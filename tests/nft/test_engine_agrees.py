@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from podfence.engine.evaluate import evaluate, fits
 from podfence.model.cluster import Cluster
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import first_packet, reply_packet, trace, trace_packet
@@ -30,6 +30,7 @@ from podfence.policy.index import (
     PolicyIndex,
 )
 from podfence.policy.origin import Origin
+from podfence.sets.addresses import IPAddress
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 from tests.support.random_clusters import TIERS, FlowSource, clusters_with_flows, random_cluster
 from tests.support.random_tiers import NAMES

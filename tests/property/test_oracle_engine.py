@@ -12,11 +12,11 @@ from podfence.engine.connections import connections
 from podfence.engine.evaluate import evaluate
 from podfence.model.cluster import Cluster
 from podfence.model.networkpolicy import PolicyType
-from podfence.model.objects import IPAddress
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Decision, Flow, Reason, Verdict
 from podfence.policy.index import PolicyIndex
 from podfence.sets import PortSet
+from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import NOTHING, OTHER, PROTOCOLS
 from tests.support.judging import make
 from tests.support.laws import law

@@ -8,7 +8,6 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from podfence.model.objects import IPAddress
 from podfence.nft.difference import diff
 from podfence.nft.lowering.epoch import epoch, with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
@@ -22,6 +21,7 @@ from podfence.reconcile.bumps import BURST, LIMIT, PATIENCE
 from podfence.reconcile.quarantine import units, without
 from podfence.reconcile.states import Drifted, PlannedRules, Read, ReconcileState, ReportKind
 from podfence.reconcile.step import RETRY
+from podfence.sets.addresses import IPAddress
 from podfence.sets.members import Members
 from podfence.testing.builders import pod
 from tests.nft.cases import DB_ALLOW, WEB_OUT, index_of

@@ -11,7 +11,6 @@ from podfence.drops.attribution import Attribution
 from podfence.drops.record import ISOLATED, RULE, Cause, NamedRule
 from podfence.engine.evaluate import Judge
 from podfence.live.node import LiveIndex
-from podfence.model.objects import IPAddress
 from podfence.nft.lowering.assembly import Assembly
 from podfence.nft.lowering.deny import Logged, is_audit
 from podfence.nft.lowering.deny import logged as read_prefix
@@ -22,6 +21,7 @@ from podfence.nft.trace import trace
 from podfence.policy.compile import audit_of, compile_cluster
 from podfence.policy.flow import Decision, Direction, Flow, Reason
 from podfence.policy.index import DirectionPolicy, PolicyIndex
+from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import OTHER
 from tests.support.live_worlds import World
 from tests.support.random_clusters import TIERS, Size

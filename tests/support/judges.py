@@ -16,12 +16,12 @@ import pytest
 
 from podfence.engine.evaluate import evaluate
 from podfence.model.cluster import Cluster
-from podfence.model.objects import IPAddress
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.trace import trace
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.sets.addresses import IPAddress
 from tests.support import oracle
 from tests.support.oracle_facts import Names
 

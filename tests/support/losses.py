@@ -17,11 +17,12 @@ from podfence.engine.permitted import Permitted
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.model.objects import IPAddress, Namespace, Pod
+from podfence.model.objects import Namespace, Pod
 from podfence.nft.lowering.tightening import Tightening, tightening
 from podfence.nft.ruleset import Ruleset
 from podfence.policy.index import PolicyIndex
 from podfence.sets import PortSet
+from podfence.sets.addresses import IPAddress
 from podfence.sets.members import Members
 from tests.support.random_clusters import OUTSIDE, cluster_of, objects_of
 

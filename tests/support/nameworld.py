@@ -44,9 +44,9 @@ from podfence.kernel.rtnetlink import (
 )
 from podfence.model.cluster import ClusterObject
 from podfence.model.facts import Put
-from podfence.model.objects import IPAddress
 from podfence.nft.lowering.lower import LocalNode
 from podfence.policy.domains import At
+from podfence.sets.addresses import IPAddress
 from podfence.testing.builders import cluster_peer, cluster_policy, cluster_rule, namespace, pod
 from podfence.testing.facts import facts_of
 

@@ -22,7 +22,8 @@ from podfence.model.networkpolicy import (
     NetworkPolicyRule,
     PolicyType,
 )
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
+from podfence.sets.addresses import IPAddress
 from tests.support.oracle_facts import (
     POLICY_PROTOCOLS,
     Connection,

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from podfence.model.cluster import Cluster
 from podfence.model.meta import Labels
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
+from podfence.sets.addresses import IPAddress
 
 Names = Mapping[str, frozenset[IPAddress]]
 """Domain name -> its addresses, as somebody looked them up (CNP-19)."""

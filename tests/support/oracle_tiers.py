@@ -21,8 +21,9 @@ from podfence.model.clusternetworkpolicy import (
 )
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import PolicyType
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
 from podfence.model.selectors import LabelSelector
+from podfence.sets.addresses import IPAddress
 from tests.support.oracle_facts import Connection, Names, is_visible, selects
 
 

@@ -18,12 +18,10 @@ from msgspec.structs import replace
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import ProtocolMatch
 from podfence.model.meta import METADATA_NAME_LABEL, labels_of
-from podfence.model.networkpolicy import (
-    IPNetwork,
-    NetworkPolicyPort,
-)
-from podfence.model.objects import ContainerPort, IPAddress, Namespace, Node, Pod
+from podfence.model.networkpolicy import NetworkPolicyPort
+from podfence.model.objects import ContainerPort, Namespace, Node, Pod
 from podfence.policy.flow import Flow
+from podfence.sets.addresses import IPAddress, IPNetwork
 from podfence.sets.ports import OTHER
 from tests.support.random_policies import (
     NAMESPACES,

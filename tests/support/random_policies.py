@@ -8,7 +8,6 @@ from random import Random
 from podfence.model.meta import METADATA_NAME_LABEL, Labels, ObjectRef, labels_of
 from podfence.model.networkpolicy import (
     IPBlock,
-    IPNetwork,
     NetworkPolicy,
     NetworkPolicyPeer,
     NetworkPolicyPort,
@@ -17,6 +16,7 @@ from podfence.model.networkpolicy import (
     Protocol,
 )
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
+from podfence.sets.addresses import IPNetwork
 from tests.support.random_tiers import Parts
 
 NAMESPACES = ("x", "y", "z", "w")

@@ -26,9 +26,9 @@ from podfence.model.clusternetworkpolicy import (
     Tier,
 )
 from podfence.model.meta import ObjectRef
-from podfence.model.networkpolicy import IPNetwork, Protocol
-from podfence.model.objects import IPAddress
+from podfence.model.networkpolicy import Protocol
 from podfence.model.selectors import LabelSelector
+from podfence.sets.addresses import IPAddress, IPNetwork
 
 PRIORITIES = (0, 10, 10, 1000)
 UNKNOWN = "unknown field future"

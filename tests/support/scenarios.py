@@ -33,8 +33,8 @@ import yaml
 
 from podfence.manifests.load import load
 from podfence.model.cluster import Cluster
-from podfence.model.objects import IPAddress
 from podfence.policy.flow import Flow
+from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import OTHER
 from tests.support.oracle_facts import Names
 

@@ -15,9 +15,10 @@ from typing import Any
 from msgspec import Struct
 
 from podfence.model.cluster import Cluster
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
 from podfence.policy.domains import DomainTable
 from podfence.questions.tests.judge import Result, ResultStatus
+from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import OTHER
 from tests.support.oracle import judge
 from tests.support.random_clusters import interesting_addresses, interesting_ports

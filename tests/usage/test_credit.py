@@ -10,10 +10,10 @@ from podfence.engine.evaluate import EvaluatedEnd, Judge
 from podfence.live.node import LiveIndex
 from podfence.model.facts import PodFacts, PolicyFacts, Put
 from podfence.model.meta import ObjectRef
-from podfence.model.objects import IPAddress
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Action, Direction, Flow, Reason
 from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.sets.addresses import IPAddress
 from podfence.usage.credit import ConnectionKind, Credit, RuleRef
 from tests.support.drop_worlds import SIZES, flows
 from tests.support.live_worlds import World

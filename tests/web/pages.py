@@ -13,7 +13,6 @@ from typing import Any
 
 from podfence.engine.evaluate import Judge
 from podfence.model.cluster import Cluster
-from podfence.model.objects import IPAddress
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Decision, Flow
 from podfence.policy.index import PolicyIndex
@@ -23,6 +22,7 @@ from podfence.render.report_html import Assets, report_html
 from podfence.render.report_map import map_data
 from podfence.render.report_names import AsWritten
 from podfence.render.report_rules import rules_data
+from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import OTHER, PROTOCOLS
 from tests.cli.session import ROOT, podfence
 

@@ -17,8 +17,8 @@ from podfence.kube.writes import ApiWrite, WriteVerb
 from podfence.lab.api.state import ApiObject, ClusterState, is_going, name, namespace, path_of, uid
 from podfence.lab.testbed.placement import NODE_ADDRESSES, NODE_NAME
 from podfence.model.cluster import ASSUMED_V4, ASSUMED_V6
-from podfence.model.networkpolicy import IPNetwork
-from podfence.model.objects import IPAddress, Node
+from podfence.model.objects import Node
+from podfence.sets.addresses import IPAddress, IPNetwork
 
 _RANGES: Final = {4: ip_network(f"{ASSUMED_V4}/16"), 6: ip_network(f"{ASSUMED_V6}/48")}
 _OF_NODE: Final = {4: 24, 6: 64}

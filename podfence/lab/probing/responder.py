@@ -24,7 +24,7 @@ from podfence.lab.probing.topology import Topology
 from podfence.lab.testbed.packets import SCTP, echo_asked, init_tag, syn_sequence
 from podfence.lab.testbed.probeplan import ProbeParty, ProbePlan
 from podfence.lab.testbed.probes import Listener, Probe
-from podfence.model.objects import IPAddress
+from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import OTHER
 from podfence.text import printable
 

@@ -37,7 +37,7 @@ from podfence.kernel.rtnetlink import (
     veth,
 )
 from podfence.lab.testbed.probeplan import LabNode, PartyKind, ProbeParty, ProbePlan
-from podfence.model.objects import IPAddress
+from podfence.sets.addresses import IPAddress
 
 GATEWAY = {4: ip_address("169.254.1.1"), 6: ip_address("fe80::1")}
 """Next hop on every link, seen from either end; the link has two ends, so it is the other one."""

@@ -17,9 +17,9 @@ from podfence.engine.permitted import Permitted
 from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Pair, Port, Probe, ProbeKind, ProbeOutcome, both, ones
 from podfence.lab.testbed.report import PacketCheck, PairResult, PortSeen, SentProbe
-from podfence.model.objects import IPAddress
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
+from podfence.sets.addresses import IPAddress
 
 _NOTHING_CAME_BACK = frozenset(
     {ProbeOutcome.TIMEOUT, ProbeOutcome.UNREACHABLE, ProbeOutcome.PROHIBITED}

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from podfence.lab.testbed.probeplan import PartyKind, ProbePlan
 from podfence.lab.testbed.services import selected_pods
-from podfence.model.objects import IPAddress
 from podfence.policy.index import PolicyIndex
+from podfence.sets.addresses import IPAddress
 
 DOMAIN = "cluster.local"
 RESOLVER = (

@@ -16,8 +16,8 @@ from podfence.lab.testbed.services import with_cluster_addresses
 from podfence.lab.testbed.usable import is_usable
 from podfence.model.claims import claims
 from podfence.model.cluster import ASSUMED_V4, ASSUMED_V6, Cluster
-from podfence.model.networkpolicy import IPNetwork
-from podfence.model.objects import IPAddress, Node, Pod
+from podfence.model.objects import Node, Pod
+from podfence.sets.addresses import IPAddress, IPNetwork
 
 NODE_NAME = "lab-node"
 """Name of a single node where the input names none, or several; more are numbered from 2."""

@@ -18,11 +18,10 @@ from msgspec.structs import replace
 from podfence.lab.testbed.ports import PortChoice, RelevantPorts, choose_ports
 from podfence.lab.testbed.probes import Port, Probes
 from podfence.lab.testbed.usable import is_usable, representative
-from podfence.model.networkpolicy import IPNetwork
-from podfence.model.objects import IPAddress
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.phrases.words import some
 from podfence.sets import AddressSet
+from podfence.sets.addresses import IPAddress, IPNetwork
 from podfence.sets.ports import OTHER
 
 PROTOCOLS = ("TCP", "UDP")

@@ -19,9 +19,10 @@ from podfence.lab.testbed.probes import Probe, ProbeOutcome
 from podfence.lab.testbed.report import PacketCheck, PairResult, PortSeen, SentProbe
 from podfence.lab.testbed.usable import is_usable
 from podfence.model.cluster import Cluster
-from podfence.model.objects import IPAddress, Pod, Service, ServicePort
+from podfence.model.objects import Pod, Service, ServicePort
 from podfence.policy.flow import Flow, Verdict
 from podfence.policy.index import PolicyIndex
+from podfence.sets.addresses import IPAddress
 
 TABLE = "podfence_lab_services"
 MOST_PROBES = 20_000

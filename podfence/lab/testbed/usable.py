@@ -6,8 +6,8 @@ from collections.abc import Container, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import chain
 
-from podfence.model.objects import IPAddress
 from podfence.sets import AddressSet
+from podfence.sets.addresses import IPAddress
 
 _UNUSABLE = AddressSet.of(
     ip_network(text)

@@ -15,7 +15,6 @@ from podfence.live.change import LiveChange
 from podfence.live.pods import At
 from podfence.live.profiles import HeldSelection
 from podfence.live.selections import Moved, Selections
-from podfence.model.networkpolicy import IPNetwork
 from podfence.nft.difference import TableSteps, steps
 from podfence.nft.lowering.batch import PriorState, Shown
 from podfence.nft.lowering.delta import Delta, Gathered
@@ -35,6 +34,7 @@ from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
 from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, EndpointPolicy
+from podfence.sets.addresses import IPNetwork
 from podfence.sets.members import Members
 
 OUR_TABLE = Table(TABLE, "managed by podfence")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from podfence.model.networkpolicy import IPNetwork
 from podfence.nft.lowering.deny import STATELESS, prefix_of
 from podfence.nft.lowering.groups import self_sets
 from podfence.nft.lowering.identifiers import Namer
@@ -27,6 +26,7 @@ from podfence.nft.objects import (
 )
 from podfence.policy.flow import Direction
 from podfence.sets import AddressSet
+from podfence.sets.addresses import IPNetwork
 
 GroupNames = Mapping[Direction, Collection[str]]
 """The groups of the pods that an address may belong to, those that can deny anything. Each has to

@@ -10,8 +10,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from podfence.model.networkpolicy import IPNetwork
-from podfence.model.objects import IPAddress
 from podfence.nft.lowering.dispatch import (
     audit_map_types,
     leads_of,
@@ -41,6 +39,7 @@ from podfence.nft.ruleset import AnySet, Ruleset
 from podfence.policy.compile import audit_of
 from podfence.policy.flow import Direction
 from podfence.policy.index import CompiledTier, DirectionPolicy, Endpoint, PolicyIndex
+from podfence.sets.addresses import IPAddress, IPNetwork
 
 TABLE = "podfence"
 LEAST_RUN = 0xFF

@@ -11,12 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from podfence.model.networkpolicy import (
-    IPBlock,
-    IPNetwork,
-    NetworkPolicyPeer,
-    NetworkPolicyRule,
-)
+from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer, NetworkPolicyRule
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import ip_block
 from podfence.policy.flow import AS_WRITTEN, Direction
@@ -25,6 +20,7 @@ from podfence.questions.describe import peer_path
 from podfence.questions.lint.note import LintedPolicy, Note, rule_path
 from podfence.questions.phrases import words
 from podfence.sets import AddressSet
+from podfence.sets.addresses import IPNetwork
 
 _EVERY = LabelSelector()
 _COMPARED = 10_000

@@ -8,9 +8,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from podfence.model.entries import Controllers, Entries
-from podfence.model.objects import IPAddress
 from podfence.questions.lint.conflicts import Twin
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
+from podfence.sets.addresses import IPAddress
 
 
 class Surroundings(Struct, frozen=True):

@@ -18,7 +18,7 @@ from podfence.errors import Severity, Source
 from podfence.model.entries import BoundAccount, Callback, Entry
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
-from podfence.model.objects import IPAddress, Service
+from podfence.model.objects import Service
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint
 from podfence.policy.networkpolicies import rule_ports
@@ -30,6 +30,7 @@ from podfence.questions.lint.reach import LintIndex
 from podfence.questions.lint.surroundings import Surroundings
 from podfence.questions.phrases.matched import grouped
 from podfence.sets import PortSet
+from podfence.sets.addresses import IPAddress
 
 _SHOWN = 3
 _SYSTEM = {METADATA_NAME_LABEL: "kube-system"}

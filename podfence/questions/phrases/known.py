@@ -11,7 +11,8 @@ from functools import cached_property
 
 from podfence.model.claims import Claim, claims
 from podfence.model.cluster import Cluster
-from podfence.model.objects import IPAddress, Node, Pod, Service
+from podfence.model.objects import Node, Pod, Service
+from podfence.sets.addresses import IPAddress
 
 _SHOWN = 3
 _UNCLEAR = (

@@ -19,7 +19,7 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import ObjectRef
-from podfence.model.networkpolicy import IPBlock, IPNetwork, NetworkPolicy, NetworkPolicyPeer
+from podfence.model.networkpolicy import IPBlock, NetworkPolicy, NetworkPolicyPeer
 from podfence.model.objects import ContainerPort, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import AddressClasses, ip_block
@@ -29,6 +29,7 @@ from podfence.policy.select import ClassSelector, scoped
 from podfence.questions.phrases.ends import Ends
 from podfence.questions.phrases.words import some
 from podfence.sets import AddressSet
+from podfence.sets.addresses import IPNetwork
 
 
 class PodGroup(Struct, frozen=True):

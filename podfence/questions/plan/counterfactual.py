@@ -18,12 +18,13 @@ from podfence.engine.connections import connections
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.model.objects import IPAddress, Namespace, Node, Pod
+from podfence.model.objects import Namespace, Node, Pod
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.edits import Edit, Edited
 from podfence.questions.plan.ends import JointClass
 from podfence.sets import PortSet
+from podfence.sets.addresses import IPAddress
 
 _TRIED = 4096
 """Addresses tried, of each interval, for one that no pod has."""

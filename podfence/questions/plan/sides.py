@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from podfence.model.cluster import Cluster, assign_addresses
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
+from podfence.sets.addresses import IPAddress
 
 
 def aligned(old: Cluster, new: Cluster) -> Cluster:

@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from podfence.flows.seen import RecordedFlow
 from podfence.model.cluster import Cluster
 from podfence.model.meta import ObjectRef
-from podfence.model.objects import IPAddress
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import Blame
 from podfence.questions.plan.ends import outside_classes
@@ -28,6 +27,7 @@ from podfence.questions.suggest.judging import ConnectionJudge
 from podfence.questions.suggest.resolver import EndResolver, KnownEnd
 from podfence.questions.suggest.standins import with_dns
 from podfence.sets import AddressSet
+from podfence.sets.addresses import IPAddress
 
 
 class ChangedUse(Struct, frozen=True):

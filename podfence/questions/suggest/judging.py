@@ -11,11 +11,12 @@ from typing import Final
 
 from podfence.engine.evaluate import Judge
 from podfence.model.meta import ObjectRef
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
 from podfence.policy.flow import Direction, Flow, Verdict
 from podfence.policy.index import NETWORK_POLICY_TIER, CompiledTier, PolicyIndex
 from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.resolver import KnownEnd
+from podfence.sets.addresses import IPAddress
 
 _FAMILIES: Final = frozenset({4, 6})
 

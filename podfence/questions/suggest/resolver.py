@@ -18,7 +18,7 @@ from msgspec import Struct
 from podfence.errors import PodfenceError
 from podfence.flows.seen import RecordedEnd, Sort
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import Pod
 from podfence.model.workloads import WORKLOAD_KINDS
 from podfence.policy.index import PolicyIndex
 from podfence.questions.parties import Directory, literal
@@ -26,6 +26,7 @@ from podfence.questions.parties import PartyEnd as Named
 from podfence.questions.phrases.matched import workload_names
 from podfence.questions.plan.sides import is_assumed
 from podfence.questions.services import Services
+from podfence.sets.addresses import IPAddress
 
 _WHERE_PODS_LIVE: Final = tuple(
     ip_network(text)

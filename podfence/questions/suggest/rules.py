@@ -19,7 +19,6 @@ from msgspec import Struct
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import (
     IPBlock,
-    IPNetwork,
     NetworkPolicy,
     NetworkPolicyPeer,
     NetworkPolicyPort,
@@ -32,6 +31,7 @@ from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.groups import PodGroups, SharedLabels
 from podfence.questions.suggest.judging import ConnectionJudge
 from podfence.questions.suggest.resolver import KnownEnd
+from podfence.sets.addresses import IPNetwork
 
 MAX_BLOCKS: Final = 64
 """Addresses that a rule names at most; with more of them nobody can read it."""

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 
 from pyroaring import BitMap, FrozenBitMap
 
-from podfence.model.objects import IPAddress
 from podfence.questions.tests.ends import EndPart
 from podfence.questions.tests.world import ClusterWorld
 from podfence.sets import AddressSet
+from podfence.sets.addresses import IPAddress
 
 
 class Atoms:

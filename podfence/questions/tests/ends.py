@@ -15,7 +15,6 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.errors import QuestionError, UnknownObject
 from podfence.likeness import similar
-from podfence.model.objects import IPAddress
 from podfence.model.selectors import LabelSelector
 from podfence.questions.parties import PartyEnd
 from podfence.questions.phrases.words import count
@@ -31,7 +30,7 @@ from podfence.questions.tests.form import (
     UnionEnd,
 )
 from podfence.sets import AddressSet, PortSet
-from podfence.sets.addresses import EVERY_ADDRESS
+from podfence.sets.addresses import EVERY_ADDRESS, IPAddress
 
 if TYPE_CHECKING:
     from podfence.questions.tests.world import ClusterWorld

@@ -17,7 +17,6 @@ from pyroaring import BitMap, FrozenBitMap
 from podfence.engine.partition import Blocks, add_to
 from podfence.engine.permitted import from_own_node
 from podfence.engine.porttable import NOTHING_ID
-from podfence.model.objects import IPAddress
 from podfence.policy.flow import Action, Decision, Direction, Flow
 from podfence.policy.index import NETWORK_POLICY_TIER, DirectionPolicy
 from podfence.policy.origin import Origin
@@ -26,6 +25,7 @@ from podfence.questions.tests.counting import PairCount
 from podfence.questions.tests.ends import NOT_JUDGED, NOTHING_LEFT, Miss, Resolver
 from podfence.questions.tests.form import Expect, PolicyTest
 from podfence.questions.tests.world import ClusterWorld, Family
+from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import OTHER
 
 _TRIED = 1024

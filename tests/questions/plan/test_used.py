@@ -23,7 +23,6 @@ from podfence.model.networkpolicy import (
     NetworkPolicyRule,
     PolicyType,
 )
-from podfence.model.objects import IPAddress
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow as Attempt
 from podfence.policy.index import PolicyIndex
@@ -34,6 +33,7 @@ from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.resolver import KnownEnd
 from podfence.questions.suggest.suggest import suggest, with_policies
 from podfence.render.plan_used import used_words
+from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import OTHER
 from podfence.testing.builders import namespace
 from tests.questions.suggest.worlds import DB, closed, cluster, flow, running
