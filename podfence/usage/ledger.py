@@ -169,7 +169,7 @@ def unusable(kept: Kept, now: float) -> str:
     since, by as much as it may be while an agent runs."""
     entries = [entry for _, entry in kept.policies]
     if not kept.can_be(now + GAP):
-        return "its times are not in the past: the file is broken, or the clock was set"
+        return "its times cannot be right: the file is broken, or the clock was set"
     if now - kept.looked > GAP:
         return "connections were not looked at for an hour, or the clock was set"
     if len(entries) > POLICIES or sum(map(_size, entries)) > ROOM:
