@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
+from podfence.errors import Locate
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.words import count, some
 from podfence.questions.simplify.covered import Simplification, Strength
-from podfence.render.verdicts import Locate
 from podfence.text import printable
 
 _SHOWN = 3
