@@ -16,6 +16,7 @@ from typing import Final, Generic, TypeVar
 from msgspec import Raw, Struct
 
 from podfence.kube.resource import Resource
+from podfence.kube.versions import Key, Versions
 
 T = TypeVar("T")
 
@@ -28,9 +29,6 @@ CONFIRM_PAUSE: Final = 5.0
 SPREAD: Final = 5.0
 """Seconds over which clients spread that all have to list again at one moment."""
 _FIRST_PAUSE: Final = 0.2
-
-Key = tuple[str, str]
-"""Namespace and name."""
 
 
 class SyncState(Enum):
@@ -138,9 +136,10 @@ class Follow(Generic[T]):
         self._resources = resources
         self._at = 0
         self._streamed = streamed
-        self._held: dict[Key, str] = {}
-        self._seen: set[Key] | None = None
-        """The objects of the list that is being read, None while none is."""
+        self._held = Versions()
+        self._unseen: set[Key] | None = None
+        """What was held before the list that is being read, and was not in it yet; None while none
+        is read."""
         self._version = ""
         self._is_whole = False
         self._failures = 0
@@ -157,7 +156,7 @@ class Follow(Generic[T]):
     @property
     def version(self) -> str:
         """Up to which version all is known; "" while that is not so of any."""
-        return self._version if self._seen is None else ""
+        return self._version if self._unseen is None else ""
 
     def held(self, key: Key) -> str | None:
         """The version in which an object is held; None for one that is not. Any thread may ask."""
@@ -180,8 +179,8 @@ class Follow(Generic[T]):
     ) -> list[ObjectChange[T]]:
         """A page of a list."""
         self._misses = 0
-        if first or self._seen is None:
-            self._seen = set()
+        if first or self._unseen is None:
+            self._unseen = {*self._held}
         changes = [change for item in items for change in self._present(item)]
         if last:
             changes += self._complete(version)
@@ -191,13 +190,13 @@ class Follow(Generic[T]):
         """An event ADDED, MODIFIED or DELETED."""
         version = item.version
         self._well()
-        if self._seen is None and not is_news(version, self._version):
+        if self._unseen is None and not is_news(version, self._version):
             return []  # a watch brings what is newer alone: this was sent twice
         if kind == "DELETED":
             changes = self._absent(item.key, version)
         else:
             changes = list(self._present(item))
-        if self._seen is None:
+        if self._unseen is None:
             self._version = version
         return changes
 
@@ -210,7 +209,7 @@ class Follow(Generic[T]):
             return []
         changes = [change for key in gone for change in self._absent(key, version)]
         for item in items:
-            self._held[item.key] = version
+            self._held.put(item.key, version)
             changes.append(ObjectChange(self.kind, *item.key, item.data, version))
         self._version = version
         return changes
@@ -222,7 +221,7 @@ class Follow(Generic[T]):
     def bookmark(self, version: str, *, ends_initial: bool) -> list[ObjectChange[T]]:
         """A bookmark; with ``ends_initial`` all objects have been sent."""
         self._well()
-        if self._seen is not None:
+        if self._unseen is not None:
             return self._complete(version) if ends_initial else []
         if is_news(version, self._version):
             self._version = version
@@ -232,7 +231,7 @@ class Follow(Generic[T]):
         """The server began to answer."""
         self._misses = 0
         if isinstance(action, Watching) and action.initial:
-            self._seen = set()
+            self._unseen = {*self._held}
         elif isinstance(action, Watching) and self._is_whole:
             self._stand(SyncState.LIVE)
 
@@ -240,13 +239,13 @@ class Follow(Generic[T]):
 
     def ended(self, *, anything: bool) -> None:
         """A watch ended as it should. ``anything``: it brought an event or a bookmark."""
-        self._seen = None
+        self._unseen = None
         if not anything:  # a server that hangs up at once is not asked without end
             self._back_off()
 
     def failed(self, failure: Failure) -> None:
         """A request or a stream did not work."""
-        self._seen = None
+        self._unseen = None
         initial = self._streamed and not self._version
         if failure.status != 404:
             self._misses = 0
@@ -281,27 +280,27 @@ class Follow(Generic[T]):
     def _present(self, item: Item[T]) -> Iterator[ObjectChange[T]]:
         key, version = item.key, item.version
         held = self._held.get(key)
-        if self._seen is not None:  # a list is the truth, whatever its numbers
-            self._seen.add(key)
+        if self._unseen is not None:  # a list is the truth, whatever its numbers
+            self._unseen.discard(key)
             if held == version:
                 return
         elif held is not None and not is_news(version, held):
             return
-        self._held[key] = version
+        self._held.put(key, version)
         yield ObjectChange(self.kind, *key, item.data, version)
 
     def _absent(self, key: Key, version: str) -> list[ObjectChange[T]]:
         held = self._held.get(key)
         if held is None or (version and is_older(version, held)):
             return []
-        del self._held[key]
-        if self._seen is not None:
-            self._seen.discard(key)
+        self._held.remove(key)
+        if self._unseen is not None:
+            self._unseen.discard(key)
         return [ObjectChange(self.kind, *key, None, version)]
 
     def _complete(self, version: str) -> list[ObjectChange[T]]:
-        seen, self._seen = self._seen or set(), None
-        gone = [change for key in self._held.keys() - seen for change in self._absent(key, "")]
+        unseen, self._unseen = self._unseen or set(), None
+        gone = [change for key in unseen for change in self._absent(key, "")]
         self._version = version
         self._is_whole = True
         self._stand(SyncState.LIVE)
@@ -337,7 +336,7 @@ class Follow(Generic[T]):
 
     def _well(self) -> None:
         self._failures = 0
-        if self._is_whole and self._seen is None:
+        if self._is_whole and self._unseen is None:
             self._stand(SyncState.LIVE)
 
     def _back_off(self, asked: float | None = None) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-from podfence.kube.follow import Follow, Key, ObjectChange, is_older
+from podfence.kube.follow import Follow, ObjectChange, is_older
+from podfence.kube.versions import Key
 
 T = TypeVar("T")
 LATEST = 4096
