@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.pods import At, Holders, Pods
-from podfence.live.profiles import Profile, Profiles
+from podfence.live.profiles import FAMILIES, Profile, Profiles
 from podfence.live.selections import Selections
 from podfence.model.meta import Labels
 from podfence.model.networkpolicy import IPBlock
@@ -180,9 +180,9 @@ class WordPorts(NamedPorts):
 
     def _lies_in(self, profile: Profile, within: AddressSet) -> bool:
         """Whether a pod of a profile has an address in there, for sure or perhaps."""
-        for family, members in profile.addresses.items():
+        for family in FAMILIES:
             intervals = within.family(family)
-            if intervals and any(address in intervals for address in members.frozen()):
+            if intervals and any(address in intervals for address in profile.members(family)):
                 return True
         return any(
             address in within.family(family)

@@ -155,9 +155,9 @@ class Pods:
         if entry.local:
             was = bool(profile.here)
             if by > 0:
-                profile.here.add(entry)
+                profile.here = (*profile.here, entry)
             else:
-                profile.here.remove(entry)
+                profile.here = tuple(each for each in profile.here if each is not entry)
             if was is not bool(profile.here):
                 self._told.became_local(profile)
 

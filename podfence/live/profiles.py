@@ -78,13 +78,16 @@ class HeldSelection:
 
 
 class Profile:
-    """Pods that are the same to all selectors. ``addresses``: by family, those that are surely
-    theirs. ``pods``: how many there are. ``addressed``: how many have an address, sure or not.
-    ``here``: how many run on this node."""
+    """Pods that are the same to all selectors. ``pods``: how many there are; ``addressed``: how
+    many have an address, sure or not; ``here``: those that run on this node.
+
+    Thousands of profiles have nobody here and one IP version: what is empty takes no room.
+    """
 
     __slots__ = (
+        "_v4",
+        "_v6",
         "addressed",
-        "addresses",
         "here",
         "labels",
         "namespace",
@@ -101,10 +104,11 @@ class Profile:
         self.namespace = namespace
         self.labels = labels
         self.ports = ports
-        self.addresses: dict[int, MutableMembers] = {}
+        self._v4: MutableMembers | None = None
+        self._v6: MutableMembers | None = None
         self.pods = 0
         self.addressed = 0
-        self.here: set[PodEntry] = set()
+        self.here: tuple[PodEntry, ...] = ()
         self.shown = BitMap()
         """The selections that pick it, by number."""
 
@@ -113,20 +117,30 @@ class Profile:
         """The profile as compilers of rules see a class of pods."""
         return EndpointClass(self.number, self.namespace, self.labels, self.ports)
 
+    def addresses(self, family: int) -> MutableMembers | None:
+        """Those of a family that are surely its pods'; None where there never were any."""
+        return self._v4 if family == 4 else self._v6
+
     def add(self, family: int, address: int) -> None:
         """An address is surely one of its pods' now."""
-        found = self.addresses.get(family)
+        found = self.addresses(family)
         if found is None:
-            found = self.addresses[family] = MutableMembers(family)
+            found = MutableMembers(family)
+            if family == 4:
+                self._v4 = found
+            else:
+                self._v6 = found
         found.add(address)
 
     def discard(self, family: int, address: int) -> None:
         """An address is not surely one of its pods' any more."""
-        self.addresses[family].discard(address)
+        found = self.addresses(family)
+        assert found is not None
+        found.discard(address)
 
     def members(self, family: int) -> Members:
         """The addresses of a family, as a value."""
-        found = self.addresses.get(family)
+        found = self.addresses(family)
         return Members(family) if found is None else found.frozen()
 
 

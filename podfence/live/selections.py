@@ -92,7 +92,7 @@ class Selections:
         whole: list[MutableMembers] = []
         for number in held.profiles:
             profile = self._profiles.by_number[number]
-            addresses = profile.addresses.get(family)
+            addresses = profile.addresses(family)
             if addresses is not None:
                 withins = held.within.get(number)
                 if withins is None:
@@ -107,7 +107,7 @@ class Selections:
         if selection.names or held.within or selection.addresses.family(family):
             return len(self.members(held, family))
         profiles = map(self._profiles.by_number.__getitem__, held.profiles)
-        return sum(len(each.addresses.get(family, ())) for each in profiles)
+        return sum(len(each.addresses(family) or ()) for each in profiles)
 
     def is_within(self, one: HeldSelection, other: HeldSelection, family: int) -> bool | None:
         """Whether the addresses of a selection are all in another one; None: that cannot be told by
@@ -115,7 +115,7 @@ class Selections:
         if any(held.within or not held.is_of_pods for held in (one, other)):
             return None
         apart = one.profiles - other.profiles
-        return not any(self._profiles.by_number[n].addresses.get(family) for n in apart)
+        return not any(self._profiles.by_number[n].addresses(family) for n in apart)
 
     def take(self) -> tuple[Moved, ...]:
         """What moved since the last call."""
@@ -326,7 +326,8 @@ class _Addresses:
 
 
 def _every(profile: Profile) -> Addresses:
-    return {family: frozenset(found.frozen()) for family, found in profile.addresses.items()}
+    each = ((family, profile.addresses(family)) for family in FAMILIES)
+    return {family: frozenset(found.frozen()) for family, found in each if found is not None}
 
 
 def _shown(held: HeldSelection, profile: Profile) -> Withins:

@@ -175,37 +175,42 @@ class MutableMembers:
         """Starts with ``members``, of the same IP version."""
         self.family = family
         self._numbers = BitMap()
-        self._strays: set[int] = set()
+        self._strays: set[int] | frozenset[int] = _NO_STRAYS
+        """A set of its own with the first of them: nearly nobody has any."""
         if members is not None:
             self.update(members)
 
     def add(self, address: int) -> None:
         """Put one address in, which may be there."""
         number = _number(self.family, address, new=True)
-        if number is None:
+        if number is not None:
+            self._numbers.add(number)
+        elif isinstance(self._strays, set):
             self._strays.add(address)
         else:
-            self._numbers.add(number)
+            self._strays = {address}
 
     def discard(self, address: int) -> None:
         """Take one address out, which may not be there."""
         number = _number(self.family, address)
-        if number is None:
-            self._strays.discard(address)
-        else:
+        if number is not None:
             self._numbers.discard(number)
+        elif isinstance(self._strays, set):
+            self._strays.discard(address)
 
     def update(self, members: Members) -> None:
         """Put these in."""
         _check(self.family, members.family)
         self._numbers |= members.numbers
-        self._strays |= members.strays
+        if members.strays:
+            self._strays = {*self._strays, *members.strays}
 
     def difference_update(self, members: Members) -> None:
         """Take these out."""
         _check(self.family, members.family)
         self._numbers -= members.numbers
-        self._strays -= members.strays
+        if self._strays:
+            self._strays = {*self._strays} - members.strays
 
     @staticmethod
     def union(family: int, sets: Iterable[MutableMembers]) -> Members:
