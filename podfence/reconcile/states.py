@@ -174,7 +174,8 @@ class ReconcileState(Struct, frozen=True):
 
     ``enforced``: the rules in the kernel; None: as planned, and not remembered. ``lost``: nobody
     knows them. ``distrusted``: others may have let something pass under the present epoch.
-    ``unsure``: nobody knows who had an address before the start, or what was written last.
+    ``unsure``: until the next epoch, for nobody knows who had an address before the start, or what
+    was written last.
     ``check``: the table was read, and is to be compared with what is wanted. ``carried``: released
     addresses of writes that were refused. ``repairs``: when the table was read because others had
     changed it, in the last minute.

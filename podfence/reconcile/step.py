@@ -316,10 +316,11 @@ class _Step:
         self._write(operations, following, goal, closed or {})
 
     def _must_bump(self, level: Tightening) -> bool:
-        """Something is taken away now, or somebody gets an address of which something is left."""
+        """Something is taken away now, or somebody gets an address of which something is left, or
+        may be, for all that is known of an earlier life."""
         left = joint(self.state.bumps.owed, self.state.carried)
         for planned in self._plans():
-            if meet(left, planned.given):
+            if meet(left, planned.given) or (self.state.unsure and any(planned.given.values())):
                 return True
             left = joint(left, planned.released)
         return level is Tightening.NOW
@@ -337,7 +338,7 @@ class _Step:
             state.ticket + 1, following, goal, closed, self._gone(), state.distrusted, state.unsure
         )
         self._set(ticket=pending.ticket, carried={}, check=False)
-        self._set(lost=False, distrusted=False, unsure=False)
+        self._set(lost=False, distrusted=False, unsure=state.unsure and not bumped)
         if state.trial is None:
             self._set(waiting=())
         if not operations:

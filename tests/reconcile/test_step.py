@@ -152,6 +152,22 @@ def test_a_start_writes_the_difference(there: Ruleset | None) -> None:
     assert node.attempts == (0 if there is B else 1)
 
 
+def test_an_heir_after_a_start_pays_what_an_earlier_life_may_have_owed() -> None:
+    """It may have ended before it paid, and the equal table does not tell. Once is enough, and the
+    start itself writes nothing."""
+    with_heir = rules(DB_ALLOW, HEIR)
+    node = SteppedNode(
+        B, ReconcileState.starting(Table("podfence", "managed by podfence"), 0xFFFF0000)
+    )
+    node.feed(Read(node.kernel.list()))
+    node.feed(PlannedRules(lambda: B))
+    assert node.attempts == 0
+    node.feed(planned(B, with_heir, given=FAR_ADDRESS))
+    assert epoch(node.rules) == 2
+    node.feed(planned(with_heir, B, given={4: Members.of(4, [7])}))
+    assert epoch(node.rules) == 2
+
+
 # --- answers that get lost ---------------------------------------------------------------------
 
 
