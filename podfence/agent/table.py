@@ -8,7 +8,10 @@ from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.notices import Notices
 from podfence.kernel.nftables.table import NetlinkNft
 from podfence.nft.ruleset import Ruleset
-from podfence.nft.transaction import Transaction
+from podfence.nft.transaction import AddElements, DeleteElements, Operation, Transaction
+
+MANY = 500
+"""Elements of a write from which nobody listens meanwhile: it saves more than it takes."""
 
 
 class KernelTable:
@@ -45,8 +48,12 @@ class KernelTable:
     def run(self, transaction: Transaction) -> None:
         """Apply a transaction. Raises NftError when the kernel refuses it. Raises NftUnanswered
         when nobody knows; then there is a new socket."""
+        is_large = sum(map(_size, transaction)) >= MANY
         try:
-            self._table.run(transaction)
+            if self._notices is not None and is_large:
+                self._run_unheard(self._notices, transaction)
+            else:
+                self._table.run(transaction)
         except NftUnanswered:
             self.reopen()
             raise
@@ -74,7 +81,24 @@ class KernelTable:
         """Give the descriptors back."""
         self._socket.close()
 
+    def _run_unheard(self, notices: Notices, transaction: Transaction) -> None:
+        """Without listening. What others do meanwhile is seen in the number of transactions: it is
+        read before the one and after the other, so nothing falls between."""
+        before, taken = self._table.generation(), 0
+        notices.leave()
+        try:
+            self._table.run(transaction)
+            taken = 1
+        finally:
+            notices.join()
+            if self._table.generation() != before + taken:
+                notices.miss()
+
     def _opened(self) -> NetlinkNft:
         if self._notices is not None:
             self._notices.ignore(self._socket.port)
         return NetlinkNft(self._socket)
+
+
+def _size(step: Operation) -> int:
+    return len(step.part.elements) if isinstance(step, AddElements | DeleteElements) else 0

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 
 import pytest
+from msgspec.structs import replace
 
-from podfence.agent.table import KernelTable
+from podfence.agent.table import MANY, KernelTable
 from podfence.errors import NftError, NftUnanswered
-from podfence.kernel.nftables.notices import Notices
+from podfence.kernel.nftables.nf_tables import NFNLGRP_NFTABLES
+from podfence.kernel.nftables.notices import Notice, Notices
+from podfence.kernel.nftables.table import NetlinkNft
 from podfence.nft.difference import diff, load
 from podfence.nft.lowering.lower import TABLE
-from podfence.nft.transaction import DeleteChain, Transaction
+from podfence.nft.objects import MemberSet
+from podfence.nft.transaction import AddElements, AddSet, DeleteChain, Transaction
+from podfence.sets.members import Members
 from tests.kernel.nft_namespace import NftNamespace, nft_namespace
 from tests.nft.cases import CASES
 
@@ -76,3 +82,78 @@ def test_what_we_never_write_cannot_be_read(table: KernelTable, kernel: NftNames
 def test_deleted_it_is_gone(table: KernelTable) -> None:
     assert table.delete()
     assert table.list() is None
+
+
+BIG = MemberSet("p4_big", Members.of(4, range(1 << 24, (1 << 24) + 3 * MANY)))
+
+
+def without_elements(large: MemberSet) -> MemberSet:
+    return replace(large, elements=Members(large.elements.family))
+
+
+def large_write(large: MemberSet = BIG) -> Transaction:
+    """One that many elements come with."""
+    return Transaction(A.table, (AddSet(without_elements(large)), AddElements(large)))
+
+
+class Meanwhile:
+    """Something that is done while the kernel writes; and who listened then."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, kernel: NftNamespace) -> None:
+        self.do: Callable[[], object] = bool
+        self.listened: list[bool] = []
+        self._kernel = kernel
+        run = NetlinkNft.run
+
+        def slow(table: NetlinkNft, transaction: Transaction) -> None:
+            self.listened.append(self._is_heard())
+            run(table, transaction)
+            self.do()
+
+        monkeypatch.setattr(NetlinkNft, "run", slow)
+
+    def _is_heard(self) -> bool:
+        """Whether any netlink socket of the namespace is in the group of nftables."""
+        enter = ["nsenter", f"--net=/proc/self/fd/{self._kernel.fd}", "cat", "/proc/net/netlink"]
+        told = subprocess.run(
+            enter, capture_output=True, text=True, check=True, pass_fds=[self._kernel.fd]
+        )
+        groups = [int(line.split()[3], 16) for line in told.stdout.splitlines()[1:]]
+        return any(group >> (NFNLGRP_NFTABLES - 1) & 1 for group in groups)
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch, kernel: NftNamespace) -> Meanwhile:
+    return Meanwhile(monkeypatch, kernel)
+
+
+def test_nobody_listens_to_a_large_write(
+    table: KernelTable, notices: Notices, kernel: NftNamespace, meanwhile: Meanwhile
+) -> None:
+    table.run(large_write())
+    table.run(large_write(MemberSet("p4_small", Members.of(4, range(9)))))
+    assert meanwhile.listened == [False, True]
+    assert notices.wait(0.1) is None
+    kernel.nft("add", "chain", "inet", TABLE, "theirs")
+    assert (notices.wait(5) or Notice("", 0)).process == "nft"
+
+
+def test_what_others_do_during_a_large_write_is_known_to_have_been_done(
+    table: KernelTable, notices: Notices, kernel: NftNamespace, meanwhile: Meanwhile
+) -> None:
+    meanwhile.do = lambda: kernel.nft("add", "chain", "inet", TABLE, "theirs")
+    table.run(large_write())
+    assert notices.wait(0.1) == Notice("", 0)
+    assert notices.wait(0.1) is None
+
+
+def test_a_large_write_that_is_refused_is_nobody_elses(
+    table: KernelTable, notices: Notices, kernel: NftNamespace, meanwhile: Meanwhile
+) -> None:
+    refused = Transaction(A.table, (*large_write(), DeleteChain("none")))
+    with pytest.raises(NftError, match="no such object"):
+        table.run(refused)
+    assert meanwhile.listened == [False]
+    assert notices.wait(0.1) is None
+    kernel.nft("add", "chain", "inet", TABLE, "theirs")
+    assert (notices.wait(5) or Notice("", 0)).process == "nft"

@@ -1,7 +1,8 @@
 """Changes of our table by others: the kernel's notifications, without those of our own writes.
 
-Rule: a filter in the kernel drops what our own socket causes, so that a large write of ours costs
-no reading. What could not be kept for us is said, too: then somebody may have changed anything.
+Rule: a filter in the kernel drops what our own socket causes, so that a write of ours costs no
+reading. What could not be kept for us is said, too: then somebody may have changed anything. Who
+writes much may stop listening meanwhile, and finds out otherwise whether others wrote (``miss``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from msgspec import Struct
 
 from podfence.errors import NftError
 from podfence.kernel import netns
-from podfence.kernel.netlink import attributes, messages
+from podfence.kernel.netlink import SOL_NETLINK, attributes, messages
 from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.encode import FAMILY
 
@@ -23,6 +24,7 @@ _NETLINK_NETFILTER = 12
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
 _RECEIVE = 1 << 18
 _BUFFER = 1 << 22
+_ADD_MEMBERSHIP, _DROP_MEMBERSHIP = 1, 2
 _NEWGEN = nf.NFNL_SUBSYS_NFTABLES << 8 | nf.NFT_MSG_NEWGEN
 _TABLE = 1
 """The attribute that names the table: the same number in tables, chains, rules, sets, elements."""
@@ -53,6 +55,7 @@ class Notices:
             text = f"no notifications of nftables: {error.strerror}"
             raise NftError(text) from error
         self._touched = False
+        self._has_missed = False
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -70,11 +73,27 @@ class Notices:
         described = struct.pack("HP", 4, ctypes.addressof(program))
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
 
+    def leave(self) -> None:
+        """Listen no more: the kernel writes a notification for each element as soon as anybody in
+        the system does, also where a filter drops it, and that is a third of a large write."""
+        self._member(_DROP_MEMBERSHIP)
+
+    def join(self) -> None:
+        """Listen again. Raises OSError."""
+        self._member(_ADD_MEMBERSHIP)
+
+    def miss(self) -> None:
+        """Others have changed something while nobody listened; said with the next ``wait``."""
+        self._has_missed = True
+
     def wait(self, seconds: float) -> Notice | None:
         """What somebody else did to our table, None when nobody did for a while. Raises NftError.
 
         Others may keep us reading about tables of theirs for longer than ``seconds``.
         """
+        if self._has_missed:
+            self._has_missed = False
+            return Notice("", 0)
         self._socket.settimeout(seconds)
         while True:
             try:
@@ -89,6 +108,9 @@ class Notices:
             found = self._read(data)
             if found is not None:
                 return found
+
+    def _member(self, option: int) -> None:
+        self._socket.setsockopt(SOL_NETLINK, option, nf.NFNLGRP_NFTABLES)
 
     def _read(self, data: bytes) -> Notice | None:
         """The last notice in a datagram. A transaction may be several; NEWGEN is its end."""

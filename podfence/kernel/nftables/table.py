@@ -65,6 +65,11 @@ class NetlinkNft:
                 raise too_large(size, self._socket.limit)
             self.run(same)
 
+    def generation(self) -> int:
+        """The number of the last transaction in the namespace, by anybody: each counts one up.
+        Raises NftError."""
+        return genid(self._socket.get(nf.NFT_MSG_GETGEN, b"") or b"")
+
     def exists(self) -> bool:
         """Whether there is a table. Raises NftError."""
         request = text(nf.NFTA_TABLE_NAME, self._table)
@@ -128,18 +133,14 @@ class NetlinkNft:
     def _undisturbed(self, reading: Callable[[], T]) -> T:
         """What one state of the rules was; any change in the namespace, by anybody, spoils it."""
         for _ in range(_ATTEMPTS):
-            before = self._genid()
+            before = self.generation()
             try:
                 found = reading()
             except DumpInterrupted:
                 continue
-            if self._genid() == before:
+            if self.generation() == before:
                 return found
         raise NftError("the rules of this network namespace change faster than they can be read")
-
-    def _genid(self) -> int:
-        """The number of the last transaction in the namespace."""
-        return genid(self._socket.get(nf.NFT_MSG_GETGEN, b"") or b"")
 
     def _existing(self) -> Existing:
         if not self.exists():
