@@ -30,6 +30,7 @@ REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted", "npm" + "js", "artifact"
 WORKPLACE_PATHS = re.compile(r"(?<![\w.~-])/(?:work|home|root|Users)/[a-z]")
 
 PURE = {
+    "agent.closings",
     "agent.conditionevents",
     "agent.conditions",
     "agent.eventseries",

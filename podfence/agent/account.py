@@ -7,9 +7,10 @@ Rule: this module informs people; nothing that is enforced follows from it. One 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 
+from podfence.agent.closings import Closings
 from podfence.agent.conditions import ConditionKind, Conditions, Teller
 from podfence.agent.inbox import EventKey, Taken
 from podfence.agent.latency import Latencies, Latency
@@ -19,11 +20,11 @@ from podfence.agent.status import NodeStatus, Waiting, Writes
 from podfence.agent.unenforced import unenforced
 from podfence.agent.wanted import DesiredState
 from podfence.kernel.nftables.notices import Notice
+from podfence.live.pods import At
 from podfence.live.policystore import UnreadPolicy
 from podfence.model.facts import Gone, PolicyFacts
 from podfence.model.meta import ObjectRef
 from podfence.nft.lowering.sizes import Sizes
-from podfence.reconcile.quarantine import addresses
 from podfence.reconcile.states import ReconcileState, ReportKind, StepReport
 
 FRESH = 0.2
@@ -32,6 +33,8 @@ DRIFT_HOLDS = 60.0
 """Seconds after which a change by others is past."""
 SIZED = 10.0
 """Seconds between two counts of what the table holds."""
+COUNTING = 0.001
+"""Seconds of a turn that counting them may take; it goes on in the next turn. Events wait for it."""
 _UNREAD = "only its name is known; it counts as without labels, and a pod as without an address"
 
 
@@ -55,6 +58,8 @@ class Account:
         self._drifted = Notice("", 0)
         self._drifted_at = -inf
         self._sizes, self._sized = Sizes(), -inf
+        self._sizing: Iterator[Sizes | None] | None = None
+        self._closings = Closings()
         self._sync_seconds: float | None = None
         self._started = clock()
         self.status = NodeStatus(node, self._started, self._started)
@@ -113,6 +118,11 @@ class Account:
         for about, message in found.items():
             self.conditions.hold(kind, _text(about), message, self._clock(), about=about)
 
+    def closed(self, state: ReconcileState, wanted: DesiredState) -> frozenset[At]:
+        """The addresses here that are closed because the kernel refuses their rules."""
+        found = self._closings.of(state.refused, wanted).values()
+        return frozenset().union(*(closing.addresses for closing in found))
+
     def report(self, report: StepReport, state: ReconcileState, wanted: DesiredState) -> None:
         """What ``step`` has to say."""
         match report.condition:
@@ -120,10 +130,11 @@ class Account:
                 self.counts["drifts"] += 1
                 self._drifted_at = self._clock()
                 who = self._drifted
-                name = f"{who.process} (process {who.number})" if who.number else "nobody knows who"
-                self.hold(
-                    ConditionKind.DRIFT, "", f"the table podfence was changed by another: {name}"
-                )
+                name = f"{who.process} (process {who.number})"
+                text = f"the table podfence was changed by another: {name}"
+                if not who.number:
+                    text = "another may have changed the table podfence: notifications were lost"
+                self.hold(ConditionKind.DRIFT, "", text)
             case ReportKind.TABLE_REFUSED:
                 self.hold(ConditionKind.TABLE_REFUSED, "", report.words)
             case ReportKind.SWEEP_FAILED:
@@ -140,8 +151,8 @@ class Account:
             return
         self.published = now
         self._tell_state(state, wanted, now)
-        if now - self._sized > SIZED and idle and wanted.in_sync:
-            self._sizes, self._sized = wanted.sizes(), now
+        if idle and wanted.in_sync:
+            self._count_sizes(wanted, now)
         counts = self.counts
         duration = self._durations.now().get("write", Latency())
         self.status = NodeStatus(
@@ -171,18 +182,24 @@ class Account:
             sizes=self._sizes,
         )
 
+    def _count_sizes(self, wanted: DesiredState, now: float) -> None:
+        """Count what the table holds, for a turn."""
+        if self._sizing is None and now - self._sized > SIZED:
+            self._sizing = wanted.sizing()
+        for found in self._sizing or ():
+            if found is not None:
+                self._sizes, self._sized, self._sizing = found, now, None
+            elif self._clock() >= now + COUNTING:
+                break
+
     def _tell_refused(self, state: ReconcileState, wanted: DesiredState) -> None:
         """Groups of pods whose rules the kernel refuses, with what they are for."""
         refused = state.refused
         self.conditions.only(ConditionKind.KERNEL_REFUSED, frozenset(refused))
-        if not refused:
-            return
-        ruleset = wanted.ruleset()
-        for unit, found in refused.items():
-            chain = ruleset.chains.get(unit)
-            what = f"{chain.comment}: " if chain and chain.comment else ""
-            closed = self._pods.at(addresses(ruleset, unit))
-            self.hold(ConditionKind.KERNEL_REFUSED, unit, f"{what}{found.words}", closed)
+        for unit, closing in self._closings.of(refused, wanted).items():
+            what = f"{closing.comment}: " if closing.comment else ""
+            closed = self._pods.at(closing.addresses)
+            self.hold(ConditionKind.KERNEL_REFUSED, unit, f"{what}{refused[unit].words}", closed)
 
     def _tell_state(self, state: ReconcileState, wanted: DesiredState, now: float) -> None:
         """Conditions that hold for as long as something is so."""

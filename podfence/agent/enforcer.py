@@ -28,8 +28,7 @@ from podfence.model.meta import ObjectRef
 from podfence.nft.lowering.assembly import OUR_TABLE
 from podfence.nft.lowering.lower import LocalNode
 from podfence.nft.ruleset import Ruleset
-from podfence.nft.transaction import Transaction
-from podfence.reconcile.quarantine import addresses
+from podfence.nft.transaction import Transaction, outline
 from podfence.reconcile.states import (
     Drifted,
     Read,
@@ -166,10 +165,7 @@ class Enforcer:
     def _selected(self, policy: ObjectRef) -> Selected:
         """Whom a policy selects here."""
         found = self._wanted.selected(policy)
-        if not self._state.refused:
-            return Selected(len(found))
-        rules = self._wanted.ruleset()
-        closed = frozenset(at for unit in self._state.refused for at in addresses(rules, unit))
+        closed = self._account.closed(self._state, self._wanted)
         return Selected(len(found), sum(not closed.isdisjoint(each) for each in found))
 
     def _synced(self) -> None:
@@ -235,6 +231,8 @@ class Enforcer:
         return found, found is None
 
     def _write(self, action: Write) -> ReconcileInput:
+        if not (self._account.in_sync or self._wanted.is_new):  # why is what people want to know
+            self._log.info("the table differs", operations=outline(action.transaction))
         begin = self._clock()
         try:
             self._table.run(action.transaction)

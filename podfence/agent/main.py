@@ -83,7 +83,7 @@ class Options(Struct, frozen=True):
     run_dir: Path = RUN_DIR
     """For the lock, the socket and what outlives a restart of the agent."""
     state_dir: Path = STATE_DIR
-    """For what outlives a run of the machine; of this node alone."""
+    """For what outlives a run of the machine; nodes may share it."""
     namespace_fd: int | None = None
     """The network namespace to enforce in, when it is not that of the process."""
     environment: Mapping[str, str] = {}
@@ -284,16 +284,17 @@ def cleanup(
     run_dir: Path = RUN_DIR,
     state_dir: Path = STATE_DIR,
     namespace_fd: int | None = None,
+    node: str = "",
 ) -> bool:
     """Delete our tables, take our marks off connections, and forget the names and the uses of rules
-    that were kept for a restart. A step that fails keeps no other step from being done. Returns
-    whether there was a table.
+    that were kept for a restart, of ``node`` alone where one is given. A step that fails keeps no
+    other step from being done. Returns whether there was a table.
 
     Raises NftError, and HostError for files that cannot be deleted.
     """
     found = []
     with ExitStack() as each:  # calls all of them, the last one first, and raises in the end
-        each.callback(forget_rules, state_dir)
+        each.callback(forget_rules, state_dir, node)
         each.callback(NameFile(run_dir, _inode(namespace_fd)).delete)
         each.callback(lambda: found.append(delete_names(namespace_fd)))
         table = KernelTable(mark_mask, None, namespace_fd)

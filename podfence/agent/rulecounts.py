@@ -1,9 +1,9 @@
 """Which rules are used. One thread looks at the connections that the kernel tracks, and the thread
 that enforces finds their rules.
 
-Rule: no packet is touched for it, and nobody waits. Looking takes one hundredth of a processor at
-most, so a node with many connections has fewer looks. The thread that enforces looks up some kinds
-of connections for a few milliseconds a turn, after its own work.
+Rule: no packet is touched for it, and nobody waits, not even for a disk. Looking takes one
+hundredth of a processor at most, so a node with many connections has fewer looks. The thread that
+enforces looks up some kinds of connections for a few milliseconds a turn, after its own work.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ SURVEY = 30.0
 """Seconds until the rules that there are are gathered again; after a change of policies at once."""
 _DENIALS = 4096
 """Denials that wait for the next turn."""
+_UNREAD = "the counts of before are not read from the disk yet"
 
 
 class Connections(Protocol):
@@ -71,11 +72,9 @@ class RuleCounts:
         self._node, self._connections = node, connections
         self._file, self._log, self._clock, self._timer = file, log, clock, timer
         self._lock = threading.Lock()
-        kept, now = file.load(), clock()
-        why = kept and unusable(kept, now)
-        if why:
-            file.refuse(why)
-        self._ledger = UsageLedger(now, None if why else kept)
+        self._ledger = UsageLedger(clock())
+        self._ledger.failed(_UNREAD)
+        self._has_read = False
         self._save_at = -inf
         self._changes = 0
         # Of the thread that enforces alone:
@@ -85,6 +84,8 @@ class RuleCounts:
 
     def run(self, stopped: threading.Event) -> None:
         """Until it is to stop."""
+        if not self._has_read:
+            self.read()
         said, looks, changes = "", 0, 0
         while not stopped.is_set():
             began, now = time.thread_time(), self._changes
@@ -99,10 +100,27 @@ class RuleCounts:
                 if error.message != said:
                     self._log.warning("rules are not counted", message=error.message)
                 said, pause = error.message, AGAIN
-            self._save()
+            self._save_in_time()
             stopped.wait(pause)
-        self._save_at = -inf
-        self._save()
+        self.save()
+
+    def read(self) -> None:
+        """What an earlier life has counted. A disk may keep this waiting for ever: until then
+        nothing is counted, and that is said."""
+        kept, now = self._file.load(), self._clock()
+        why = kept and unusable(kept, now)
+        if why:
+            self._file.refuse(why)
+        with self._lock:
+            self._ledger = UsageLedger(now, None if why else kept)
+            self._has_read = True
+
+    def save(self) -> None:
+        """Keep what is counted for a next life."""
+        now = time.monotonic()
+        with self._lock:
+            kept = self._ledger.kept()
+        self._save_at = now + self._file.save(kept)
 
     def take(self, look: Look) -> None:
         """What a look has found."""
@@ -120,6 +138,8 @@ class RuleCounts:
     def name(self, credit: Credit, revisions: Mapping[ObjectRef, Revision]) -> None:
         """Find the rules of some connections. For the thread that enforces: its index is not to
         change meanwhile."""
+        if not self._has_read:
+            return
         now = self._clock()
         with self._lock:
             if self._state != credit.state:
@@ -175,13 +195,9 @@ class RuleCounts:
         with self._lock:
             self._ledger.survey(revisions, written, now)
 
-    def _save(self) -> None:
-        now = time.monotonic()
-        if now < self._save_at:
-            return
-        with self._lock:
-            kept = self._ledger.kept()
-        self._save_at = now + self._file.save(kept)
+    def _save_in_time(self) -> None:
+        if time.monotonic() >= self._save_at:
+            self.save()
 
 
 def _kind(found: Tracked) -> ConnectionKind:

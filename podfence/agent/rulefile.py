@@ -6,6 +6,8 @@ or written, what was counted is lost and nothing else; the log says so once.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 from podfence.agent.log import EventLog
@@ -23,10 +25,10 @@ _LARGEST = 1 << 26
 
 
 class RuleFile:
-    """The file of the node ``node``, in a folder that no other agent uses."""
+    """The file of the node ``node`` (the name of a Node), in a folder that nodes may share."""
 
     def __init__(self, folder: Path, node: str, log: EventLog) -> None:
-        self._path, self._node, self._log = folder / _NAME, node, log
+        self._path, self._node, self._log = folder / node / _NAME, node, log
         self._said = ""
 
     def load(self) -> Kept | None:
@@ -65,6 +67,11 @@ class RuleFile:
         return min(max(SOONEST, len(data) / RATE), LATEST)
 
 
-def forget_rules(folder: Path) -> None:
-    """Nothing is known any more. Raises HostError."""
-    delete_whole(folder / _NAME)
+def forget_rules(folder: Path, node: str = "") -> None:
+    """Nothing is known any more: of one node, or of all that have counts in the folder. Raises
+    HostError."""
+    left = folder.glob(f"{escape(node) or '*'}/{Path(_NAME).stem}.*")
+    for each in {path.parent for path in left}:
+        delete_whole(each / _NAME)
+        with suppress(OSError):  # somebody else has put something there
+            each.rmdir()

@@ -7,7 +7,7 @@ pods and namespaces as they come, so that fetching and indexing overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -28,12 +28,14 @@ from podfence.usage.credit import Credit
 
 class DesiredState:
     """``node``: with the pod ranges that were given by hand, if any; they count instead of those of
-    the Node object. ``is_new``: there was no table at the start."""
+    the Node object. ``is_new``: there was no table at the start. ``version``: another one when other
+    rules are wanted."""
 
     def __init__(self, node: LocalNode) -> None:
         self.ranges = node.pod_cidrs
         self.in_sync = False
         self.is_new = False
+        self.version = 0
         self.refused: tuple[UnreadPolicy, ...] = ()
         self._node = node
         self._index = LiveIndex(node.name)
@@ -47,6 +49,11 @@ class DesiredState:
 
     def take(self, events: Iterable[Event], *, whole: bool) -> list[PlannedRules]:
         """Events; ``whole``: with them, everything is known that was there at the start."""
+        planned = self._planned(events, whole=whole)
+        self.version += bool(planned)
+        return planned
+
+    def _planned(self, events: Iterable[Event], *, whole: bool) -> list[PlannedRules]:
         ranges = self.ranges
         told = [self._with_ranges(event) for event in events]
         if self.in_sync:
@@ -79,9 +86,9 @@ class DesiredState:
         """All rules as they are wanted now."""
         return self._assembly.ruleset()
 
-    def sizes(self) -> Sizes:
-        """How much ``ruleset`` holds."""
-        return self._assembly.sizes()
+    def sizing(self) -> Iterator[Sizes | None]:
+        """How much ``ruleset`` holds, counted set by set: None after each, then the sum."""
+        return self._assembly.sizing()
 
     def selected(self, policy: ObjectRef) -> list[tuple[At, ...]]:
         """The addresses of each pod of this node that a policy selects."""

@@ -10,6 +10,7 @@ from podfence.agent import main
 from podfence.cli.agent_options import (
     mark_option,
     netns_option,
+    node_option,
     opened,
     run_dir_option,
     state_dir_option,
@@ -17,15 +18,21 @@ from podfence.cli.agent_options import (
 
 
 @click.command("cleanup")
+@node_option(
+    "The Node object of this node; else $NODE_NAME. Without it, counts of all nodes that lie in "
+    "--state-dir are forgotten."
+)
 @run_dir_option("Where the agent kept what outlives it.")
 @state_dir_option("Where it kept what outlives a run of the machine.")
 @mark_option
 @netns_option
-def command(run_dir: Path, state_dir: Path, mark_mask: int, netns: Path | None) -> None:
+def command(
+    node: str | None, run_dir: Path, state_dir: Path, mark_mask: int, netns: Path | None
+) -> None:
     """Remove what the agent enforces on this node: afterwards everything passes.
 
     The tables are deleted, connections lose podfence's marks, and what was known of domain names
     and of uses of rules is forgotten. Stop the agent first: a running one makes its table anew.
     """
-    found = main.cleanup(mark_mask, run_dir, state_dir, opened(netns))
+    found = main.cleanup(mark_mask, run_dir, state_dir, opened(netns), node or "")
     click.echo("removed the table podfence" if found else "there was no table podfence")

@@ -18,6 +18,7 @@ from podfence.cli.agent_options import (
     mark_option,
     mirror_options,
     netns_option,
+    node_option,
     opened,
     ranges_option,
     run_dir_option,
@@ -43,13 +44,7 @@ COMMANDS = {
     module="podfence.cli.agent_{}",
     invoke_without_command=True,
 )
-@click.option(
-    "--node",
-    "name",
-    envvar="NODE_NAME",
-    metavar="NAME",
-    help="The Node object of this node; else $NODE_NAME.",
-)
+@node_option("The Node object of this node; else $NODE_NAME.")
 @click.option("--kubeconfig", metavar="FILE", help="Else as kubectl, else the pod's own account.")
 @click.option(
     "--context", "cluster", default="", metavar="NAME", help="The context of the kubeconfig."
@@ -57,8 +52,8 @@ COMMANDS = {
 @ranges_option
 @run_dir_option("Where the lock lies that keeps a second agent away.")
 @state_dir_option(
-    "Where the counts of podfence rules lie, so that they outlive a run of the machine. Each "
-    "agent needs a folder of its own."
+    "Where the counts of podfence rules lie, so that they outlive a run of the machine: in a "
+    "folder named after the node."
 )
 @http_options(9740)
 @click.option(
@@ -105,7 +100,7 @@ COMMANDS = {
 @click.pass_context
 def command(
     context: click.Context,
-    name: str | None,
+    node: str | None,
     kubeconfig: str | None,
     cluster: str,
     ranges: tuple[IPNetwork, ...],
@@ -129,7 +124,7 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
-    if not name:
+    if not node:
         raise click.UsageError("which node this is, is not known: give --node or set NODE_NAME")
     from podfence.agent import main
     from podfence.agent.listening import Listen
@@ -140,7 +135,7 @@ def command(
 
     given = frozenset((each.version, int(each)) for each in resolvers)
     options = main.Options(
-        LocalNode(name, pod_cidrs=ranges, mark_mask=mark_mask),
+        LocalNode(node, pod_cidrs=ranges, mark_mask=mark_mask),
         find_access(cluster, kubeconfig, os.environ),
         run_dir,
         state_dir,

@@ -70,6 +70,21 @@ def http_options(port: int) -> Callable[[F], F]:
     return both
 
 
+def _node(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Files are named by it, and objects are asked for by it."""
+    from podfence.admission.validate_names import dns_subdomain
+
+    if value and (found := dns_subdomain(value)):
+        message = f"{value!r} is no name of a Node: {found[0]}"
+        raise click.BadParameter(message, context, parameter)
+    return value
+
+
+def node_option(text: str) -> Callable[[F], F]:
+    """``--node NAME``, as an argument ``node``; ``text``: what for."""
+    return click.option("--node", envvar="NODE_NAME", metavar="NAME", callback=_node, help=text)
+
+
 def ranges_option(function: F) -> F:
     """``--pod-cidr CIDR``."""
     return click.option(

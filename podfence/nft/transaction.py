@@ -135,3 +135,26 @@ class Transaction(Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.operations)
+
+
+def outline(transaction: Transaction, most: int = 8) -> str:
+    """The first operations for people, as ``AddElements p4_shop 3, FlushChain in_shop, ... of 9``:
+    what they do, to what, and with how many elements or rules."""
+    said = [*map(_said, transaction.operations[:most])]
+    if len(transaction) > most:
+        said.append(f"... of {len(transaction)}")
+    return ", ".join(said)
+
+
+def _said(step: Operation) -> str:
+    kind = type(step).__name__
+    match step:
+        case AddElements(part) | DeleteElements(part):
+            return f"{kind} {part.name} {len(part.elements)}"
+        case AddRules(chain, rules):
+            return f"{kind} {chain} {len(rules)}"
+        case AddSet(declared):
+            return f"{kind} {declared.name}"
+        case AddTable() | DeleteTable():
+            return kind
+    return f"{kind} {step.name}"

@@ -72,15 +72,18 @@ class Stage:
     """An enforcer with its table, its inbox and a clock."""
 
     def __init__(self, table: FailingTable | None = None) -> None:
-        self.now = 1000.0
+        self.now, self.tick = 1000.0, 0.0
         self.table = table or FailingTable()
         self.inbox = Inbox("n1", PARTS)
         self.log = io.StringIO()
         local = LocalNode("n1")
-        self.enforcer = Enforcer(
-            local, self.table, self.inbox, EventLog(self.log), lambda: self.now
-        )
+        self.enforcer = Enforcer(local, self.table, self.inbox, EventLog(self.log), self.clock)
         self.enforcer.start()
+
+    def clock(self) -> float:
+        """``tick``: how long it takes to look at it."""
+        self.now += self.tick
+        return self.now
 
     def tell(self, *events: Event) -> None:
         self.inbox.tell(((event, "") for event in events), self.now)

@@ -53,12 +53,13 @@ class Left:
         self.file = NameFile(folder, self.inode)
         self.file.save([CachedAddress("api.example.com", (4, 1), 1e9)])
         self.state = folder / "state"
-        self.state.mkdir()
-        (self.state / "rules.json").touch()
+        for node in ("n1", "n2"):
+            (self.state / node).mkdir(parents=True)
+            (self.state / node / "rules.json").touch()
         (folder / "names-1.json").write_text("of another node")
 
-    def cleaned(self) -> bool:
-        return main.cleanup(MASK, self.folder, self.state, self._kernel.fd)
+    def cleaned(self, node: str = "") -> bool:
+        return main.cleanup(MASK, self.folder, self.state, self._kernel.fd, node)
 
     @property
     def tables(self) -> set[str]:
@@ -83,9 +84,23 @@ def test_nothing_of_this_node_is_left(left: Left) -> None:
 
 def test_a_write_that_was_cut_short_is_not_left_either(left: Left) -> None:
     (left.folder / f"names-{left.inode}.new").touch()
-    (left.state / "rules.new").touch()
+    (left.state / "n1" / "rules.new").touch()
     left.cleaned()
     assert left.kept == ["names-1.json"]
+
+
+def test_counts_of_nodes_that_share_the_folder_stay_where_one_is_named(left: Left) -> None:
+    left.cleaned("n1")
+    assert sorted(left.kept) == ["names-1.json", "rules.json"]
+    assert [*left.state.iterdir()] == [left.state / "n2"]
+
+
+def test_what_others_have_put_beside_the_counts_stays(left: Left) -> None:
+    for path in (left.state / "n1" / "note", left.state / "empty" / "folder"):
+        path.parent.mkdir(exist_ok=True)
+        path.mkdir()
+    left.cleaned()
+    assert sorted(each.name for each in left.state.rglob("*")) == ["empty", "folder", "n1", "note"]
 
 
 def test_what_is_allowed_does_not_pause_while_the_table_goes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from math import inf
 from random import Random
 
@@ -11,13 +12,14 @@ from msgspec.structs import replace
 
 from podfence.agent.conditions import ConditionKind
 from podfence.kernel.nftables.notices import Notice
-from podfence.model.facts import PodFacts, PolicyFacts, Put
+from podfence.model.facts import Gone, PodFacts, PolicyFacts, Put
 from podfence.nft.difference import diff, load
+from podfence.nft.lowering.assembly import Assembly
 from podfence.nft.lowering.epoch import epoch, with_epoch
 from podfence.nft.lowering.lower import lower
 from podfence.nft.transaction import DeleteTable, Transaction
 from podfence.policy.compile import compile_cluster
-from podfence.testing.builders import policy
+from podfence.testing.builders import pod, policy
 from tests.agent.stage import DB, HERE, ONLY_WEB, WEB, FailingTable, Stage, wanted
 from tests.support.live_worlds import World
 from tests.support.random_clusters import TIERS, Size
@@ -49,6 +51,7 @@ def test_with_a_table_nothing_is_touched_before_all_is_known() -> None:
     assert len(table.transactions) == 1
     stage.whole()
     assert len(table.transactions) == 1  # and then there is nothing to do
+    assert "the table differs" not in stage.log.getvalue()
     assert table.list() == before
     assert table.swept == []
 
@@ -77,6 +80,8 @@ def test_a_table_of_before_becomes_what_is_wanted_now_under_another_epoch() -> N
     stage.put(HERE, WEB, DB, ONLY_WEB)
     stage.whole()
     assert stage.rules == with_epoch(wanted(WEB, DB, ONLY_WEB), 2)
+    (said,) = [line for line in stage.log.getvalue().splitlines() if "the table differs" in line]
+    assert re.search(r"AddChain in_\w+, .* of \d+", said), said
 
 
 def test_what_the_kernel_does_not_take_is_not_in_sync() -> None:
@@ -109,7 +114,7 @@ def test_a_lost_answer_is_looked_up(applied: bool) -> None:
     assert stage.enforcer.status.writes.unanswered == 1
 
 
-def test_refused_rules_close_their_pods_and_nobody_else() -> None:
+def test_refused_rules_close_their_pods_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage()
     stage.put(HERE, WEB, DB)
     stage.whole()
@@ -126,6 +131,15 @@ def test_refused_rules_close_their_pods_and_nobody_else() -> None:
     assert condition.closed == ("shop/db",)
     assert "shop/db" in condition.message
     assert "poison" in condition.message
+    with monkeypatch.context() as patch:  # while nothing changes, it is not asked for again
+        patch.delattr(Assembly, "ruleset")
+        assert stage.holds() == [ConditionKind.KERNEL_REFUSED]
+    stage.put(replace(DB, name="db-2"), pod("shop/x", addresses=["10.1.0.3"], node="n1"))
+    stage.tell(Gone("Pod", "shop", "db"))
+    assert stage.holds() == [ConditionKind.KERNEL_REFUSED]
+    assert stage.enforcer.status.conditions[0].closed == ("shop/db-2",)
+    stage.put(DB)
+    stage.tell(Gone("Pod", "shop", "db-2"), Gone("Pod", "shop", "x"))
     stage.table.refused = set()
     stage.pass_time(61)
     assert same_rules(stage.rules, with_policy)

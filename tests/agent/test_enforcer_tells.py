@@ -6,6 +6,7 @@ import io
 
 from msgspec.structs import replace
 
+from podfence.agent.account import COUNTING, SIZED
 from podfence.agent.conditions import ConditionKind
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox
@@ -16,7 +17,8 @@ from podfence.kube.follow import KindState, SyncState
 from podfence.model.facts import Event, Put
 from podfence.model.meta import ObjectRef
 from podfence.nft.lowering.lower import LocalNode
-from podfence.testing.builders import policy
+from podfence.nft.lowering.sizes import Sizes, sizes
+from podfence.testing.builders import peer, policy, rule
 from podfence.testing.facts import facts_of
 from tests.agent.stage import DB, HERE, ONLY_WEB, PARTS, WEB, FailingTable, Stage, wanted
 
@@ -57,6 +59,24 @@ def test_whom_a_policy_selects_is_told_to_other_threads() -> None:
         stage.turn()
         found[name] = inquiry.wait(0)
     assert found == {"shop/db": Selected(1), "shop/none": Selected(0)}
+
+
+def test_what_the_table_holds_is_counted_a_bit_a_turn() -> None:
+    """Events would wait for it; what is gone before its turn is not counted, and nothing breaks."""
+    stage = Stage()
+    rules = [peer(pods={"n": str(n)}) for n in range(4)]
+    more = policy("shop/db", {"app": "db"}, ingress=[rule(each) for each in rules])
+    stage.put(HERE, WEB, DB, more)
+    stage.tick = 2 * COUNTING
+    stage.whole()
+    stage.turn()
+    assert stage.enforcer.status.sizes == Sizes()
+    stage.put(ONLY_WEB)
+    for _ in range(20):
+        stage.now += SIZED
+        stage.inbox.stand(KindState("Pod", SyncState.LIVE))  # nobody waits
+        stage.turn()
+    assert stage.enforcer.status.sizes == sizes(wanted(WEB, DB, ONLY_WEB).objects())
 
 
 def test_pods_whose_rules_are_refused_are_counted_with_their_policy_alone() -> None:

@@ -16,6 +16,7 @@ from podfence.errors import NftError
 from podfence.kernel.ctlook import Look, Tracked
 from podfence.model.meta import ObjectRef, Revision
 from podfence.usage.credit import ConnectionKind, Credit, RuleRef
+from podfence.usage.kept import Kept
 
 DB = ObjectRef("NetworkPolicy", "shop", "db")
 CNP = ObjectRef("ClusterNetworkPolicy", "", "no-mail")
@@ -63,7 +64,9 @@ def uses(counts: RuleCounts) -> dict[str, int]:
 
 def counts(folder: Path, table: Table, log: io.StringIO | None = None) -> RuleCounts:
     out = EventLog(log or io.StringIO())
-    return RuleCounts("n1", table, RuleFile(folder, "n1", out), out, lambda: 1000.0)
+    made = RuleCounts("n1", table, RuleFile(folder, "n1", out), out, lambda: 1000.0)
+    made.read()
+    return made
 
 
 def test_what_is_looked_at_is_named_and_outlives_the_agent(tmp_path: Path) -> None:
@@ -80,7 +83,7 @@ def test_what_is_looked_at_is_named_and_outlives_the_agent(tmp_path: Path) -> No
     table.end.clear()
     made.run(table.end)
     assert uses(counts(tmp_path, Table())) == uses(made)
-    assert (tmp_path / "rules.json").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "n1" / "rules.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_rule_that_denies_is_used_by_what_it_denies(tmp_path: Path) -> None:
@@ -127,6 +130,7 @@ def test_a_turn_ends_when_its_time_is_up(tmp_path: Path) -> None:
     log = EventLog(io.StringIO())
     file = RuleFile(tmp_path, "n1", log)
     made = RuleCounts("n1", Table(), file, log, lambda: 1000.0, lambda: next(time))
+    made.read()
     asker = Always()
     made.take(Look({Tracked(4, n, 2, 6, 80): 1 for n in range(3)}, 3))
     for turn in range(1, 5):
@@ -166,3 +170,40 @@ def test_rules_of_a_pod_that_is_new_here_are_used_at_once(tmp_path: Path) -> Non
     made.take(Look({Tracked(4, 1, 2, 6, 80): 1}, 1))
     made.name(later, REVISIONS)
     assert uses(made)["shop/db spec.ingress[0]"] == 1
+
+
+class Stuck(RuleFile):
+    """On a disk that does not answer until ``answers`` is set."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "n1", EventLog(io.StringIO()))
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def load(self) -> Kept | None:
+        self.asked.set()
+        self.answers.wait()
+        return super().load()
+
+
+def test_a_disk_that_does_not_answer_holds_up_nobody_who_enforces(tmp_path: Path) -> None:
+    """Nothing is counted until then, and no rule is told to be unused; what was there goes on."""
+    look = Look({Tracked(4, 1, 2, 6, 80): 1}, 1)
+    before = counts(tmp_path, Table(look))
+    before.name(Always(), REVISIONS)
+    before.take(look)
+    before.name(Always(), REVISIONS)
+    before.save()
+    disk, table, asker = Stuck(tmp_path), Table(look), Always("spec.ingress[1]")
+    made = RuleCounts("n1", table, disk, EventLog(io.StringIO()), lambda: 1000.0)
+    thread = threading.Thread(target=made.run, args=[table.end], daemon=True)
+    thread.start()
+    disk.asked.wait()
+    made.changed()
+    made.name(asker, REVISIONS)
+    assert (asker.asked, table.asked) == ([], [])
+    assert "not read" in made.rules().fault
+    disk.answers.set()
+    thread.join()
+    made.name(asker, REVISIONS)
+    assert made.rules().fault == ""
+    assert [uses(made)[f"shop/db spec.ingress[{n}]"] for n in (0, 1)] == [1, 1]

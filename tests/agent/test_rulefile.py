@@ -40,7 +40,13 @@ def kept(
 def counts(folder: Path, log: io.StringIO, node: str = "n1", now: float = NOW) -> RuleCounts:
     """An agent that starts at a time."""
     out = EventLog(log)
-    return RuleCounts(node, Table(), RuleFile(folder, node, out), out, lambda: now)
+    made = RuleCounts(node, Table(), RuleFile(folder, node, out), out, lambda: now)
+    made.read()
+    return made
+
+
+def path_of(folder: Path, node: str = "n1") -> Path:
+    return folder / node / "rules.json"
 
 
 @pytest.fixture
@@ -62,8 +68,18 @@ def test_a_node_that_was_booted_anew_goes_on(tmp_path: Path, log: io.StringIO) -
     assert goes_on(again)
     assert again.rules().away == 60
     assert log.getvalue() == ""
-    assert (tmp_path / "made" / "at need").stat().st_mode & 0o777 == 0o700
-    assert (tmp_path / "made" / "at need" / "rules.json").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "made" / "at need" / "n1").stat().st_mode & 0o777 == 0o700
+    assert path_of(tmp_path / "made" / "at need").stat().st_mode & 0o777 == 0o600
+
+
+def test_nodes_that_share_a_folder_do_not_meet(tmp_path: Path, log: io.StringIO) -> None:
+    """As in a lab, where all agents have the file system of one machine."""
+    for node in ("n1", "n2"):
+        RuleFile(tmp_path, node, EventLog(log)).save(kept())
+    RuleFile(tmp_path, "n2", EventLog(log)).save(Kept(NOW - 9, NOW - 9))
+    assert goes_on(counts(tmp_path, log))
+    assert not goes_on(counts(tmp_path, log, "n2"))
+    assert log.getvalue() == ""
 
 
 def test_a_node_that_is_new_has_nothing_to_go_on_with(tmp_path: Path, log: io.StringIO) -> None:
@@ -122,7 +138,8 @@ def test_what_cannot_be_used_is_said_and_counted_anew(
     tmp_path: Path, log: io.StringIO, content: bytes | Kept, said: str
 ) -> None:
     data = content if isinstance(content, bytes) else saved("n1", content)
-    (tmp_path / "rules.json").write_bytes(data)
+    path_of(tmp_path).parent.mkdir()
+    path_of(tmp_path).write_bytes(data)
     made = counts(tmp_path, log)
     assert made.rules().since == "1970-02-27T20:53:20.000Z"
     assert not made.rules().policies
@@ -146,12 +163,13 @@ def test_a_clock_that_was_set_by_less_than_an_hour_costs_nothing(
 def test_what_is_no_file_holds_nobody_up(tmp_path: Path, log: io.StringIO) -> None:
     """A pipe would never end; a link may lead anywhere."""
     (tmp_path / "secret").write_bytes(saved("n1", kept()))
+    path = path_of(tmp_path)
+    path.parent.mkdir()
     for make in (
         lambda path: os.mkfifo(path),
         lambda path: path.symlink_to(tmp_path / "secret"),
         lambda path: path.mkdir(),
     ):
-        path = tmp_path / "rules.json"
         make(path)
         assert not goes_on(counts(tmp_path, log))
         path.rmdir() if path.is_dir() else path.unlink()
@@ -160,7 +178,8 @@ def test_what_is_no_file_holds_nobody_up(tmp_path: Path, log: io.StringIO) -> No
 
 def test_what_lies_where_it_is_written_is_put_away(tmp_path: Path, log: io.StringIO) -> None:
     """A pipe would wait for a reader; both kinds of links lead to a file of somebody else."""
-    other, new = tmp_path / "other", tmp_path / "rules.new"
+    other, new = tmp_path / "other", path_of(tmp_path).with_suffix(".new")
+    new.parent.mkdir()
     other.write_text("theirs")
     makes: tuple[Callable[[], None], ...] = (
         lambda: os.mkfifo(new),
@@ -173,7 +192,7 @@ def test_what_lies_where_it_is_written_is_put_away(tmp_path: Path, log: io.Strin
         assert other.read_text() == "theirs"
         assert not new.exists()
         assert goes_on(counts(tmp_path, log))
-        (tmp_path / "rules.json").unlink()
+        path_of(tmp_path).unlink()
     assert log.getvalue() == ""
 
 
@@ -193,7 +212,7 @@ def test_a_disk_that_is_full_is_said_once_and_keeps_what_was_there(
     (line,) = log.getvalue().splitlines()
     assert "cannot be saved" in line
     assert "No space left on device" in line
-    assert [each.name for each in tmp_path.iterdir()] == ["rules.json"]
+    assert [each.name for each in tmp_path.rglob("*.*")] == ["rules.json"]
     assert goes_on(counts(tmp_path, log))
     file.save(kept())
     monkeypatch.setattr(os, "fsync", full)
@@ -213,7 +232,7 @@ def test_the_more_there_is_the_more_seldom_it_is_written(tmp_path: Path, log: io
     assert file.save(kept()) == SOONEST
     rules = {f"spec.ingress[{n}]": KeptRuleUse(n, NOW) for n in range(10_000)}
     pause = file.save(Kept(1.0, 2.0, policies=[(DB, KeptPolicyUse(Revision("u", 1), 1.0, rules))]))
-    size = (tmp_path / "rules.json").stat().st_size
+    size = path_of(tmp_path).stat().st_size
     assert SOONEST < pause <= LATEST < GAP
     assert size / pause <= RATE + 1
     rules = {f"spec.ingress[{n}]": KeptRuleUse(n, NOW) for n in range(ROOM)}

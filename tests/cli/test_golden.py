@@ -257,6 +257,7 @@ COMMANDS = {
     "describe-policy-json": f"describe shop/backend {SHOP} -o json",
     "describe-workload-mixed": f"describe torn/judged {MIXED}",
     "describe-tutorial": "describe -f examples/tutorials/02-first-steps",
+    "agent-no-node-name": "agent --node ../n1",
     "agent-render": f"agent render --node n1 {STATES}",
     "agent-render-json": f"agent render --node n1 {STATES} -o json",
     "agent-render-bad-range": f"agent render --node n1 {STATES} --pod-cidr 10.244.0.1/16",

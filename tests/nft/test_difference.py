@@ -21,7 +21,9 @@ from podfence.nft.transaction import (
     AddTable,
     DeleteElements,
     DeleteTable,
+    FlushChain,
     Transaction,
+    outline,
 )
 from podfence.policy.compile import compile_cluster
 from podfence.sets.members import Members
@@ -209,3 +211,12 @@ def test_an_element_with_another_verdict_is_deleted_first() -> None:
     assert FakeNft(BEFORE).check(alone) == OperationRefusal(RefusalCode.EXISTS, "element", "maps")
     both = Transaction(TABLE, (DeleteElements(part), AddElements(part)))
     assert FakeNft(BEFORE).check(both) is None
+
+
+def test_people_are_told_the_first_operations_and_how_many_there_are() -> None:
+    part = MemberSet("p4_shop", Members.of(4, [1, 2]))
+    steps = (AddElements(part), FlushChain("in_shop"), AddSet(MemberSet("p4_x", Members(4))))
+    said = "AddElements p4_shop 2, FlushChain in_shop"
+    assert outline(Transaction(TABLE, steps), 2) == f"{said}, ... of 3"
+    assert outline(Transaction(TABLE, steps)) == f"{said}, AddSet p4_x"
+    assert outline(Transaction(TABLE, (AddTable(),))) == "AddTable"

@@ -112,11 +112,17 @@ class Assembly:
         objects += self._skeleton.values()
         return Ruleset.of(OUR_TABLE, objects)
 
-    def sizes(self) -> Sizes:
-        """How much ``ruleset`` holds."""
+    def sizing(self) -> Iterator[Sizes | None]:
+        """How much ``ruleset`` holds: None after each set, and anything may change before the next;
+        then the sum."""
+        counts = []
+        for name in [*self._members]:
+            if (shown := self._members.get(name)) is not None:
+                counts.append(shown.count(self._selections))
+            yield None
         leads = map(self._leads.find, self._leads.names())
         fixed = (*range_sets(self._cidrs), *self._fixed.values(), *self._skeleton.values())
-        return sizes((*leads, *fixed), map(self._count, self._members.values()))
+        yield sizes((*leads, *fixed), counts)
 
     # -- fragments
 
@@ -240,11 +246,6 @@ class Assembly:
         if key not in known:
             known[key] = self._selections.members(held, family)
         return known[key]
-
-    def _count(self, shown: Shown) -> int:
-        elements = shown.declared.elements
-        held = shown.held
-        return len(elements) if held is None else self._selections.count(held, elements.family)
 
     # -- addresses of pods here
 

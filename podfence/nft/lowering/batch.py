@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from podfence.live.profiles import HeldSelection
-from podfence.live.selections import Moved
+from podfence.live.selections import Moved, Selections
 from podfence.nft.lowering.side import ObjectName
 from podfence.nft.objects import MemberSet, NamedObject
 from podfence.sets.members import Members
@@ -20,6 +20,11 @@ class Shown:
     def __init__(self, declared: MemberSet, held: HeldSelection | None) -> None:
         self.declared = declared
         self.held = held
+
+    def count(self, selections: Selections) -> int:
+        """How many addresses it has now."""
+        held, elements = self.held, self.declared.elements
+        return len(elements) if held is None else selections.count(held, elements.family)
 
 
 class PriorState:
