@@ -230,6 +230,7 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument(
         "--rate", type=float, default=200, help="events a second, where that counts"
     )
+    parser.add_argument("--runs", type=int, default=3, help="how often, where that counts")
     return parser.parse_args()
 
 

@@ -1,11 +1,12 @@
 """How long a node's agent takes to be in sync with a real API server, and what it needs for that.
 
-    python -m bench.firstsync C100 [--dual-stack]
+    python -m bench.firstsync C100 [--dual-stack] [--runs 3]
 
 Rule: the agent is the program itself, with health, metrics and the log of denials, and is looked at
 from outside: CPU and memory are its process's. The cluster of ``eventfeed`` is written into etcd
 before the API server starts; a run is a new agent in a new network namespace. How long the server
-alone needs for the same pages is measured beside it, by who asks for them and reads nothing.
+alone needs for the same pages is measured beside it, by who asks for them and reads nothing, and
+how long the reader alone takes (``firstread``).
 """
 
 from __future__ import annotations
@@ -163,18 +164,20 @@ def main() -> None:
         server.kill_apiserver()
         count = fill(server.folder, shape)
         server.start_apiserver(_PATIENCE)
-        measure(server, count)
+        measure(server, count, options.runs)
 
 
-def measure(server: ApiServer, count: int) -> None:
-    """The server alone, then three agents."""
+def measure(server: ApiServer, count: int, runs: int) -> None:
+    """The server alone, then some readers, then some agents."""
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         kubeconfig = server.kubeconfig(scratch / "kubeconfig")
         for _ in range(2):  # the second time, the server's own caches are warm
             seconds, size = listed(kubeconfig)
         print(f"{count} objects; pages unread: {seconds:.2f} s, {size / (1 << 20):.0f} MiB")
-        for _ in range(3):
+        for _ in range(runs):
+            subprocess.run([sys.executable, "-m", "bench.firstread", str(kubeconfig)], check=True)
+        for _ in range(runs):
             run(kubeconfig, scratch, server.pids)
 
 
