@@ -34,7 +34,7 @@ DRIFT_HOLDS = 60.0
 SIZED = 10.0
 """Seconds between two counts of what the table holds."""
 COUNTING = 0.001
-"""Seconds of a turn that counting them may take; it goes on in the next turn. Events wait for it."""
+"""Seconds of a turn that counting may take; it goes on in the next turn. Events wait for it."""
 _UNREAD = "only its name is known; it counts as without labels, and a pod as without an address"
 
 

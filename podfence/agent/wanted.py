@@ -28,7 +28,7 @@ from podfence.usage.credit import Credit
 
 class DesiredState:
     """``node``: with the pod ranges that were given by hand, if any; they count instead of those of
-    the Node object. ``is_new``: there was no table at the start. ``version``: another one when other
+    the Node object. ``is_new``: there was no table at the start. ``version``: it changes when other
     rules are wanted."""
 
     def __init__(self, node: LocalNode) -> None:
