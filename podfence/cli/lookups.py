@@ -15,6 +15,7 @@ from podfence.cli.common import asking, require_certain, without_verdict
 from podfence.cli.inputs import Inputs
 from podfence.cli.policynames import wanted_policies
 from podfence.cli.reaching import reached
+from podfence.cli.repairing import proposal
 from podfence.cli.targets import port_of, protocol_of
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError, QuestionError, UnknownObject
@@ -36,6 +37,7 @@ from podfence.questions.tests.world import ClusterWorld
 from podfence.questions.why import why
 from podfence.render.excerpts import excerpts
 from podfence.render.find_json import FindEncoder
+from podfence.render.repair import repair_data
 from podfence.render.selection import selection_data
 from podfence.render.verdicts import VerdictEncoder
 
@@ -61,21 +63,38 @@ class Lookups:
         self._pairs = 0
 
     def answer(self, question: str, asked: LookupQuery) -> dict[str, Any]:
-        """The answer to ``pair``, ``workload`` or ``policy``. Raises PodfenceError."""
-        questions = {"pair": self._pair, "workload": self._workload, "policy": self._policy}
+        """The answer to ``pair``, ``allow``, ``workload`` or ``policy``. Raises PodfenceError."""
+        questions = {
+            "pair": self._pair,
+            "allow": self._allow,
+            "workload": self._workload,
+            "policy": self._policy,
+        }
         with collector_paused(), asking(self._loaded, self._inputs):
             return questions[question](asked)
 
     # -- a pair
 
     def _pair(self, asked: LookupQuery) -> dict[str, Any]:
-        protocol = protocol_of(asked.get("protocol") or "TCP")
-        port = port_of(asked.get("port"), protocol)
-        source, target = _needed(asked, "from"), _needed(asked, "to")
-        found = why(self._answering(), Can(source, target, port, protocol))
+        found = why(self._answering(), _question(asked))
         require_certain(self._loaded, found.can)
         data = self._verdicts.why(found)
         return {"answer": data, "excerpts": list(excerpts(data, self._loaded.positions.texts()))}
+
+    def _allow(self, asked: LookupQuery) -> dict[str, Any]:
+        """What ``why --repair`` says, and the whole texts that the repair makes of files."""
+        question = _question(asked)
+        found = why(self._answering(), question)
+        require_certain(self._loaded, found.can)
+        data = self._verdicts.why(found)
+        if found.can.allowed:
+            return {"answer": data, "texts": []}
+        repair = proposal(self._loaded, self._index.names, question)
+        texts = [
+            {"file": file, "before": before, "after": after}
+            for file, (before, after) in sorted(repair.texts.items())
+        ]
+        return {"answer": {**data, "repair": repair_data(repair)}, "texts": texts}
 
     def _answering(self) -> Asker:
         """Who answers about pairs: another one from time to time, for it forgets nothing."""
@@ -202,6 +221,13 @@ def _may_be(doubt: Doubt, name: str) -> bool:
     if doubt.name not in ("", last):
         return False
     return not outer or bool(kind_called(outer[0])) or doubt.may_be_in(outer[0])
+
+
+def _question(asked: LookupQuery) -> Can:
+    """The question of a request about a pair. Raises QuestionError where it is none."""
+    protocol = protocol_of(asked.get("protocol") or "TCP")
+    port = port_of(asked.get("port"), protocol)
+    return Can(_needed(asked, "from"), _needed(asked, "to"), port, protocol)
 
 
 def _needed(asked: LookupQuery, name: str) -> str:

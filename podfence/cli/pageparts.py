@@ -14,7 +14,6 @@ from msgspec import Struct
 from podfence._version import __version__
 from podfence.cli.beside import map_remarks
 from podfence.cli.check_answer import all_problems
-from podfence.cli.testinputs import locating
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests
 from podfence.policy.index import PolicyIndex
@@ -89,7 +88,7 @@ class PageParts(Struct, frozen=True):
         from podfence.render.report_tests import tests_data
 
         runs = Runs(self.loaded.cluster, self.index.names)
-        locate = locating(self.tests, self.loaded)
+        locate = self.tests.locating(self.loaded.locate)
         return tests_data(runs.all(self.tests.files), self.found, locate)
 
     def _about(self) -> dict[str, object]:

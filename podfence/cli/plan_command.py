@@ -29,7 +29,7 @@ from podfence.cli.outputs import outputs_option, read_outputs, write_outputs
 from podfence.cli.plan_answer import FORMATS, PlanAnswer, Tests, answer_text
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
-from podfence.cli.testinputs import locating, read_tests
+from podfence.cli.testinputs import read_tests
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
 from podfence.intake.build import Reading
@@ -248,7 +248,7 @@ def _judged(read: ReadTests, before: Loaded, after: Loaded, names: DomainTable) 
     from podfence.questions.tests.turning import turning
 
     found = turning(read.files, before.cluster, after.cluster, names)
-    return Tests(found, locating(read, after))
+    return Tests(found, read.locating(after.locate))
 
 
 def _read(paths: Sequence[str], common: Inputs, kept: DecodedDocuments) -> Loaded:

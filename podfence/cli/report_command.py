@@ -64,6 +64,12 @@ SHOWN_PATHS = 3
     help="Everything as it was, workloads included: the page also shows what the change opens and "
     "closes. May be given more than once; --exclude goes for it too.",
 )
+@click.option(
+    "--order",
+    is_flag=True,
+    help="With --plan: also in which order the edits can be applied, so that no state in between "
+    "cuts or opens more.",
+)
 @tests_option
 @click.option("--title", default="", metavar="TEXT", help="The page's title.")
 @click.option("--no-text", is_flag=True, help="Leave the text of the manifests out.")
@@ -81,6 +87,7 @@ def command(
     namespaces: tuple[str, ...],
     all_namespaces: bool,
     before: tuple[str, ...],
+    order: bool,
     tests: tuple[str, ...],
     title: str,
     no_text: bool,
@@ -98,6 +105,8 @@ def command(
     """
     if before and anonymise:
         raise click.UsageError("a plan shows names as they are; drop --plan or --anonymise")
+    if order and not before:
+        raise click.UsageError("--order is about the edits of a plan; it goes with --plan")
     if before and inputs.are_live:
         raise click.UsageError("--plan compares files; use -f")
     if tests and anonymise:
@@ -116,7 +125,7 @@ def command(
         source = called(inputs, loaded)
         title = title or ("podfence" if anonymise else f"podfence: {source}")
         made = PageParts(loaded, index, found, title, source, shown, not no_text, promises)
-        changes = {"plan": _plan(before, inputs, loaded, names)} if before else {}
+        changes = {"plan": _plan(before, inputs, loaded, names, order=order)} if before else {}
         page = made.page(changes, {"findings"} if anonymise else ())  # they quote names
     _write(target, page.encode("utf-8", "replace"))
     if loaded.doubts:
@@ -136,7 +145,7 @@ def called(inputs: Inputs, loaded: Loaded) -> str:
 
 
 def _plan(
-    before: tuple[str, ...], inputs: Inputs, after: Loaded, names: DomainTable
+    before: tuple[str, ...], inputs: Inputs, after: Loaded, names: DomainTable, *, order: bool
 ) -> dict[str, object]:
     """The change from ``before`` to what is shown, as ``plan -o json`` says it."""
     from podfence.questions.plan.plan import plan
@@ -144,7 +153,7 @@ def _plan(
     from podfence.render.plan_json import plan_data
 
     old = usable(read_inputs(replace(inputs, paths=before)))
-    answer = plan(old.cluster, after.cluster, names)
+    answer = plan(old.cluster, after.cluster, names, order=order)
     sides = (Texts(each.raw, each.locate) for each in (old, after))
     return plan_data(answer, Edits(*sides).spots)
 

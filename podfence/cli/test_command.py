@@ -25,7 +25,7 @@ from podfence.cli.outputs import Output, outputs_option, read_outputs, write_out
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testfigures import Figures
-from podfence.cli.testinputs import locating, read_tests
+from podfence.cli.testinputs import read_tests
 from podfence.errors import Locate, PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests
@@ -215,7 +215,7 @@ def _show(
     *,
     strict: bool,
 ) -> None:
-    locate = locating(tests, loaded)
+    locate = tests.locating(loaded.locate)
     write_outputs(outputs, lambda form: _text(found, locate, form, figures, strict=strict))
 
 

@@ -11,8 +11,7 @@ import click
 from podfence.cli.common import has_errors
 from podfence.cli.inputs import complete_files
 from podfence.cli.terminal import echo
-from podfence.errors import Locate, PodfenceError, Position, Source
-from podfence.manifests.load import Loaded
+from podfence.errors import PodfenceError
 from podfence.manifests.testfiles import ReadTests, read_test_files
 from podfence.render.problems import problem_line
 
@@ -41,14 +40,3 @@ def read_tests(files: Sequence[str], undone: str = "no test was run") -> ReadTes
     if has_errors(tests.problems):
         raise PodfenceError(f"{undone}; fix the test files", code="PF500")
     return tests
-
-
-def locating(tests: ReadTests, loaded: Loaded) -> Locate:
-    """Finds places both in test files and in what they are about."""
-    places = {file.source.file for file in tests.files}
-
-    def locate(source: Source | None, path: str) -> Position | None:
-        of_test = source is not None and source.file in places
-        return (tests.positions.shown if of_test else loaded.locate)(source, path)
-
-    return locate

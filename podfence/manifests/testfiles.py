@@ -11,7 +11,7 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from podfence.admission.kinds import TESTS_KIND
-from podfence.errors import Position, Problem, Severity, Source
+from podfence.errors import Locate, Position, Problem, Severity, Source
 from podfence.manifests.documents import read_manifests
 from podfence.manifests.positions import Positions
 from podfence.questions.tests.decode import API_VERSION, decode
@@ -29,6 +29,16 @@ class ReadTests(Struct, frozen=True):
     files: tuple[PolicyTests, ...]
     problems: tuple[Problem, ...]
     positions: Positions
+
+    def locating(self, elsewhere: Locate) -> Locate:
+        """Finds places in test files, and by ``elsewhere`` in what they are about."""
+        places = {file.source.file for file in self.files}
+
+        def locate(source: Source | None, path: str) -> Position | None:
+            of_test = source is not None and source.file in places
+            return (self.positions.shown if of_test else elsewhere)(source, path)
+
+        return locate
 
 
 def read_test_files(paths: Sequence[str], stdin: BinaryIO | None = None) -> ReadTests:

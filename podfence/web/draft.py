@@ -24,6 +24,7 @@ from podfence.live.clusterevents import ClusterEvent, gone, put
 from podfence.live.clusterindex import ClusterIndex
 from podfence.manifests.inputfiles import InputFile
 from podfence.manifests.load import Loaded, load_files
+from podfence.model.cluster import Cluster
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.domains import DomainTable
@@ -34,6 +35,8 @@ from podfence.questions.lint.notes import notes_for
 from podfence.questions.phrases.matched import Matched
 from podfence.questions.plan.followed import Followed
 from podfence.questions.plan.plan import Plan, plan
+from podfence.questions.tests.judge import Result
+from podfence.questions.tests.turning import Turning, judged, turned
 from podfence.web.folder import Folder
 from podfence.web.revision import ReadInput, followed_of
 
@@ -52,11 +55,12 @@ class Side(Struct, frozen=True):
 
 class Judgement(Struct, frozen=True):
     """What comes of drafts. ``plan``: None for texts that cannot be judged. ``problems``: those of
-    the texts, with their places; ``sides``: of the plan."""
+    the texts, with their places; ``sides``: of the plan; ``cluster``: with the texts in it."""
 
     problems: tuple[tuple[Problem, Position | None], ...]
     plan: Plan | None = None
     sides: tuple[Side, Side] | None = None
+    cluster: Cluster | None = None
 
 
 class Base:
@@ -81,21 +85,36 @@ class Base:
                 self._matched.prepare()
                 self._written.prepare()
 
-    def judge(self, texts: Mapping[str, str]) -> Judgement:
-        """``texts``: of files, by name; a name that is not there yet is a new file."""
+    def judge(self, texts: Mapping[str, str], *, order: bool = False) -> Judgement:
+        """``texts``: of files, by name; a name that is not there yet is a new file. ``order``: also
+        find in which order their edits can be applied, which takes a whole comparison."""
         with collector_paused():
             parts = {path: self._alone(path, text) for path, text in texts.items()}
             if any(part.doubts for part in parts.values()):
                 return Judgement(tuple(_problems(parts)))
-            events = self._events(parts)
+            events = None if order else self._events(parts)
             if events is None:
-                return self._whole(texts, parts)
+                return self._whole(texts, parts, order=order)
             found = self._followed.plan(events)
             new, _ = self._plain.apply(events)
             draft = _Draft(self._read.loaded, parts)
             notes = tuple(draft.notes(new.index, *self._known_of(new.index, events, draft)))
             sides = Side(self._read.loaded.raw, self._read.loaded.locate), draft.side
-            return Judgement((*_problems(parts), *notes), found, sides)
+            return Judgement((*_problems(parts), *notes), found, sides, new.index.cluster)
+
+    def turning(self, cluster: Cluster) -> Turning | None:
+        """Which tests come out otherwise on a cluster; None where no test file was given."""
+        tests = self._read.tests
+        if tests is None:
+            return None
+        with collector_paused():
+            return turned(self._results, judged(tests.files, cluster, self._names))
+
+    @cached_property
+    def _results(self) -> tuple[Result, ...]:
+        """Of the tests, on what the files hold."""
+        tests = self._read.tests
+        return judged(tests.files, self._read.loaded.cluster, self._names) if tests else ()
 
     # -- states
 
@@ -178,7 +197,9 @@ class Base:
 
     # -- everything anew
 
-    def _whole(self, texts: Mapping[str, str], parts: Mapping[str, Loaded]) -> Judgement:
+    def _whole(
+        self, texts: Mapping[str, str], parts: Mapping[str, Loaded], *, order: bool
+    ) -> Judgement:
         left = dict(texts)
         files = [
             replace(file, text=left.pop(file.path))
@@ -191,9 +212,9 @@ class Base:
             files, self._folder.paths, namespace=self._folder.namespace, kept=self._kept
         )
         before = self._read.loaded
-        found = plan(before.cluster, loaded.cluster, self._names)
+        found = plan(before.cluster, loaded.cluster, self._names, order=order)
         sides = Side(before.raw, before.locate), Side(loaded.raw, loaded.locate)
-        return Judgement(tuple(_problems(parts)), found, sides)
+        return Judgement(tuple(_problems(parts)), found, sides, loaded.cluster)
 
 
 class _Draft:

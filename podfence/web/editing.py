@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from aiohttp import web
 from msgspec import Struct
 
 from podfence.errors import UNREADABLE
+from podfence.model.cluster import Cluster
 from podfence.policy.domains import DomainTable
 from podfence.questions.completion import Completion, complete
 from podfence.render.jsontext import json_bytes
 from podfence.render.plan_edits import Edits, Texts
 from podfence.render.plan_json import plan_data
+from podfence.render.plan_tests import turning_data, turning_words
 from podfence.render.plan_text import render_plan
 from podfence.render.problems import problem_data
 from podfence.web.draft import Base, Judgement
@@ -40,10 +43,12 @@ class Draft(Struct, forbid_unknown_fields=True):
 
 
 class Evaluate(Struct, forbid_unknown_fields=True):
-    """``tab``: tells one page from another; of each only the newest drafts are judged."""
+    """``tab``: tells one page from another; of each only the newest drafts are judged. ``also``:
+    what takes longer and is not asked for at every key."""
 
     tab: str
     files: list[Draft]
+    also: list[Literal["order", "tests"]] = []
 
 
 class Save(Struct, forbid_unknown_fields=True):
@@ -129,22 +134,34 @@ class Editing:
             del self._newest[next(iter(self._newest))]
 
         def judged() -> bytes | None:
-            return self._judged(texts) if self._newest.get(asked.tab) is mine else None
+            is_newest = self._newest.get(asked.tab) is mine
+            return self._judged(texts, asked.also) if is_newest else None
 
         body = await self._served.worker.run(judged)
         return said(409, "newer drafts came") if body is None else json_body(body)
 
-    def _judged(self, texts: dict[str, str]) -> bytes:
+    def _judged(self, texts: dict[str, str], also: Sequence[str]) -> bytes:
         revision = self._served.revision
         if self._base is None or self._base[0] is not revision:
             base = Base(self._folder, revision.read, self._names, revision.followed)
             self._base = revision, base
             self._base[1].prepare()
         start = perf_counter()
-        data = judgement_data(self._base[1].judge(texts))
+        found = self._base[1].judge(texts, order="order" in also)
+        data = judgement_data(found)
+        if "tests" in also and found.cluster is not None:
+            data |= self._turning(found, found.cluster, self._base[1])
         data["revision"] = revision.name
         data["ms"] = round(1000 * (perf_counter() - start), 1)
         return json_bytes(data)
+
+    def _turning(self, judged: Judgement, cluster: Cluster, base: Base) -> dict[str, Any]:
+        """What the drafts do to the tests; nothing where there are none."""
+        found, tests = base.turning(cluster), self._served.revision.read.tests
+        if found is None or tests is None or judged.sides is None:
+            return {}
+        locate = tests.locating(judged.sides[1].locate)
+        return {"tests": {**turning_data(found, locate), "text": turning_words(found)}}
 
     async def complete(self, request: web.Request) -> web.Response:
         """What may stand where somebody types."""

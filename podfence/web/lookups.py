@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -16,6 +16,7 @@ from podfence.web.server import json_body
 LookupFunction = Callable[[str, Mapping[str, str]], Mapping[str, Any]]
 """The answer to a question by its name, with the words of the request. Raises PodfenceError."""
 MakeLookup = Callable[[InputRevision], LookupFunction]
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 LONGEST: Final = 600
 """Characters of a word: a name of a namespace, of a kind and of an object are less."""
 _PAIR: Final = ("from", "to", "port", "protocol")
@@ -32,19 +33,25 @@ class Lookups:
 
     def add(self, app: web.Application) -> None:
         """The routes."""
-        app.router.add_get("/api/v1/pair", self.pair)
+        app.router.add_get("/api/v1/pair", self.asked_of_a_pair("pair"))
+        app.router.add_get("/api/v1/allow", self.asked_of_a_pair("allow"))
         app.router.add_get("/api/v1/workload/{name:.+}", self.named("workload"))
         app.router.add_get("/api/v1/policy/{name:.+}", self.named("policy"))
 
-    async def pair(self, request: web.Request) -> web.Response:
-        """``?from=&to=&port=&protocol=``: the answer of ``why``, and the lines behind it."""
-        query = request.query
-        unknown = [name for name in query if name not in _PAIR or len(query.getall(name)) > 1]
-        if unknown:
-            return _refused(400, "PF003", f"a pair is asked with {', '.join(_PAIR)}, each once")
-        return await self._answer("pair", dict(query))
+    def asked_of_a_pair(self, question: str) -> Handler:
+        """``?from=&to=&port=&protocol=``: the answer of ``why`` and the lines behind it (``pair``),
+        or the smallest edit that allows it (``allow``)."""
 
-    def named(self, question: str) -> Callable[[web.Request], Any]:
+        async def handler(request: web.Request) -> web.Response:
+            query = request.query
+            unknown = [name for name in query if name not in _PAIR or len(query.getall(name)) > 1]
+            if unknown:
+                return _refused(400, "PF003", f"a pair is asked with {', '.join(_PAIR)}, each once")
+            return await self._answer(question, dict(query))
+
+        return handler
+
+    def named(self, question: str) -> Handler:
         """The handler of a question about one thing."""
 
         async def handler(request: web.Request) -> web.Response:

@@ -118,6 +118,30 @@ def test_a_pair_is_what_why_says(server: Serving, pair: tuple[str, str, str, str
         assert f"error[{found.data['code']}]: {found.data['message']}" in done.err
 
 
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]} to {pair[1]}")
+def test_what_would_allow_a_pair_is_what_the_repair_of_why_says(
+    server: Serving, pair: tuple[str, str, str, str]
+) -> None:
+    source, target, port, protocol = pair
+    query = {"from": source, "to": target, "port": port, "protocol": protocol}
+    found = server.ask(f"/api/v1/allow?{urlencode(query)}")
+    word = f"[{target}]" if ":" in target else target
+    done = podfence(
+        ["why", source, f"{word}:{port}/{protocol or 'tcp'}", "--repair", *INPUTS, "-o", "json"],
+    )
+    if found.status != 200:
+        assert f"error[{found.data['code']}]: {found.data['message']}" in done.err
+        return
+    assert found.data["answer"] == json.loads(done.out)
+    assert violations(found.data, SCHEMA, SCHEMA) == []
+    repair = found.data["answer"].get("repair", {})
+    assert [each["file"] for each in found.data["texts"]] == [
+        each["file"] for each in repair.get("files", [])
+    ]
+    for each in found.data["texts"]:
+        assert each["before"] == (ROOT / each["file"]).read_text("utf-8") != each["after"]
+
+
 def test_the_lines_of_a_pair_are_those_of_the_files_and_marked_where_it_was_decided(
     server: Serving,
 ) -> None:

@@ -37,13 +37,21 @@ def turning(
     files: Sequence[PolicyTests], before: Cluster, after: Cluster, names: DomainTable = NO_NAMES
 ) -> Turning:
     """Judge all tests of some files against two clusters."""
-    sides = [
-        [result for file in Runs(cluster, names).all(files) for result in file.results]
-        for cluster in (before, after)
-    ]
+    return turned(judged(files, before, names), judged(files, after, names))
+
+
+def judged(
+    files: Sequence[PolicyTests], cluster: Cluster, names: DomainTable = NO_NAMES
+) -> tuple[Result, ...]:
+    """The results of all tests of some files, in their order."""
+    return tuple(result for file in Runs(cluster, names).all(files) for result in file.results)
+
+
+def turned(before: Sequence[Result], after: Sequence[Result]) -> Turning:
+    """What differs between the results of the same tests on two sides."""
     good = bad = 0
     turns: list[TestTurn] = []
-    for was, is_now in zip(*sides, strict=True):
+    for was, is_now in zip(before, after, strict=True):
         if was.is_good != is_now.is_good:
             turns.append(TestTurn(was, is_now))
         elif was.is_good:
