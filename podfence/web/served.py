@@ -61,6 +61,7 @@ class Served:
             "revision": self.revision.name,
             "live": bool(self.revision.read.loaded.live),
             "edit": self._edit,
+            "tests": self.revision.read.tests is not None,
             "problem": self._problem,
         }
 

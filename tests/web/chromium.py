@@ -140,9 +140,13 @@ class Browser:
             identifier = found["identifier"]
             self.call("Page.removeScriptToEvaluateOnNewDocument", identifier=identifier)
 
-    def theme(self, name: str) -> None:
-        """``light`` or ``dark``, as the system would say."""
-        features = [{"name": "prefers-color-scheme", "value": name}]
+    def theme(self, name: str, *, forced: bool = False) -> None:
+        """``light`` or ``dark``, as the system would say. ``forced``: it also sets all colours, as
+        for high contrast."""
+        features = [
+            {"name": "prefers-color-scheme", "value": name},
+            {"name": "forced-colors", "value": "active" if forced else "none"},
+        ]
         self.call("Emulation.setEmulatedMedia", features=features)
 
     def open(self, path: Path, fragment: str = "") -> None:

@@ -5,29 +5,41 @@ import type { Completions } from "./editorscript";
 import { messageOf } from "./failure";
 import type { Finding } from "./schema";
 import { Refused, type Server } from "./server";
-import type { Plan } from "./unpack";
+import type { ApplyOrder, Plan } from "./unpack";
 
 /** `digest`: "" for a file that is not on disk. */
 export type FileText = { path: string; text: string; digest: string };
-export type Judged = { problems: Finding[]; plan?: Plan; text?: string; ms: number; revision: string };
+export type Judged = { problems: Finding[]; plan?: Plan; text?: string; ms: number; revision: string; tests?: Turning };
+/** Tests that come out otherwise with the drafts; `text`: all of them in words. */
+export type Turning = { text: string; passed: number; failed: number; turns: Turned[] };
+export type Turned = { name: string; file?: string; line?: number; before: string; after: string; because: string[] };
+type Draft = { path: string; text: string };
+/** Texts that somebody proposes for files, with what they would replace. */
+type Proposed = { file: string; before: string; after: string };
+export type Allowing = { answer: { repair?: { because?: string } }; texts: Proposed[] };
 /** `onDisk`: what came to the disk while somebody typed, until it is chosen what to keep. */
 type Open = { saved: FileText; text: string; onDisk: FileText | null };
 
 /** What there is to say of the drafts. */
-export type Standing = "saved" | "reading" | "invalid" | "judged" | "failed";
+export type Progress = "saved" | "reading" | "invalid" | "judged" | "failed";
 
 const PAUSE = 150;
 const SLOW = 300;
 
 export class Desk {
   readonly open = new Map<string, Open>();
-  standing: Standing = "saved";
-  /** Why the drafts could not be judged, where `standing` is "failed". */
+  progress: Progress = "saved";
+  /** Why the drafts could not be judged, where `progress` is "failed". */
   failure = "";
   /** Of the newest drafts that were judged; of texts that cannot be judged their problems. */
   problems: readonly Finding[] = [];
   /** The last drafts that could be judged. */
   last: Judged | null = null;
+  /** What the last drafts do to the tests; null until it is known, and where there are none. */
+  turning: Turning | null = null;
+  /** In which order the last drafts can be applied; undefined until somebody asks, null if unknown. */
+  order: ApplyOrder | null | undefined = undefined;
+  ordering = false;
   private listed: readonly string[] = [];
   /** What there is to say of each file. */
   private readonly notes = new Map<string, string>();
@@ -39,6 +51,7 @@ export class Desk {
 
   constructor(
     private readonly server: Server,
+    private readonly hasTests: boolean,
     private readonly changed: () => void,
   ) {
     addEventListener("beforeunload", (event) => {
@@ -184,19 +197,24 @@ export class Desk {
     this.judging = true;
     while (this.isOld) {
       this.isOld = false;
-      await this.judgeOnce();
+      const files = this.drafts;
+      await this.judgeOnce(files);
+      if (!this.isOld && this.hasTests && this.progress === "judged") await this.judgeTests(files);
     }
     this.judging = false;
   }
 
-  private async judgeOnce(): Promise<void> {
-    const files = this.dirty.map((path) => ({ path, text: this.open.get(path)!.text }));
+  private get drafts(): Draft[] {
+    return this.dirty.map((path) => ({ path, text: this.open.get(path)!.text }));
+  }
+
+  private async judgeOnce(files: readonly Draft[]): Promise<void> {
     if (files.length === 0) {
       this.settle("saved", [], null);
       return;
     }
     const slow = setTimeout(() => {
-      this.standing = "reading";
+      this.progress = "reading";
       this.changed();
     }, SLOW);
     try {
@@ -213,10 +231,69 @@ export class Desk {
     }
   }
 
-  private settle(standing: Standing, problems: readonly Finding[], last: Judged | null): void {
-    this.standing = standing;
+  /** Tests take longer than policies, so they are asked for once those are judged. */
+  private async judgeTests(files: readonly Draft[]): Promise<void> {
+    const found = await this.server
+      .ask<Judged>("POST", "evaluate", { tab: this.tab, files, also: ["tests"] })
+      .catch(() => null); // the next drafts ask again
+    if (this.isOld || found === null) return;
+    this.turning = found.tests ?? null;
+    this.changed();
+  }
+
+  /** Works out in which order the drafts can be applied. */
+  async findOrder(): Promise<void> {
+    const before = this.last;
+    this.ordering = true;
+    this.changed();
+    try {
+      const found = await this.server.ask<Judged>("POST", "evaluate", { tab: `${this.tab}-order`, files: this.drafts, also: ["order"] });
+      if (this.last === before && found.plan !== undefined) this.order = found.plan.order ?? null;
+    } catch (error) {
+      this.failure = messageOf(error);
+      this.progress = "failed";
+    }
+    this.ordering = false;
+    this.changed();
+  }
+
+  /** Types what is proposed to allow a connection; the place of its first line. Throws why there is none.
+   * `query`: the connection, as an address asks for it. */
+  async allow(query: string): Promise<{ file: string; line: number }> {
+    const { answer, texts } = await this.server.get<Allowing>(`allow?${query}`);
+    if (texts.length === 0) throw new Error(answer.repair?.because ?? "it is allowed already");
+    for (const { file, before } of texts) await this.readFor(file, plain(before));
+    for (const { file, after } of texts) this.type(file, plain(after));
+    const [first] = texts;
+    return { file: first!.file, line: firstDifference(plain(first!.before), plain(first!.after)) };
+  }
+
+  /** Opens a file that is to be typed over. Throws where it is not what is expected. */
+  private async readFor(file: string, expected: string): Promise<void> {
+    await this.read(file);
+    const known = this.open.get(file);
+    if (known === undefined) throw new Error(this.said(file));
+    if (known.text !== known.saved.text) throw new Error(`${file} has text that is not saved; save it or undo it first`);
+    if (known.text !== expected) throw new Error(`${file} has changed meanwhile; ask again`);
+  }
+
+  private settle(progress: Progress, problems: readonly Finding[], last: Judged | null): void {
+    this.progress = progress;
     this.problems = problems;
+    if (last !== this.last) {
+      this.turning = null;
+      this.order = undefined;
+    }
     this.last = last;
     this.changed();
   }
+}
+
+/** With the line ends of the editor, whatever those of the file. */
+const plain = (text: string): string => text.replaceAll("\r\n", "\n");
+
+/** The number of the first line by which two texts differ, from 1. */
+function firstDifference(one: string, other: string): number {
+  const [before, after] = [one.split("\n"), other.split("\n")];
+  return 1 + after.findIndex((line, at) => line !== before[at]);
 }

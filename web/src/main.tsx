@@ -3,6 +3,7 @@
 import { render } from "preact";
 import { messageOf, showFailure } from "./failure";
 import { answerPrograms } from "./programs";
+import { turnsOf } from "./turns";
 import { about, canUnpack, findings, plan, reach, rules, tests } from "./unpack";
 import { App } from "./views/App";
 import { applyTheme } from "./views/Theme";
@@ -18,9 +19,10 @@ async function start(root: HTMLElement): Promise<void> {
   const [known, map, found, judged, change] = await Promise.all([about(), reach(), findings(), tests(), plan()]);
   const world = new World(map);
   root.replaceChildren();
-  render(<App about={known} world={world} rules={rules} found={found} tests={judged} plan={change} />, root);
+  const turns = turnsOf(world, change?.outcomes ?? []);
+  render(<App about={known} found={found} tests={judged} plan={change} {...{ world, rules, turns }} />, root);
   document.documentElement.dataset.state = "ready";
-  answerPrograms(world, rules);
+  answerPrograms(world, rules, turns);
 }
 
 const root = document.getElementById("app");

@@ -1,32 +1,31 @@
 // The cells of the matrix on a canvas. Verdicts differ in shape, not in colour alone.
 
 import type { Shares } from "./layout";
+import { type Turn, turnAt, type Turns } from "./turns";
 import type { Standing, World } from "./world";
 
 export const CELL = 22;
 
-export type Colours = Record<"paper" | "band" | "cross" | "rule" | "faint" | "some" | "all" | "unknown" | "focus", string>;
+const NAMES = ["paper", "band", "cross", "rule", "faint", "some", "all", "unknown", "focus", "yes", "no"] as const;
+export type Colours = Record<(typeof NAMES)[number], string>;
 
-export function colours(element: Element): Colours {
-  const style = getComputedStyle(element);
-  const of = (name: string): string => style.getPropertyValue(`--${name}`).trim();
-  return {
-    paper: of("paper"),
-    band: of("band"),
-    cross: of("cross"),
-    rule: of("rule"),
-    faint: of("faint"),
-    some: of("some"),
-    all: of("all"),
-    unknown: of("unknown"),
-    focus: of("focus"),
-  };
+/** The colours of now as a canvas takes them: a colour of the system is not one before it is worked out. */
+export function colours(element: HTMLElement): Colours {
+  const worked = NAMES.map((name) => {
+    element.style.color = `var(--${name})`;
+    return [name, getComputedStyle(element).color] as const;
+  });
+  element.style.color = "";
+  return Object.fromEntries(worked) as Colours;
 }
 
 export type Scene = {
   world: World;
   shares: Shares;
-  place: number | null;
+  /** The port that is asked for. */
+  port: number | null;
+  /** Cells that a change turns. */
+  turns: Turns;
   colours: Colours;
   width: number;
   height: number;
@@ -64,7 +63,10 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
   if (scene.column >= 0) stripe(paints.cross, null, scene.column);
   for (let row = rows[0]; row < rows[1]; row += 1) {
     for (let column = columns[0]; column < columns[1]; column += 1) {
-      cell(context, scene, row, column, column * CELL - left, row * CELL - top);
+      const [x, y] = [column * CELL - left, row * CELL - top];
+      cell(context, scene, row, column, x, y);
+      const turn = turnAt(scene.turns, row, column, shown.length);
+      if (turn !== undefined) turnMark(context, paints, turn, x, y);
     }
   }
   outline(context, scene, scene.row, scene.column, 1.5);
@@ -109,7 +111,7 @@ function cell(
   const to = shown[column]!;
   if (from.kind === "head" || to.kind === "head") return;
   if (from.kind === "end" && to.kind === "end") {
-    const standing = scene.world.standing(from.endpoint, to.endpoint, scene.place);
+    const standing = scene.world.standing(from.endpoint, to.endpoint, scene.port);
     mark(context, scene.colours, standing, x, y);
     return;
   }
@@ -118,6 +120,30 @@ function cell(
   else if (share.all === 0) mark(context, scene.colours, "apart", x, y);
   else if (share.allowed === 0) mark(context, scene.colours, "none", x, y);
   else shareMark(context, scene.colours, share.allowed / share.all, x, y);
+}
+
+/** A frame, and a plus, a minus or both in the corner, clear of what is below. */
+function turnMark(context: CanvasRenderingContext2D, paints: Colours, turn: Turn, x: number, y: number): void {
+  const colour = turn === "closes" ? paints.no : paints.yes;
+  context.strokeStyle = colour;
+  context.lineWidth = 1.5;
+  context.strokeRect(x + 1, y + 1, CELL - 2, CELL - 2);
+  context.fillStyle = paints.paper;
+  context.fillRect(x + 13, y, 9, turn === "both" ? 12 : 9);
+  context.beginPath();
+  context.moveTo(x + 14, y + 4.5);
+  context.lineTo(x + 21, y + 4.5);
+  if (turn !== "closes") {
+    context.moveTo(x + 17.5, y + 1);
+    context.lineTo(x + 17.5, y + 8);
+  }
+  context.stroke();
+  if (turn !== "both") return;
+  context.strokeStyle = paints.no;
+  context.beginPath();
+  context.moveTo(x + 14, y + 10.5);
+  context.lineTo(x + 21, y + 10.5);
+  context.stroke();
 }
 
 function shareMark(

@@ -3,10 +3,12 @@
 import { Asking } from "./asking";
 import { placeOf } from "./ports";
 import type { Rules } from "./schema";
+import type { Turns } from "./turns";
 import type { World } from "./world";
 
-/** `podfence.why("shop/web", "shop/db", "TCP", 5432)` in the console: the page's answers as data. */
-export function answerPrograms(world: World, rules: () => Promise<Rules>): void {
+/** `podfence.why("shop/web", "shop/db", "TCP", 5432)` in the console: the page's answers as data.
+ * `podfence.turned`: the pairs that a change turns. */
+export function answerPrograms(world: World, rules: () => Promise<Rules>, turns: Turns): void {
   let asking: Asking | null = null;
   const why = async (from: string, to: string, protocol: string, port: number): Promise<unknown> => {
     asking ??= new Asking(world, await rules());
@@ -14,5 +16,7 @@ export function answerPrograms(world: World, rules: () => Promise<Rules>): void 
     if (ends[0] === undefined || ends[1] === undefined) throw new Error("no such name on the map");
     return asking.ask(ends[0], ends[1], placeOf(protocol, port));
   };
-  Object.assign(globalThis, { podfence: { world, why, rules } });
+  const name = (end: number): string => world.endpoints[end]!.name;
+  const turned = [...turns].map(([key, turn]) => [name(Math.floor(key / world.size)), name(key % world.size), turn]);
+  Object.assign(globalThis, { podfence: { world, why, rules, turned } });
 }

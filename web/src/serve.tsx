@@ -8,13 +8,14 @@ import { answerPrograms } from "./programs";
 import type { About, Finding, Rules } from "./schema";
 import { messageOf, showFailure } from "./failure";
 import { type Lost, Refused, Server, type State, takeToken } from "./server";
+import { turnsOf } from "./turns";
 import { visibleText } from "./visible";
 import { App, type More } from "./views/App";
 import { Counters } from "./views/Counters";
 import { Drops } from "./views/Drops";
 import { Edit } from "./views/Edit";
 import { editing } from "./views/Reason";
-import type { Told } from "./views/Tests";
+import type { Results } from "./views/Tests";
 import { applyTheme } from "./views/Theme";
 import { World } from "./world";
 
@@ -24,7 +25,7 @@ type Read = {
   world: World;
   rules: () => Promise<Rules>;
   found: Finding[] | null;
-  tests: Told;
+  tests: Results;
 };
 
 async function readAll(server: Server, state: State): Promise<Read> {
@@ -70,7 +71,6 @@ function Served({ server, first }: { server: Server; first: Read }) {
   useEffect(() => {
     document.title = read.about.title;
     document.documentElement.dataset.revision = read.state.revision;
-    answerPrograms(read.world, read.rules);
     let current = true;
     const { revision } = read.state;
     const add = <T,>(asked: Promise<T>, made: (told: T) => Partial<Read>): void =>
@@ -87,14 +87,16 @@ function Served({ server, first }: { server: Server; first: Read }) {
   }, [server, read.world]);
   const [, redraw] = useState(0);
   const desk = useMemo(
-    () => (state.edit && editorScript() !== undefined ? new Desk(server, () => redraw((now) => now + 1)) : null),
-    [server, state.edit],
+    () => (state.edit && editorScript() !== undefined ? new Desk(server, state.tests, () => redraw((now) => now + 1)) : null),
+    [server, state.edit, state.tests],
   );
   editing.on = desk !== null;
+  const outcomes = desk?.last?.plan?.outcomes;
+  const turns = useMemo(() => turnsOf(read.world, outcomes ?? []), [read.world, outcomes]);
   useEffect(() => {
     if (lost === null) void desk?.refresh();
   }, [desk, read.state.revision, lost]);
-  const standing = <Standing {...{ server, state, lost }} />;
+  const standing = <ServerBanners {...{ server, state, lost }} />;
   const drops: More["pages"][number] = {
     page: "drops",
     name: "Drops",
@@ -115,14 +117,19 @@ function Served({ server, first }: { server: Server; first: Read }) {
             page: "edit",
             name: "Edit",
             badge: desk.dirty.length > 0 ? "●" : "",
-            show: (place) => <Edit {...{ desk, place, world: read.world }} />,
+            show: (place, theme) => <Edit {...{ desk, place, turns, theme, world: read.world }} />,
           },
         ];
   const pages = [...edit, drops, counters];
-  return <App {...read} plan={null} more={{ standing, pages }} />;
+  useEffect(() => answerPrograms(read.world, read.rules, turns), [read.world, read.rules, turns]);
+  const again = async (): Promise<void> => {
+    await server.ask("POST", "read");
+  };
+  const allow = desk === null ? null : (query: string) => desk.allow(query);
+  return <App {...read} plan={null} turns={turns} more={{ standing, pages, allow, again }} />;
 }
 
-function Standing({ server, state, lost }: { server: Server; state: State; lost: Lost | null }) {
+function ServerBanners({ server, state, lost }: { server: Server; state: State; lost: Lost | null }) {
   const [reading, setReading] = useState(false);
   const again = (): void => {
     setReading(true);

@@ -41,8 +41,8 @@ export type Counters = {
   notes: readonly string[];
   absent: string;
 };
-export type NodeCounts = { node: string; standing: string; well: boolean } & Partial<Told>;
-type Told = {
+export type NodeCounts = { node: string; standing: string; well: boolean } & Partial<NodeFigures>;
+type NodeFigures = {
   for: string;
   epoch: number;
   pods: number;
@@ -57,7 +57,7 @@ export type RuleUse = { policy: string; path: string; uses: number; last: string
 export type Tally = { direction: string; reason: string; packets: number; bytes: number };
 
 /** What the server says of itself. */
-export type State = { revision: string; live: boolean; edit: boolean; problem: string };
+export type State = { revision: string; live: boolean; edit: boolean; tests: boolean; problem: string };
 
 /** Nothing answers; or one does that does not know this page's token. */
 export type Lost = "gone" | "another";

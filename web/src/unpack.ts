@@ -62,6 +62,19 @@ export type Plan = {
   arrives: string[];
   leaves: string[];
   undecided: string[];
+  /** Where it was asked for, and found. */
+  order?: ApplyOrder;
+};
+export type ApplyOrder = { safe: boolean; steps: ApplyStep[]; temporary: unknown[] };
+export type ApplyStep = {
+  verb: string;
+  kind: string;
+  namespace: string;
+  name: string;
+  temporary: boolean;
+  /** Pairs that lose, or get, until later steps what they shall not. */
+  cuts: number;
+  opens: number;
 };
 export type PlanEdit = {
   id: number;

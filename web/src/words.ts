@@ -4,6 +4,7 @@ import type { DirectionAnswer } from "./asking";
 import { words } from "./ports";
 import { count, visible } from "./visible";
 import type { Line, Shares } from "./layout";
+import type { Turn } from "./turns";
 import type { World } from "./world";
 
 export function pairWords(world: World, from: number, to: number, place: number | null): string {
@@ -55,6 +56,20 @@ export function cellWords(
   if (all === 0) return `${ends}: there is no pair`;
   const open = unknown ? ", some unknown" : "";
   return `${ends}: ${allowed.toLocaleString("en")} of ${count(all, "pair")} allowed${open}`;
+}
+
+/** What follows the words of a cell that a change turns. */
+export function turnWords(turn: Turn | undefined): string {
+  switch (turn) {
+    case undefined:
+      return "";
+    case "opens":
+      return "; the change opens more";
+    case "closes":
+      return "; the change closes some of it";
+    case "both":
+      return "; the change opens some and closes some of it";
+  }
 }
 
 export function lineName(world: World, line: Line): string {

@@ -9,6 +9,7 @@ import { openGroups } from "../layout";
 import { go, linkTo, type Page, type Place, usePlace, type View } from "../location";
 import { parsePlace } from "../ports";
 import type { About, Finding, Rules } from "../schema";
+import type { Turns } from "../turns";
 import type { Plan } from "../unpack";
 import { count, visible, visibleText } from "../visible";
 import type { World } from "../world";
@@ -18,12 +19,12 @@ import { Findings } from "./Findings";
 import { Matrix } from "./Matrix";
 import { elsewhere, endsOf, Missing } from "./Missing";
 import { Neighbourhood } from "./Neighbourhood";
-import { Pair } from "./Pair";
+import { type Allow, Pair } from "./Pair";
 import { Picture } from "./Picture";
 import { PlanPage } from "./PlanPage";
 import { Policies } from "./Policies";
 import { Table } from "./Table";
-import { Tests, testsBadge, type Told } from "./Tests";
+import { type Results, Tests, testsBadge } from "./Tests";
 import { ThemeButton, useTheme } from "./Theme";
 import { usePrinting } from "./most";
 
@@ -32,17 +33,23 @@ export type Loaded = {
   world: World;
   rules: () => Promise<Rules>;
   found: readonly Finding[] | null;
-  tests: Told;
+  tests: Results;
   plan: Plan | null;
+  /** The pairs that the plan, or what is typed and not saved, turns. */
+  turns: Turns;
   /** What a server adds: its standing above the content, and more pages. */
   more?: More;
 };
 export type More = {
   standing: ComponentChildren;
   pages: readonly { page: Page; name: string; badge: string; show: (place: Place, theme: string) => ComponentChildren }[];
+  /** Proposes what would allow a connection; throws why nothing does. null where nothing is edited. */
+  allow: Allow | null;
+  /** Reads and judges everything again. */
+  again: () => Promise<void>;
 };
 
-export function App({ about, world, rules, found, tests, plan, more }: Loaded) {
+export function App({ about, world, rules, found, tests, plan, turns, more }: Loaded) {
   const place = usePlace();
   const [theme, setTheme] = useTheme();
   const [known, setKnown] = useState<Asking | null>(null);
@@ -95,12 +102,12 @@ export function App({ about, world, rules, found, tests, plan, more }: Loaded) {
           </div>
         )}
         {extra === undefined ? (
-          <Content {...{ place, world, asking, found, tests, plan, port, pair, theme }} served={more !== undefined} />
+          <Content {...{ place, world, asking, found, tests, plan, port, pair, theme, turns }} again={more?.again ?? null} />
         ) : (
           extra.show(place, theme)
         )}
       </main>
-      {pair !== null && <Pair {...{ world, asking, place, port, pair }} />}
+      {pair !== null && <Pair {...{ world, asking, place, port, pair }} allow={more?.allow ?? null} />}
       <footer>
         <span>
           {count(world.endpoints.filter((each) => each.namespace !== undefined).length, "workload")},{" "}
@@ -132,15 +139,17 @@ type ContentProps = {
   world: World;
   asking: Asking | null;
   found: readonly Finding[] | null;
-  tests: Told;
+  tests: Results;
   plan: Plan | null;
-  served: boolean;
+  /** Of a server: reads and judges everything again. */
+  again: (() => Promise<void>) | null;
   port: number | null;
   pair: readonly [number, number] | null;
   theme: string;
+  turns: Turns;
 };
 
-function Content({ place, world, asking, found, tests, plan, served, port, pair, theme }: ContentProps) {
+function Content({ place, world, asking, found, tests, plan, again, port, pair, theme, turns }: ContentProps) {
   switch (place.page) {
     case "policies":
       return <Policies {...{ asking, place, found }} />;
@@ -149,16 +158,18 @@ function Content({ place, world, asking, found, tests, plan, served, port, pair,
     case "findings":
       return <Findings {...{ found, place }} />;
     case "tests":
-      return <Tests {...{ tests, world, place, served }} />;
+      return <Tests {...{ tests, world, place, again }} />;
     case "plan":
-      if (plan !== null) return <PlanPage {...{ plan, place }} />;
+      if (plan !== null) return <PlanPage {...{ plan, place, world }} />;
       break;
   }
   const words = elsewhere(place.page);
-  return words === null ? <Map {...{ place, world, port, pair, theme }} /> : <p class="plain">{words}</p>;
+  return words === null ? <Map {...{ place, world, port, pair, theme, turns }} /> : <p class="plain">{words}</p>;
 }
 
-function Map({ place, world, port, pair, theme }: Pick<ContentProps, "place" | "world" | "port" | "pair" | "theme">) {
+type MapProps = Pick<ContentProps, "place" | "world" | "port" | "pair" | "theme" | "turns">;
+
+function Map({ place, world, port, pair, theme, turns }: MapProps) {
   const query = place.asked.get("q") ?? "";
   const { endpoints: shown, named } = useMemo(() => shownEndpoints(world, query), [world, query]);
   const asked = place.asked.get("open");
@@ -189,7 +200,7 @@ function Map({ place, world, port, pair, theme }: Pick<ContentProps, "place" | "
       ) : printing ? (
         <Table {...{ world, place, port, shown, named }} />
       ) : view === "matrix" ? (
-        <Matrix {...{ world, place, port, shown, open, theme }} chosen={pair} />
+        <Matrix {...{ world, place, port, shown, open, theme, turns }} chosen={pair} page="map" />
       ) : view === "picture" && layout !== undefined && !world.byName.has(place.asked.get("item") ?? "") ? (
         <Picture {...{ world, layout, place, port, named }} />
       ) : view === "picture" ? (

@@ -1,16 +1,19 @@
 // A file and, beside it, what the edit opens and closes before it is saved.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Desk } from "../desk";
 import { type Editor, editorScript } from "../editorscript";
+import { openGroups } from "../layout";
 import { go, linkTo, type Place } from "../location";
+import type { Turns } from "../turns";
 import { count, visible, visibleText } from "../visible";
 import type { World } from "../world";
+import { Matrix } from "./Matrix";
 import { ThisEdit } from "./ThisEdit";
 
-type Props = { desk: Desk; place: Place; world: World };
+type Props = { desk: Desk; place: Place; world: World; turns: Turns; theme: string };
 
-export function Edit({ desk, place, world }: Props) {
+export function Edit({ desk, place, world, turns, theme }: Props) {
   const path = place.asked.get("file") ?? desk.files[0] ?? "";
   const open = desk.open.get(path);
   const compares = place.asked.get("diff") === "1" || open?.onDisk != null;
@@ -44,7 +47,21 @@ export function Edit({ desk, place, world }: Props) {
         {open !== undefined && <Text {...{ desk, path }} text={open.text} original={compares ? (open.onDisk ?? open.saved).text : null} line={Number(place.asked.get("line") ?? 0)} />}
       </section>
       <ThisEdit {...{ desk, place, world }} />
+      <EditedMap {...{ world, place, turns, theme }} />
     </div>
+  );
+}
+
+/** The map below the text: what is typed is marked in its cells. */
+function EditedMap({ world, place, turns, theme }: Omit<Props, "desk">) {
+  const shown = useMemo(() => [...world.endpoints.keys()], [world]);
+  const asked = place.asked.get("open");
+  const open = useMemo(() => openGroups(world, asked, shown.length), [world, asked, shown.length]);
+  if (world.size === 0) return null;
+  return (
+    <section class="edited-map" aria-label="The map with what is typed">
+      <Matrix {...{ world, place, shown, open, theme, turns }} port={null} chosen={null} page="map" compact />
+    </section>
   );
 }
 

@@ -4,10 +4,11 @@
 import type { VNode } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { groupKey, lines, type Line, Shares } from "../layout";
-import { go, linkTo, type Place } from "../location";
+import { go, linkTo, type Page, type Place } from "../location";
 import { CELL, colours, type Colours, mark, paint } from "../paint";
+import { turnAt, type Turns, turnsOfLines } from "../turns";
 import type { Standing, World } from "../world";
-import { cellWords, lineName, shortName } from "../words";
+import { cellWords, lineName, shortName, turnWords } from "../words";
 
 type Props = {
   world: World;
@@ -17,6 +18,12 @@ type Props = {
   open: ReadonlySet<number>;
   chosen: readonly [number, number] | null;
   theme: string;
+  /** Pairs that a change turns. */
+  turns: Turns;
+  /** Where pairs and names lead to. */
+  page: Page;
+  /** Little room: short names, and what the change turns is scrolled to. */
+  compact?: boolean;
 };
 
 type Window = { left: number; top: number; width: number; height: number };
@@ -26,10 +33,11 @@ type Focus = { row: number; column: number };
 const BATCH = 16;
 const NOWHERE: Focus = { row: -1, column: -1 };
 
-export function Matrix({ world, place, port, shown, open, chosen, theme }: Props) {
+export function Matrix({ world, place, port, shown, open, chosen, theme, turns, page, compact = false }: Props) {
   const all = useMemo(() => lines(world, shown, open), [world, shown, open]);
   const shares = useMemo(() => new Shares(world, all, port), [world, all, port]);
-  const sizes = useMemo(() => headerSizes(world, all), [world, all]);
+  const marked = useMemo(() => turnsOfLines(turns, world, all), [turns, world, all]);
+  const sizes = useMemo(() => headerSizes(world, all, compact), [world, all, compact]);
   const scroller = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const grid = useRef<HTMLDivElement>(null);
@@ -63,6 +71,12 @@ export function Matrix({ world, place, port, shown, open, chosen, theme }: Props
     setFocus((was) => (was.row < all.length && was.column < all.length ? was : firstCell(all, null)));
   }, [all]);
 
+  useEffect(() => {
+    const [first] = marked.keys();
+    if (!compact || first === undefined) return;
+    reveal(scroller.current!, { row: Math.floor(first / all.length), column: first % all.length }, sizes);
+  }, [compact, marked, all, sizes]);
+
   const cross = hover.row >= 0 ? hover : focused ? focus : NOWHERE;
   // Asked for once a theme: to ask in each frame would have the browser work out all styles in each.
   const paints = useRef<{ theme: string; colours: Colours } | null>(null);
@@ -76,9 +90,9 @@ export function Matrix({ world, place, port, shown, open, chosen, theme }: Props
     if (element.height !== height) element.height = height;
     const context = element.getContext("2d");
     if (context === null || width === 0 || height === 0) return;
-    const scene = { world, shares, place: port, colours: paints.current.colours, ...view, ...cross, chosen };
+    const scene = { world, shares, port, turns: marked, colours: paints.current.colours, ...view, ...cross, chosen };
     paint(context, scene);
-  }, [world, shares, port, view, cross.row, cross.column, chosen, theme]);
+  }, [world, shares, port, marked, view, cross.row, cross.column, chosen, theme]);
 
   const at = (event: MouseEvent): Focus => {
     const box = canvas.current!.getBoundingClientRect();
@@ -94,7 +108,7 @@ export function Matrix({ world, place, port, shown, open, chosen, theme }: Props
     if (from.kind === "end" && to.kind === "end") {
       if (!world.isPair(from.endpoint, to.endpoint)) return;
       const names = [from, to].map((line) => world.endpoints[line.endpoint]!.name);
-      go(place, { pair: names.join("~"), ask: "" });
+      go(place, { pair: names.join("~"), ask: "" }, page);
       return;
     }
     toggle(world, place, open, [from, to]);
@@ -115,8 +129,10 @@ export function Matrix({ world, place, port, shown, open, chosen, theme }: Props
   };
 
   const cell = focused || hover.row < 0 ? focus : hover;
-  const said = all[cell.row] ? cellWords(world, shares, cell.row, cell.column, port) : "";
-  const status = hover.row >= 0 ? cellWords(world, shares, hover.row, hover.column, port) : focused ? said : "";
+  const words = ({ row, column }: Focus): string =>
+    all[row] ? `${cellWords(world, shares, row, column, port)}${turnWords(turnAt(marked, row, column, all.length))}` : "";
+  const said = words(cell);
+  const status = hover.row >= 0 ? words(hover) : focused ? said : "";
   const total = all.length * CELL;
   return (
     <div class="matrix">
@@ -127,8 +143,8 @@ export function Matrix({ world, place, port, shown, open, chosen, theme }: Props
               <span class="corner-to">to →</span>
               <span class="corner-from">from ↓</span>
             </div>
-            <Headers axis="columns" {...{ world, all, view, sizes, place, open, hot: cross.column }} />
-            <Headers axis="rows" {...{ world, all, view, sizes, place, open, hot: cross.row }} />
+            <Headers axis="columns" {...{ world, all, view, sizes, place, page, open, hot: cross.column }} />
+            <Headers axis="rows" {...{ world, all, view, sizes, place, page, open, hot: cross.row }} />
             <canvas
               ref={canvas}
               style={{ left: `${sizes.width}px`, top: `${sizes.height}px`, width: `${view.width}px`, height: `${view.height}px` }}
@@ -164,7 +180,7 @@ export function Matrix({ world, place, port, shown, open, chosen, theme }: Props
         </div>
       </div>
       <div class="status" aria-live={focused ? "polite" : "off"}>
-        {status || <Legend theme={theme} folded={all.some((line) => line.kind === "folded")} />}
+        {status || <Legend theme={theme} folded={all.some((line) => line.kind === "folded")} turned={turns.size > 0} />}
       </div>
     </div>
   );
@@ -177,11 +193,12 @@ type HeaderProps = {
   view: Window;
   sizes: Sizes;
   place: Place;
+  page: Page;
   open: ReadonlySet<number>;
   hot: number;
 };
 
-function Headers({ axis, world, all, view, sizes, place, open, hot }: HeaderProps) {
+function Headers({ axis, world, all, view, sizes, place, page, open, hot }: HeaderProps) {
   const offset = axis === "rows" ? view.top : view.left;
   const extent = axis === "rows" ? view.height : view.width;
   const first = Math.floor(offset / CELL / BATCH) * BATCH;
@@ -193,8 +210,8 @@ function Headers({ axis, world, all, view, sizes, place, open, hot }: HeaderProp
   const strip = { transform: axis === "rows" ? `translateY(${-offset}px)` : `translateX(${-offset}px)` };
   // The names keep their places in a strip that is moved, so a frame costs those that come and go.
   const names = useMemo(
-    () => <Names {...{ axis, world, all, first, last, place, open, hot }} />,
-    [axis, world, all, first, last, place, open, hot],
+    () => <Names {...{ axis, world, all, first, last, place, page, open, hot }} />,
+    [axis, world, all, first, last, place, page, open, hot],
   );
   return (
     <div class={`headers ${axis}`} style={style}>
@@ -207,23 +224,23 @@ function Headers({ axis, world, all, view, sizes, place, open, hot }: HeaderProp
 
 type NamesProps = Omit<HeaderProps, "view" | "sizes"> & { first: number; last: number };
 
-function Names({ axis, world, all, first, last, place, open, hot }: NamesProps) {
+function Names({ axis, world, all, first, last, place, page, open, hot }: NamesProps) {
   // An element that is the same one as before is not compared with itself in each frame of a scroll.
-  const made = useMemo(() => new Map<number, VNode>(), [axis, world, all, place, open]);
+  const made = useMemo(() => new Map<number, VNode>(), [axis, world, all, place, page, open]);
   const name = (number: number): VNode => {
     const isHot = number === hot;
     const known = isHot ? undefined : made.get(number);
     if (known !== undefined) return known;
-    const shown = <Name key={number} {...{ axis, world, place, open, number, isHot }} line={all[number]!} />;
+    const shown = <Name key={number} {...{ axis, world, place, page, open, number, isHot }} line={all[number]!} />;
     if (!isHot) made.set(number, shown);
     return shown;
   };
   return <>{Array.from({ length: last - first }, (_, index) => name(first + index))}</>;
 }
 
-type NameProps = Pick<HeaderProps, "axis" | "world" | "place" | "open"> & { number: number; line: Line; isHot: boolean };
+type NameProps = Pick<HeaderProps, "axis" | "world" | "place" | "page" | "open"> & { number: number; line: Line; isHot: boolean };
 
-function Name({ axis, world, place, open, number, line, isHot }: NameProps) {
+function Name({ axis, world, place, page, open, number, line, isHot }: NameProps) {
   const at = `${number * CELL}px`;
   const name = line.kind === "end" ? shortName(world, line.endpoint) : lineName(world, line);
   const common = {
@@ -233,7 +250,7 @@ function Name({ axis, world, place, open, number, line, isHot }: NameProps) {
   };
   if (line.kind === "end") {
     const item = world.endpoints[line.endpoint]!.name;
-    const href = linkTo(place, { view: "picture", item, pair: "", ask: "" });
+    const href = linkTo(place, { view: "picture", item, pair: "", ask: "" }, page);
     return (
       <a {...common} href={href} tabIndex={-1}>
         <span>{name}</span>
@@ -327,14 +344,14 @@ function reveal(element: HTMLElement, { row, column }: Focus, sizes: Sizes): voi
 type Sizes = { width: number; height: number };
 
 /** As much room as the longest names need, within bounds. */
-function headerSizes(world: World, all: readonly Line[]): Sizes {
+function headerSizes(world: World, all: readonly Line[], compact: boolean): Sizes {
   let longest = 0;
   for (const line of all) {
     const name = line.kind === "end" ? shortName(world, line.endpoint) : lineName(world, line);
     longest = Math.max(longest, name.length + (line.kind === "end" ? 2 : 5));
   }
   const width = Math.min(280, Math.max(120, longest * 7.2 + 18));
-  return { width, height: Math.min(210, width) };
+  return compact ? { width: Math.min(180, width), height: 104 } : { width, height: Math.min(210, width) };
 }
 
 const SHAPES: [Standing, string][] = [
@@ -344,7 +361,7 @@ const SHAPES: [Standing, string][] = [
   ["unknown", "unknown"],
 ];
 
-function Legend({ theme, folded }: { theme: string; folded: boolean }) {
+function Legend({ theme, folded, turned }: { theme: string; folded: boolean; turned: boolean }) {
   return (
     <span class="legend">
       {SHAPES.map(([standing, text]) => (
@@ -352,6 +369,7 @@ function Legend({ theme, folded }: { theme: string; folded: boolean }) {
           <Shape standing={standing} theme={theme} /> {text}
         </span>
       ))}
+      {turned && <span>+ the change opens, − it closes</span>}
       {folded && <span>between namespaces: filled as far as pairs are allowed</span>}
     </span>
   );

@@ -2,9 +2,10 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { alike, type Answer, type Asking } from "../asking";
+import { messageOf } from "../failure";
 import { go, type Place } from "../location";
 import { firstPlace, parsePlace, placeArgument, placeKey, placeOf, placeWords } from "../ports";
-import { visible } from "../visible";
+import { visible, visibleText } from "../visible";
 import { allowedWords } from "../words";
 import type { World } from "../world";
 import { Reason } from "./Reason";
@@ -15,9 +16,13 @@ type Props = {
   place: Place;
   port: number | null;
   pair: readonly [number, number];
+  allow: Allow | null;
 };
 
-export function Pair({ world, asking, place, port, pair: [from, to] }: Props) {
+/** Types what is proposed to allow a connection; the place to look at. `query`: as an address asks. */
+export type Allow = (query: string) => Promise<{ file: string; line: number }>;
+
+export function Pair({ world, asking, place, port, pair: [from, to], allow }: Props) {
   const panel = useRef<HTMLElement>(null);
   const asked = parsePlace(place.asked.get("ask") ?? "") ?? port ?? usual(world, from, to);
   const answers = useMemo(
@@ -64,6 +69,9 @@ export function Pair({ world, asking, place, port, pair: [from, to] }: Props) {
       {grouped(answers).map((same) => (
         <Said key={same[0]!.family} {...{ asking: asking!, place, same, every: answers.length, asked, open }} />
       ))}
+      {allow !== null && answers.some((each) => !each.allowed) && (
+        <AllowThis key={`${from} ${to} ${asked}`} {...{ world, place, from, to, asked, allow }} />
+      )}
       {!world.reach.anonymous && <Command {...{ world, from, to, asked }} />}
     </aside>
   );
@@ -189,17 +197,44 @@ function Chips({
   );
 }
 
+/** What podfence takes for an endpoint. */
+function endName(world: World, endpoint: number): string {
+  const { namespace, pods, workload, kind, addresses } = world.endpoints[endpoint]!;
+  if (namespace === undefined) return (addresses?.[0] ?? "ADDRESS").replace(/\/\d+$/, "");
+  const group = world.namespaces[namespace]!;
+  return kind === "Pod" ? `${group}/${pods?.[0] ?? workload}` : `${group}/${kind.toLowerCase()}/${workload}`;
+}
+
+type AllowProps = { world: World; place: Place; from: number; to: number; asked: number; allow: Allow };
+
+/** The smallest edit that allows it is typed into the editor, which shows what it opens; nothing is saved. */
+function AllowThis({ world, place, from, to, asked, allow }: AllowProps) {
+  const [said, setSaid] = useState("");
+  const [port = "", protocol = "tcp"] = placeArgument(asked).split("/");
+  const asks = port === "icmp" ? { protocol: port } : { port, protocol };
+  const query = new URLSearchParams({ from: endName(world, from), to: endName(world, to), ...asks });
+  const propose = (): void => {
+    setSaid("Looking for the smallest edit …");
+    allow(query.toString()).then(
+      ({ file, line }) => go(place, { file, line: String(line) }, "edit"),
+      (error: unknown) => setSaid(`No edit is proposed: ${messageOf(error)}`),
+    );
+  };
+  return (
+    <p class="allow">
+      <button type="button" onClick={propose}>
+        Allow this …
+      </button>{" "}
+      <span role="status">{visibleText(said)}</span>
+    </p>
+  );
+}
+
 /** The same question on the command line. */
 function Command({ world, from, to, asked }: { world: World; from: number; to: number; asked: number }) {
-  const name = (endpoint: number): string => {
-    const { namespace, pods, workload, kind, addresses } = world.endpoints[endpoint]!;
-    if (namespace === undefined) return (addresses?.[0] ?? "ADDRESS").replace(/\/\d+$/, "");
-    const group = world.namespaces[namespace]!;
-    return kind === "Pod" ? `${group}/${pods?.[0] ?? workload}` : `${group}/${kind.toLowerCase()}/${workload}`;
-  };
-  const destination = name(to);
+  const destination = endName(world, to);
   const target = destination.includes(":") ? `[${destination}]` : destination;
-  const text = `podfence why ${name(from)} ${target}:${placeArgument(asked)}`;
+  const text = `podfence why ${endName(world, from)} ${target}:${placeArgument(asked)}`;
   const [done, setDone] = useState(false);
   return (
     <p class="command">

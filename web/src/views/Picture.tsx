@@ -37,7 +37,7 @@ export function Picture({ world, layout, place, port, named }: Props) {
   return (
     <div class="picture-view">
       <p class="count">
-        Point at a name to see its lines alone; open it for its neighbourhood. Orange lines come from outside.
+        Point at a name to see its lines alone; open it for its neighbourhood. Dashed lines come from outside.
       </p>
       <div class="picture-scroll" tabIndex={0} role="region" aria-label="Picture of all pairs">
         <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} class={layout.lines.length > MANY ? "thin" : ""}>

@@ -1,13 +1,15 @@
 // What a change opens and closes, and which edit does it: the answer of `podfence plan`.
 
 import { matches, searchWords } from "../filter";
-import type { Place } from "../location";
+import { linkTo, type Place } from "../location";
 import type { Plan, PlanEdit, PlanOutcome } from "../unpack";
 import { count, visible, visibleText } from "../visible";
+import type { World } from "../world";
+import { Order } from "./Order";
 import { Wide } from "./Wide";
 import { useMost } from "./most";
 
-export function PlanPage({ plan, place }: { plan: Plan; place: Place }) {
+export function PlanPage({ plan, place, world }: { plan: Plan; place: Place; world: World }) {
   const { summary } = plan;
   const asked = searchWords(place.asked.get("q") ?? "");
   const wanted = (outcome: PlanOutcome): boolean =>
@@ -25,8 +27,8 @@ export function PlanPage({ plan, place }: { plan: Plan; place: Place }) {
       {plan.undecided.length > 0 && (
         <p class="banner">Not certain, because an object could not be read: {plan.undecided.map(visible).join(", ")}.</p>
       )}
-      <Outcomes title="For the pods of today" outcomes={plan.outcomes.filter(wanted)} edits={plan.edits} />
-      <Outcomes title="For pods to come" outcomes={plan.newcomers.filter(wanted)} edits={plan.edits} />
+      <Outcomes title="For the pods of today" outcomes={plan.outcomes.filter(wanted)} {...{ plan, place, world }} />
+      <Outcomes title="For pods to come" outcomes={plan.newcomers.filter(wanted)} {...{ plan, place, world }} />
       {plan.newcomers.length > 0 && (
         <p class="remark">shop/+ is a new pod without labels in shop; +/+ one in a new namespace.</p>
       )}
@@ -36,13 +38,21 @@ export function PlanPage({ plan, place }: { plan: Plan; place: Place }) {
         Edits <small>{plan.edits.length}</small>
       </h3>
       <Edits edits={plan.edits} />
+      {plan.order !== undefined && (
+        <section>
+          <h3>Safe order</h3>
+          <Order order={plan.order} />
+        </section>
+      )}
     </div>
   );
 }
 
 const FIRST = 50;
 
-function Outcomes({ title, outcomes, edits }: { title: string; outcomes: readonly PlanOutcome[]; edits: readonly PlanEdit[] }) {
+type OutcomesProps = { title: string; outcomes: readonly PlanOutcome[]; plan: Plan; place: Place; world: World };
+
+function Outcomes({ title, outcomes, plan: { edits }, place, world }: OutcomesProps) {
   const [most, setMost] = useMost(FIRST);
   if (outcomes.length === 0) return null;
   return (
@@ -57,6 +67,7 @@ function Outcomes({ title, outcomes, edits }: { title: string; outcomes: readonl
               <td>{ends(each.from)}</td>
               <td>{ends(each.to)}</td>
               <td>
+                <PairLink {...{ outcome: each, place, world }} />
                 {each.opened.length > 0 && <div class="opens">+ opens {each.opened.join(" ")}</div>}
                 {each.closed.length > 0 && <div class="closes">− closes {each.closed.join(" ")}</div>}
                 {each.family && <small>over {each.family}</small>}
@@ -81,6 +92,12 @@ function Outcomes({ title, outcomes, edits }: { title: string; outcomes: readonl
       )}
     </section>
   );
+}
+
+/** To the reason, where an outcome is about one pair of the map. */
+function PairLink({ outcome: { from, to }, place, world }: { outcome: PlanOutcome; place: Place; world: World }) {
+  const isPair = from.length === 1 && to.length === 1 && world.byName.has(from[0]!) && world.byName.has(to[0]!);
+  return isPair ? <a href={linkTo(place, { pair: `${from[0]}~${to[0]}` }, "map")}>why</a> : null;
 }
 
 /** Addresses of the page hold its state, so a jump inside it must not change them. */

@@ -1,5 +1,7 @@
 // What `podfence test` says: which promises of test files are kept, those that are not first.
 
+import { useState } from "preact/hooks";
+import { messageOf } from "../failure";
 import { matches, searchWords } from "../filter";
 import { linkTo, type Place } from "../location";
 import { placeKey, placeOf, placeWords } from "../ports";
@@ -10,8 +12,9 @@ import { useMost } from "./most";
 
 type Status = TestResult["status"];
 /** null where no test file was given, undefined until a server has told. */
-export type Told = readonly TestResult[] | null | undefined;
-type Props = { tests: Told; world: World; place: Place; served: boolean };
+export type Results = readonly TestResult[] | null | undefined;
+/** `again`: of a server, reads the tests and what they are about and judges anew. */
+type Props = { tests: Results; world: World; place: Place; again: (() => Promise<void>) | null };
 
 /** In the order of the page: what asks for a hand first. */
 const STATUSES: readonly (readonly [status: Status, heading: string, says: string])[] = [
@@ -22,17 +25,24 @@ const STATUSES: readonly (readonly [status: Status, heading: string, says: strin
   ["skipped", "Skipped", "skip"],
 ];
 
-export function Tests({ tests, world, place, served }: Props) {
-  if (tests === undefined) return <p class="waiting">Judging the tests …</p>;
-  if (tests === null) return <NoTests anonymous={world.reach.anonymous} served={served} />;
+export function Tests({ tests, world, place, again }: Props) {
+  if (tests === null) return <NoTests anonymous={world.reach.anonymous} served={again !== null} />;
+  return (
+    // It may hold no link, and is to be scrolled by keyboard all the same.
+    <div class="tests-page" role="region" aria-label="Tests" tabIndex={0}>
+      <h2>Tests {again !== null && <RunAgain again={again} />}</h2>
+      {tests === undefined ? <p class="waiting">Judging the tests …</p> : <All {...{ tests, world, place }} />}
+    </div>
+  );
+}
+
+function All({ tests, world, place }: { tests: readonly TestResult[]; world: World; place: Place }) {
   const asked = searchWords(place.asked.get("q") ?? "");
   const shown = tests.filter((each) => matches(`${each.name} ${each.status} ${each.file}`, asked));
   const numbers = STATUSES.map(([status]) => [status, tests.filter((each) => each.status === status).length] as const);
   const weak = tests.filter(isWeak).length;
   return (
-    // It may hold no link, and is to be scrolled by keyboard all the same.
-    <div class="tests-page" role="region" aria-label="Tests" tabIndex={0}>
-      <h2>Tests</h2>
+    <>
       <p class="count">
         {count(tests.length, "test")}
         {tests.length > 0 && ": "}
@@ -43,12 +53,36 @@ export function Tests({ tests, world, place, served }: Props) {
       {STATUSES.map(([status, heading, says]) => (
         <Same key={status} {...{ heading, says, world, place }} tests={shown.filter((each) => each.status === status)} />
       ))}
-    </div>
+    </>
+  );
+}
+
+/** The page follows its files by itself; a cluster, or a person who is in doubt, asks. */
+function RunAgain({ again }: { again: () => Promise<void> }) {
+  const [running, setRunning] = useState(false);
+  const [ran, setRan] = useState("");
+  const run = (): void => {
+    setRunning(true);
+    setRan("");
+    void again()
+      .then(
+        () => setRan("They were run again."),
+        (error: unknown) => setRan(`They were not run: ${messageOf(error)}`),
+      )
+      .finally(() => setRunning(false));
+  };
+  return (
+    <>
+      <button type="button" class="quiet again" disabled={running} onClick={run}>
+        {running ? "Running …" : "Run again"}
+      </button>
+      <small role="status">{ran}</small>
+    </>
   );
 }
 
 /** How many tests do not pass, or all of them where every one does; as the list of pages shows it. */
-export function testsBadge(tests: Told): string {
+export function testsBadge(tests: Results): string {
   if (tests == null) return "";
   const wrong = tests.filter(({ status }) => status !== "passed" && status !== "skipped").length;
   return wrong > 0 ? `✗ ${wrong.toLocaleString("en")}` : `✓ ${tests.length.toLocaleString("en")}`;

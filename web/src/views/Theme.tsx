@@ -27,13 +27,8 @@ export const applyTheme = (): void => apply(stored(), systemIsDark());
 /** The theme, and a text that changes whenever colours do. */
 export function useTheme(): [string, (theme: Theme) => void] {
   const [theme, setTheme] = useState<Theme>(stored);
-  const [dark, setDark] = useState(systemIsDark);
-  useEffect(() => {
-    const query = matchMedia("(prefers-color-scheme: dark)");
-    const changed = (): void => setDark(query.matches);
-    query.addEventListener("change", changed);
-    return () => query.removeEventListener("change", changed);
-  }, []);
+  const dark = useMedia("(prefers-color-scheme: dark)");
+  const forced = useMedia("(forced-colors: active)");
   apply(theme, dark);
   const set = (next: Theme): void => {
     try {
@@ -43,7 +38,18 @@ export function useTheme(): [string, (theme: Theme) => void] {
     }
     setTheme(next);
   };
-  return [`${theme} ${dark}`, set];
+  return [`${theme} ${dark} ${forced}`, set];
+}
+
+function useMedia(asked: string): boolean {
+  const [holds, set] = useState(() => matchMedia(asked).matches);
+  useEffect(() => {
+    const query = matchMedia(asked);
+    const changed = (): void => set(query.matches);
+    query.addEventListener("change", changed);
+    return () => query.removeEventListener("change", changed);
+  }, [asked]);
+  return holds;
 }
 
 export function ThemeButton({ theme, set }: { theme: string; set: (theme: Theme) => void }) {

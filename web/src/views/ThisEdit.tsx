@@ -1,27 +1,28 @@
 // What the texts that are not saved open and close.
 
 import { useState } from "preact/hooks";
-import type { Desk } from "../desk";
+import type { Desk, Turned, Turning } from "../desk";
 import { linkTo, type Place } from "../location";
 import type { Finding } from "../schema";
 import type { PlanOutcome } from "../unpack";
 import { count, visible, visibleText } from "../visible";
 import type { World } from "../world";
+import { Order } from "./Order";
 
 type Props = { desk: Desk; place: Place; world: World };
 
 export function ThisEdit({ desk, place, world }: Props) {
-  const { last, standing } = desk;
+  const { last, progress } = desk;
   const plan = last?.plan;
   return (
     <aside class="this-edit" aria-label="This edit">
       <h2>This edit</h2>
-      <p class={`standing ${standing}`} role="status">
+      <p class={`progress ${progress}`} role="status">
         {said(desk)}
       </p>
       <Problems {...{ desk, place }} />
       {plan !== undefined && (
-        <div class={standing === "judged" ? "" : "stale"}>
+        <div class={progress === "judged" ? "" : "stale"}>
           <p class="summary" aria-live="polite">
             <span class="opens">+ {count(plan.summary.opened, "pair")} opened</span>{" "}
             <span class="closes">− {count(plan.summary.closed, "pair")} closed</span>
@@ -32,6 +33,8 @@ export function ThisEdit({ desk, place, world }: Props) {
             <p class="remark">shop/+ is a new pod without labels in shop; +/+ one in a new namespace.</p>
           )}
           {!plan.changes && <p class="plain">No verdict changes, for the pods of today and those to come.</p>}
+          {desk.turning !== null && <TurnedTests turning={desk.turning} />}
+          <SafeOrder desk={desk} />
           {last?.text !== undefined && (
             <details>
               <summary>As podfence plan says it</summary>
@@ -44,8 +47,8 @@ export function ThisEdit({ desk, place, world }: Props) {
   );
 }
 
-function said({ standing, dirty, last, failure }: Desk): string {
-  switch (standing) {
+function said({ progress, dirty, last, failure }: Desk): string {
+  switch (progress) {
     case "saved":
       return "Nothing is typed that is not saved.";
     case "reading":
@@ -57,6 +60,52 @@ function said({ standing, dirty, last, failure }: Desk): string {
     case "judged":
       return `${count(dirty.length, "file")} not saved, judged in ${last?.ms.toLocaleString("en")} ms.`;
   }
+}
+
+/** Tests that the edit turns, those that no longer pass first. */
+function TurnedTests({ turning }: { turning: Turning }) {
+  const [most, setMost] = useState(FIRST);
+  const passes = (test: Turned): boolean => test.after === "passed";
+  const turns = [...turning.turns].sort((one, other) => Number(passes(one)) - Number(passes(other)));
+  return (
+    <section class="turned">
+      <h3>Tests</h3>
+      <p>{turning.text}</p>
+      <ul class="outcomes">
+        {turns.slice(0, most).map((test, at) => (
+          <li key={at}>
+            <span class={passes(test) ? "opens" : "closes"}>{passes(test) ? "now passes" : test.after}</span>{" "}
+            <strong>{visible(test.name)}</strong>
+            {test.because.map((line, number) => (
+              <div key={number}>{visibleText(line)}</div>
+            ))}
+          </li>
+        ))}
+      </ul>
+      {turns.length > most && (
+        <button type="button" class="quiet" onClick={() => setMost(most + 100)}>
+          {turns.length - most} more
+        </button>
+      )}
+    </section>
+  );
+}
+
+/** The order in which the edits can be applied to a cluster, at a click. */
+function SafeOrder({ desk }: { desk: Desk }) {
+  if (desk.order !== undefined) {
+    return (
+      <section>
+        <h3>Safe order</h3>
+        <Order order={desk.order} />
+      </section>
+    );
+  }
+  return (
+    <button type="button" class="quiet" disabled={desk.ordering || desk.progress !== "judged"} onClick={() => void desk.findOrder()}>
+      {desk.ordering ? "Looking for a safe order …" : "Safe order"}
+    </button>
+  );
 }
 
 const FIRST = 12;

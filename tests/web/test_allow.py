@@ -1,0 +1,125 @@
+"""From a pair that is denied to the edit that allows it, and the order of what is typed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.session import ROOT, podfence
+from tests.support.serving import Serving
+from tests.web.chromium import Browser
+from tests.web.editscenes import DB, says
+
+# A busy machine starts a browser late.
+pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
+
+PROMISE = """
+apiVersion: podfence.io/v1alpha1
+kind: PolicyTests
+tests:
+- {name: the frontend stays away, from: shop/frontend, to: 'shop/db:5432', expect: deny}
+- {name: the backend reads, from: shop/backend, to: 'shop/db:5432', expect: allow}
+"""
+CLOSED = """
+apiVersion: policy.networking.k8s.io/v1beta1
+kind: ClusterNetworkPolicy
+metadata: {name: closed}
+spec:
+  tier: Admin
+  priority: 10
+  subject: {pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: db}}}}
+  ingress:
+  - action: Deny
+    from:
+    - namespaces: {matchLabels: {kubernetes.io/metadata.name: monitoring}}
+"""
+DENIED = "#/map?pair=shop/frontend~shop/db&ask=tcp/5432"
+SAID = "document.querySelector('.allow [role=status]')?.innerText ?? ''"
+
+
+@pytest.fixture
+def server(tmp_path: Path, browser: Browser) -> Iterator[Serving]:
+    shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
+    (tmp_path / "shop/closed.yaml").write_text(CLOSED)
+    (tmp_path / "promise.yaml").write_text(PROMISE)
+    words = ("-f", "shop", "--edit", "--tests", "promise.yaml")
+    with Serving(*words, directory=tmp_path) as found:
+        browser.own = (f"http://127.0.0.1:{found.port}/",)
+        browser.visit(found.address)
+        yield found
+        browser.call("Page.navigate", url="about:blank")
+
+
+def propose(browser: Browser, pair: str) -> None:
+    browser.go(pair)
+    browser.wait("document.querySelector('.allow button') !== null")
+    browser.run("document.querySelector('.allow button').click()")
+
+
+def click(browser: Browser, button: str) -> None:
+    """A button of the editor, once it can be used."""
+    found = (
+        f"[...document.querySelectorAll('.edit button')].find((e) => e.innerText === {button!r})"
+    )
+    browser.wait(f"{found}?.disabled === false")
+    browser.run(f"{found}.click()")
+
+
+def test_what_is_proposed_is_typed_judged_and_saved_when_it_is_wanted(
+    browser: Browser, server: Serving, tmp_path: Path
+) -> None:
+    before = {path: path.read_text() for path in tmp_path.rglob("*.yaml")}
+    propose(browser, DENIED)
+    says("1 pair opened")(browser)
+    browser.wait("podfence.turned.join() === 'shop/frontend,shop/db,opens'")
+    says("1 no longer passes")(browser)
+    assert "failed the frontend stays away" in browser.text(".turned")
+    assert {path: path.read_text() for path in tmp_path.rglob("*.yaml")} == before
+    click(browser, "Safe order")
+    browser.wait("document.querySelector('.order') !== null")
+    assert "no state in between cuts or opens more" in browser.text(".this-edit")
+    typed = browser.run("document.querySelectorAll('.dirty').length")
+    for _ in range(typed):
+        browser.run("document.querySelector('.files a:has(.dirty)').click()")
+        browser.settle()
+        click(browser, "Save")
+        browser.wait(f"document.querySelectorAll('.dirty').length < {typed}")
+        typed -= 1
+    asked = ["can", "shop/frontend", "shop/db:5432", "-f", "shop"]
+    assert podfence(asked, directory=tmp_path).status == 0
+    browser.go(DENIED)
+    browser.wait("document.querySelector('.panel .verdict')?.innerText === 'yes: TCP/5432'")
+    assert browser.run("document.querySelector('.allow')") is None
+
+
+def test_text_that_is_not_saved_is_not_typed_over(
+    browser: Browser, server: Serving, tmp_path: Path
+) -> None:
+    browser.go(f"#/edit?file={DB}&line=1")
+    browser.wait("document.activeElement?.className.includes('cm-content')")
+    browser.type("# mine\n")
+    propose(browser, DENIED)
+    browser.wait(f"({SAID}).includes('has text that is not saved')")
+    assert browser.run("location.hash") == DENIED
+    browser.go(f"#/edit?file={DB}")
+    browser.wait("document.querySelector('.cm-content')?.innerText.includes('# mine')")
+    assert "frontend" not in browser.text(".cm-content")
+
+
+def test_what_no_edit_allows_is_told_why(browser: Browser, server: Serving) -> None:
+    propose(browser, "#/map?pair=monitoring/prometheus~shop/db&ask=tcp/9100")
+    browser.wait(f"({SAID}).startsWith('No edit is proposed: ')")
+    assert "closed denies it" in browser.run(SAID)
+
+
+def test_a_page_that_edits_nothing_proposes_nothing(browser: Browser) -> None:
+    with Serving("-f", "examples/shop") as server:
+        browser.own = (f"http://127.0.0.1:{server.port}/",)
+        browser.visit(server.address)
+        browser.go(DENIED)
+        browser.wait("document.querySelector('.panel .verdict') !== null")
+        assert browser.run("document.querySelector('.allow')") is None
+        browser.call("Page.navigate", url="about:blank")

@@ -1,0 +1,41 @@
+// In which order the edits of a change can be applied.
+
+import { count, visible } from "../visible";
+import type { ApplyOrder, ApplyStep } from "../unpack";
+
+/** `order`: null where it was not worked out. */
+export function Order({ order }: { order: ApplyOrder | null }) {
+  if (order === null) return <p class="plain">It is not worked out: too much to try, or part of the input could not be read.</p>;
+  if (order.steps.length === 0) return <p class="plain">There is nothing to apply.</p>;
+  return (
+    <>
+      <p>
+        {order.safe
+          ? "In this order no state in between cuts or opens more."
+          : "None was found that is safe at every step; this one does least harm."}
+      </p>
+      <ol class="order">
+        {order.steps.map((step, at) => (
+          <li key={at}>
+            {step.verb} {visible(step.kind)} <strong>{visible(step.namespace ? `${step.namespace}/${step.name}` : step.name)}</strong>
+            {step.temporary && " (temporary)"}
+            {harm(step)}
+          </li>
+        ))}
+      </ol>
+      {order.temporary.length > 0 && (
+        <details>
+          <summary>The temporary {count(order.temporary.length, "policy", "policies")}</summary>
+          <pre tabIndex={0}>{order.temporary.map((each) => visibleLines(JSON.stringify(each, null, 2))).join("---\n")}</pre>
+        </details>
+      )}
+    </>
+  );
+}
+
+const visibleLines = (text: string): string => text.split("\n").map((line) => `${visible(line)}\n`).join("");
+
+function harm({ cuts, opens }: ApplyStep): string {
+  const said = [cuts > 0 && `cuts ${count(cuts, "pair")}`, opens > 0 && `opens ${count(opens, "pair")}`].filter(Boolean);
+  return said.length === 0 ? "" : `: ${said.join(" and ")} until later steps`;
+}
