@@ -16,6 +16,13 @@ from tests.support.serving import Serving
 from tests.web.chromium import Browser
 from tests.web.scene import BANNER, Act, Scene, View, until
 
+PROMISE: Final = """
+apiVersion: podfence.io/v1alpha1
+kind: PolicyTests
+tests:
+- {name: the frontend stays away, from: shop/frontend, to: 'shop/db:5432', expect: deny}
+- {name: the backend reads, from: shop/backend, to: 'shop/db:5432', expect: allow}
+"""
 TEXT: Final = "document.querySelector('.cm-content')?.innerText.includes('kind')"
 DB: Final = "shop/policies/db.yaml"
 FRONTEND: Final = "shop/policies/frontend.yaml"
@@ -28,6 +35,7 @@ def served(*arguments: str) -> Callable[[Path], AbstractContextManager[str]]:
     def made(folder: Path) -> Iterator[str]:
         shutil.copytree(ROOT / "examples/shop", folder / "shop")
         (folder / "shop/mixed.yaml").write_bytes(b"# one\r\n# two\n")
+        (folder / "promise.yaml").write_text(PROMISE)
         _FOLDERS.append(folder)
         with Serving("-f", "shop", *arguments, directory=folder) as server:
             _SERVERS.append(server)
@@ -89,11 +97,24 @@ def says(text: str) -> Act:
     return until(f"{SAID}?.includes({text!r})")
 
 
+def proposed(browser: Browser) -> None:
+    """What allows a pair is typed, judged, and its order is found."""
+    browser.wait("document.querySelector('.allow button') !== null")
+    browser.run("document.querySelector('.allow button').click()")
+    says("no longer passes")(browser)
+    order = (
+        "[...document.querySelectorAll('.edit button')].find((e) => e.innerText === 'Safe order')"
+    )
+    browser.wait(f"{order}?.disabled === false")
+    browser.run(f"{order}.click()")
+    browser.wait("document.querySelector('.order') !== null")
+
+
 BACK: Final = ("ArrowLeft", *["Backspace"] * len("backend"))
 EDITS: Final = (
     Scene(
         "edit",
-        served("--edit"),
+        served("--edit", "--tests", "promise.yaml"),
         (
             View(
                 "saved",
@@ -144,6 +165,12 @@ EDITS: Final = (
                     until("document.querySelector('.cm-deletedChunk') !== null"),
                     says("PF330"),
                 ),
+            ),
+            View(
+                "allowed",
+                "#/map?pair=shop/frontend~shop/db&ask=tcp/5432",
+                ("1 pair opened", "1 no longer passes", "no state in between"),
+                proposed,
             ),
             View(
                 "new-file",

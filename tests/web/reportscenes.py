@@ -75,7 +75,7 @@ def pods(namespaces: int, each: int) -> bytes:
 REPORTS: Final = (
     Scene(
         "report",
-        reported(*CHANGE),
+        reported(*CHANGE, "--order"),
         (
             View("map", "#/map", ("allowed pair", "every port")),
             View("pair", "#/map?pair=monitoring/prometheus~shop/db", ("no:",), until(PANEL)),
@@ -94,7 +94,7 @@ REPORTS: Final = (
             ),
             View("exposed", "#/exposed", ("outside",)),
             View("findings", "#/findings", ("PF3",)),
-            View("change", "#/plan", ("opened", "shop/backup")),
+            View("change", "#/plan", ("opened", "shop/backup", "Safe order")),
             View("map-narrow", "#/map", ("allowed pair",), None, 360, 640),
             View("pair-narrow", PAIR, ("yes:",), until(PANEL), 360, 640),
             View("picture-narrow", "#/map?view=picture", ("prometheus",), None, 360, 640),

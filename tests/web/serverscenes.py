@@ -134,8 +134,9 @@ def silent_agents(folder: Path) -> Iterator[str]:
 SERVERS: Final = (
     Scene(
         "serve",
-        served(),
+        served("--tests", "promise.yaml"),
         (
+            View("tests", "#/tests", ("2 tests: 2 passed", "Run again")),
             View("drops-of-files", "#/drops", ("No drops are told here", "shows files")),
             View("counters-of-files", "#/counters", ("Nothing is counted here", "shows files")),
         ),

@@ -11,18 +11,11 @@ import pytest
 from tests.cli.session import ROOT, podfence
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
-from tests.web.editscenes import DB, says
+from tests.web.editscenes import DB, PROMISE, says
 
 # A busy machine starts a browser late.
 pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
 
-PROMISE = """
-apiVersion: podfence.io/v1alpha1
-kind: PolicyTests
-tests:
-- {name: the frontend stays away, from: shop/frontend, to: 'shop/db:5432', expect: deny}
-- {name: the backend reads, from: shop/backend, to: 'shop/db:5432', expect: allow}
-"""
 CLOSED = """
 apiVersion: policy.networking.k8s.io/v1beta1
 kind: ClusterNetworkPolicy

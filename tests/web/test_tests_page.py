@@ -110,3 +110,20 @@ def test_a_served_page_follows_its_tests_and_what_they_are_about(
         browser.wait("document.querySelector('.banner[role=alert]') !== null")
         assert "promises.yaml:3" in browser.text(".banner[role=alert]")
         browser.call("Page.navigate", url="about:blank")
+
+
+def test_tests_are_run_again_at_a_click(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "promises.yaml").write_text(PROMISES)
+    with Serving(*SHOP, "--tests", str(tmp_path / "promises.yaml")) as server:
+        browser.own = (f"http://127.0.0.1:{server.port}/",)
+        browser.visit(server.address)
+        browser.wait(f"{BADGE} === '✗ 6'")
+        tab_to(browser, "Tests")
+        browser.press("Enter")
+        before = browser.run("document.documentElement.dataset.revision")
+        tab_to(browser, "Run again")
+        browser.press("Enter")
+        browser.wait("document.querySelector('.tests-page h2').innerText.includes('run again')")
+        browser.wait(f"document.documentElement.dataset.revision !== {before!r}")
+        browser.wait(f"{BADGE} === '✗ 6'")
+        browser.call("Page.navigate", url="about:blank")
