@@ -47,7 +47,6 @@ class Browser:
         self._size = width, height
         self._number = 0
         self._buffer = b""
-        self._loaded = False
         self._trace: list[Mapping[str, Any]] = []
         self._is_recorded = True
 
@@ -153,10 +152,17 @@ class Browser:
         """A file, until its page has said that it is ready, or why not."""
         self.visit(f"{path.resolve().as_uri()}{fragment}")
 
+    def leave(self, *, refused: bool = False) -> None:
+        """The page is gone, and asks nobody for anything any more. ``refused``: something of it was
+        refused on purpose, or could not be reached; what the browser said of that is forgotten."""
+        self.call("Page.navigate", url="about:blank")
+        self.wait("location.href === 'about:blank'")
+        if refused:
+            self.console.clear()
+
     def visit(self, address: str) -> None:
         """The same of any address."""
-        self._loaded = False
-        self.call("Page.navigate", url="about:blank")
+        self.leave()
         self.call("Page.navigate", url=address)
         self.wait("document.documentElement?.dataset.state !== undefined")
 
@@ -213,12 +219,27 @@ class Browser:
 
     def run(self, expression: str) -> Any:
         """The value of an expression in the page; promises are waited for."""
+        return self._evaluated(expression)
+
+    def _evaluated(self, expression: str, **where: int) -> Any:
         answer = self.call(
-            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+            "Runtime.evaluate",
+            expression=expression,
+            awaitPromise=True,
+            returnByValue=True,
+            **where,
         )
         if "exceptionDetails" in answer:
             raise PageError(json.dumps(answer["exceptionDetails"])[:2000])
         return answer["result"].get("value")
+
+    def run_beside(self, script: str, expression: str) -> Any:
+        """The value of an expression after a script, in a world of their own: they see the page's
+        elements, and what the page may not do (its CSP) does not bind them."""
+        frame = self.call("Page.getFrameTree")["frameTree"]["frame"]["id"]
+        world = self.call("Page.createIsolatedWorld", frameId=frame)["executionContextId"]
+        self._evaluated(f"{script}; 0", contextId=world)
+        return self._evaluated(expression, contextId=world)
 
     @contextmanager
     def traced(self, *categories: str) -> Iterator[list[Mapping[str, Any]]]:
@@ -237,21 +258,21 @@ class Browser:
         self.run("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(0))))")
 
     def wait(self, condition: str) -> None:
-        """Until an expression is true. While a page gives way to another nothing is."""
+        """Until an expression is true. It is not while it fails, as it does where an element that
+        it names is not there yet, or while a page gives way to another."""
         deadline = time.monotonic() + _WAIT
-        while not self._holds(condition):
+        while failed := self._failure(condition):
             if time.monotonic() > deadline:
-                raise PageError(f"never true: {condition}; {self.console}")
+                raise PageError(f"never true: {condition}; {failed}; {self.console}")
             time.sleep(0.02)
         self.settle()
 
-    def _holds(self, condition: str) -> bool:
+    def _failure(self, condition: str) -> str:
+        """Why a condition does not hold; "" where it does."""
         try:
-            return bool(self.run(condition))
+            return "" if self.run(condition) else "false"
         except PageError as error:
-            if "navigated" not in str(error):
-                raise
-            return False
+            return str(error)
 
     # -- the protocol
 

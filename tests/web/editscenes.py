@@ -70,13 +70,17 @@ def unwritable(folder: Path) -> None:
 SAID: Final = "document.querySelector('.this-edit')?.innerText"
 
 
+def in_editor(browser: Browser, path: str) -> None:
+    """Waits until what is typed goes into the text of a file."""
+    browser.wait(f"document.activeElement?.ariaLabel === {f'Text of {path}'!r}")
+
+
 def typed(line: int, path: str, *steps: Callable[[Browser], None]) -> Act:
     """In the editor, at the end of a line."""
 
     def act(browser: Browser) -> None:
         browser.go(f"#/edit?file={path}&line={line}")
-        browser.wait(f"document.querySelector('.edit h2')?.innerText.includes({path!r})")
-        browser.wait("document.activeElement?.className.includes('cm-content')")
+        in_editor(browser, path)
         browser.press("End")
         for step in steps:
             step(browser)
@@ -98,15 +102,17 @@ def says(text: str) -> Act:
 
 
 def proposed(browser: Browser) -> None:
-    """What allows a pair is typed, judged, and its order is found."""
+    """What allows a pair is typed, judged, and its order is found; by keys, as a person does it."""
     browser.wait("document.querySelector('.allow button') !== null")
-    browser.run("document.querySelector('.allow button').click()")
+    browser.run("document.querySelector('.allow button').focus()")
+    browser.press("Enter")
     says("no longer passes")(browser)
     order = (
         "[...document.querySelectorAll('.edit button')].find((e) => e.innerText === 'Safe order')"
     )
-    browser.wait(f"{order}?.disabled === false")
-    browser.run(f"{order}.click()")
+    browser.wait(f"{order}.disabled === false")
+    browser.run(f"{order}.focus()")
+    browser.press("Enter")
     browser.wait("document.querySelector('.order') !== null")
 
 

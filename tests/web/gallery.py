@@ -14,13 +14,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from tests.web.barriers import AXE, barriers
 from tests.web.chromium import Browser
 from tests.web.editscenes import EDITS
 from tests.web.reportscenes import REPORTS
 from tests.web.scene import THEMES, Scene, View
 from tests.web.serverscenes import SERVERS
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 120.0
 """Seconds until a page must say what it is to say."""
 SCENES: Final = (*REPORTS, *EDITS, *SERVERS)
 
@@ -32,6 +33,8 @@ def take(browser: Browser, scene: Scene, shots: Path) -> list[str]:
         wrong += [f"{name}: lacks {word!r}" for word in lacking(browser, view.words)]
         if browser.run("document.documentElement.scrollWidth - innerWidth") > 0:
             wrong.append(f"{name}: wider than its window")
+        if AXE.exists():
+            wrong += [f"{name}: {each}" for each in barriers(browser)]
         browser.screenshot(shots / f"{name}.png")
     return wrong
 
@@ -66,13 +69,11 @@ def _views(browser: Browser, scene: Scene, themes: tuple[str, ...]) -> Iterator[
                 browser.resize(view.width, view.height, view.scale)
                 opened(browser, address, view)
                 yield f"{scene.name}-{view.name}-{theme}", view
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave()
 
 
 def opened(browser: Browser, address: str, view: View) -> None:
     """A view, from nothing; what was typed before is given up."""
-    browser.call("Page.navigate", url="about:blank")
-    browser.wait("location.href === 'about:blank'")
     if "#token=" in address:
         browser.visit(address)
         if view.fragment:

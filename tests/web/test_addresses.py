@@ -18,9 +18,9 @@ pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
 FROM_TO = "document.querySelector('.panel')?.ariaLabel"
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
-    return write(tmp_path, *SHOP)
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("shop"), *SHOP)
 
 
 def test_back_and_forward_go_through_what_was_seen(browser: Browser, shop: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_pair_that_goes_while_it_is_shown_is_said(browser: Browser, tmp_path: 
         (tmp_path / "b.yaml").unlink()
         browser.wait("document.querySelector('.panel') === null")
         assert "There is no such pair. “one/a” to “one/b”" in browser.text("main")
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave()
 
 
 def test_names_that_hold_the_signs_of_addresses_are_found(browser: Browser, tmp_path: Path) -> None:
@@ -119,8 +119,10 @@ def test_names_that_hold_the_signs_of_addresses_are_found(browser: Browser, tmp_
 @pytest.mark.parametrize("text", MARKUP, ids=lambda text: ascii(text)[:30])
 @pytest.mark.parametrize("name", ["pair", "item", "policy", "q", "port", "ask", "open", "view"])
 def test_no_address_is_run_or_obeyed(browser: Browser, shop: Path, text: str, name: str) -> None:
+    asked = f"{name}={quote(text)}~{quote(text)}"
+    browser.open(shop, f"#/map?{asked}")
     for page in ("map", "policies", "exposed", "findings", text):
-        browser.open(shop, f"#/{quote(page)}?{name}={quote(text)}~{quote(text)}")
+        browser.go(f"#/{quote(page)}?{asked}")
         assert browser.run(TRAP.partition(" =")[0]) is None
         assert browser.run("document.querySelectorAll('#app :is(script, iframe, img)').length") == 0
         assert not set(browser.text("main")) & set("\u202e\u2066\x00\x1b")

@@ -51,7 +51,7 @@ def page(fleet: Fleet, cluster: Cluster, browser: Browser) -> Iterator[Browser]:
         browser.own = (f"http://127.0.0.1:{server.port}/",)
         browser.visit(server.address)
         yield browser
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave()
 
 
 def send(fleet: Fleet, node: int, port: int) -> None:

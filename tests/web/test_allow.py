@@ -11,7 +11,7 @@ import pytest
 from tests.cli.session import ROOT, podfence
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
-from tests.web.editscenes import DB, PROMISE, says
+from tests.web.editscenes import DB, PROMISE, in_editor, says
 
 # A busy machine starts a browser late.
 pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
@@ -43,7 +43,7 @@ def server(tmp_path: Path, browser: Browser) -> Iterator[Serving]:
         browser.own = (f"http://127.0.0.1:{found.port}/",)
         browser.visit(found.address)
         yield found
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave()
 
 
 def propose(browser: Browser, pair: str) -> None:
@@ -92,7 +92,7 @@ def test_text_that_is_not_saved_is_not_typed_over(
     browser: Browser, server: Serving, tmp_path: Path
 ) -> None:
     browser.go(f"#/edit?file={DB}&line=1")
-    browser.wait("document.activeElement?.className.includes('cm-content')")
+    in_editor(browser, DB)
     browser.type("# mine\n")
     propose(browser, DENIED)
     browser.wait(f"({SAID}).includes('has text that is not saved')")
@@ -115,4 +115,4 @@ def test_a_page_that_edits_nothing_proposes_nothing(browser: Browser) -> None:
         browser.go(DENIED)
         browser.wait("document.querySelector('.panel .verdict') !== null")
         assert browser.run("document.querySelector('.allow')") is None
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave()

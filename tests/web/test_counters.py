@@ -78,7 +78,7 @@ def test_of_files_it_says_what_is_not_there(browser: Browser) -> None:
         browser.go("#/counters")
         browser.wait("document.querySelector('main h2')?.textContent === 'Nothing is counted here'")
         assert "shows files" in browser.text("main")
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave()
 
 
 def test_a_node_is_a_line_and_all_are_summed_below(browser: Browser, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_node_is_a_line_and_all_are_summed_below(browser: Browser, tmp_path: P
         assert lines(browser, 1)[1:] == [never]
         browser.go("#/counters?q=worker-1")
         assert [row[0] for row in lines(browser)[1:-1]] == ["worker-1"]
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave()
 
 
 def test_words_of_agents_are_text(browser: Browser, tmp_path: Path) -> None:
@@ -123,4 +123,4 @@ def test_words_of_agents_are_text(browser: Browser, tmp_path: Path) -> None:
         assert browser.run("globalThis.sprung") is None
         foreign = "document.querySelectorAll('#app :is(script, iframe, svg, style, img)').length"
         assert browser.run(foreign) == 0
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave()

@@ -25,7 +25,7 @@ def test_of_files_it_says_what_is_not_there(browser: Browser) -> None:
         browser.go("#/drops")
         browser.wait("document.querySelector('main h2')?.textContent === 'No drops are told here'")
         assert "shows files" in browser.text("main")
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave()
 
 
 def test_drops_are_told_with_their_causes(browser: Browser, tmp_path: Path) -> None:
@@ -48,4 +48,4 @@ def test_drops_are_told_with_their_causes(browser: Browser, tmp_path: Path) -> N
         assert "2 logged packets could not be looked at" in browser.text(".drops")
         assert browser.run("globalThis.sprung") is None
         assert WEB.pods[0] in browser.text(".drops")
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave()

@@ -1,5 +1,5 @@
-"""Every page and state, in both themes: it says what it should, fits its window, and is kept as a
-picture where ``PODFENCE_SHOTS`` names a folder."""
+"""Every page and state, in both themes: it says what it should, fits its window, axe finds nothing
+serious in it, and it is kept as a picture where ``PODFENCE_SHOTS`` names a folder."""
 
 from __future__ import annotations
 

@@ -100,9 +100,8 @@ def test_another_site_gets_nothing_and_changes_nothing(browser: Browser, tmp_pat
         browser.wait(f"location.href === '{own}/api/v1/read'")
         assert "another site may not ask this server" in browser.text()
         assert server.get("state")["problem"] == ""
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave(refused=True)
     assert {path: path.read_bytes() for path in (tmp_path / "shop").rglob("*.yaml")} == before
-    browser.console.clear()  # the browser logs what was refused
 
 
 def test_a_report_from_disk_can_fetch_nothing(browser: Browser, tmp_path: Path) -> None:
@@ -113,4 +112,4 @@ def test_a_report_from_disk_can_fetch_nothing(browser: Browser, tmp_path: Path) 
             tried = f"fetch({json.dumps(url)}).then(() => 'did', () => 'refused')"
             assert browser.run(tried) == "refused"
     assert any("Content Security Policy" in each for each in browser.console)
-    browser.console.clear()  # the browser logs what was refused
+    browser.leave(refused=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.session import podfence
 from tests.cli.test_hostile import NAMES, manifests
 from tests.cli.test_report import CHANGE
 from tests.web.chromium import Browser
@@ -28,9 +29,9 @@ MARKUP = (
 )
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
-    return write(tmp_path, *SHOP)
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("shop"), *SHOP)
 
 
 FOREIGN = "#app :is(script, img, svg, iframe, style, b)"
@@ -217,11 +218,11 @@ def test_a_search_that_finds_nothing(browser: Browser, shop: Path) -> None:
     assert "Nothing is called “nobody”." in browser.text("main")
 
 
-def test_a_broken_file_says_so(browser: Browser, shop: Path) -> None:
+def test_a_broken_file_says_so(browser: Browser, shop: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.html"
     text = shop.read_text("utf-8")
-    start = text.index('id="data-map"')
-    shop.write_text(text[:start] + 'id="data-gone"' + text[start + 13 :], "utf-8")
-    browser.open(shop)
+    broken.write_text(text.replace('id="data-map"', 'id="data-gone"', 1), "utf-8")
+    browser.open(broken)
     said = "This file lacks its part “map”: write the report again."
     assert browser.text("#app").split("\n\n") == ["The report cannot be shown", said]
 
@@ -280,3 +281,27 @@ def test_a_picture_of_too_much_is_a_neighbourhood(browser: Browser, tmp_path: Pa
     browser.open(write(tmp_path, "-f", "-", stdin=pods.encode()), "#/map?view=picture")
     assert browser.run("document.querySelector('.picture-view')") is None
     assert browser.text(".middle h2") == "a/p0"
+
+
+# -- a pair as words for elsewhere
+
+
+@pytest.mark.parametrize(
+    ("pair", "ask"),
+    [
+        ("shop/backend~shop/db", "tcp/5432"),
+        ("shop/frontend~shop/db", "tcp/5432"),
+        ("shop/backend~shop/db", "icmp"),
+        ("shop/db~shop/backend", "udp/53"),
+    ],
+)
+def test_what_is_shown_can_be_kept_as_a_test(
+    browser: Browser, shop: Path, tmp_path: Path, pair: str, ask: str
+) -> None:
+    browser.open(shop, f"#/map?pair={pair}&ask={ask}")
+    browser.wait("document.querySelector('.as-test code') !== null")
+    item = browser.run("document.querySelector('.as-test code').textContent")
+    head = "apiVersion: podfence.io/v1alpha1\nkind: PolicyTests\ntests:\n"
+    (tmp_path / "kept.yaml").write_text(f"{head}{item}\n")
+    done = podfence(["test", str(tmp_path / "kept.yaml"), *SHOP])
+    assert (done.status, "1 passed" in done.out) == (0, True), (item, done.out, done.err)

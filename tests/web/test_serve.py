@@ -25,7 +25,7 @@ def shop(tmp_path: Path, browser: Browser) -> Iterator[Serving]:
     with Serving("-f", "shop", directory=tmp_path) as server:
         browser.own = (f"http://127.0.0.1:{server.port}/",)
         yield server
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave()
 
 
 def test_the_page_says_what_the_engine_says(browser: Browser, shop: Serving) -> None:
@@ -47,7 +47,7 @@ def test_the_token_leaves_the_address_and_a_reload_works(browser: Browser, shop:
 def test_without_the_token_the_page_says_how_to_get_in(browser: Browser, shop: Serving) -> None:
     browser.visit(f"http://127.0.0.1:{shop.port}/")
     assert "open the address that podfence serve has printed" in browser.text("#app")
-    browser.console.clear()  # the browser logs the refusal
+    browser.leave(refused=True)
 
 
 def test_a_saved_file_changes_the_page(browser: Browser, shop: Serving, tmp_path: Path) -> None:
@@ -68,4 +68,4 @@ def test_a_server_that_ends_is_missed(browser: Browser, shop: Serving) -> None:
     browser.wait("document.querySelector('.banner[role=alert]') !== null")
     assert "The server has ended" in browser.text(".banner[role=alert]")
     assert "4 workloads" in browser.text("footer")
-    browser.console.clear()  # connections that were refused
+    browser.leave(refused=True)

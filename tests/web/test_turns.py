@@ -99,7 +99,7 @@ def server(tmp_path: Path, browser: Browser) -> Iterator[Serving]:
         browser.own = (f"http://127.0.0.1:{found.port}/",)
         browser.visit(found.address)
         yield found
-        browser.call("Page.navigate", url="about:blank")
+        browser.leave()
 
 
 def test_the_map_beside_the_text_turns_as_somebody_types(browser: Browser, server: Serving) -> None:
@@ -111,7 +111,7 @@ def test_the_map_beside_the_text_turns_as_somebody_types(browser: Browser, serve
     browser.wait("podfence.turned.join() === 'shop/backend,shop/db,closes'")
     browser.press("Escape")
     browser.go(f"#/edit?file={FRONTEND}")
-    browser.wait(f"document.querySelector('.edit h2').innerText.includes({FRONTEND!r})")
+    browser.wait(f"document.querySelector('.cm-content').ariaLabel === 'Text of {FRONTEND}'")
     text = (ROOT / "examples" / FRONTEND).read_text("utf-8")
     rule = text.rstrip("\n") + "\n  - to: [{podSelector: {matchLabels: {app: db}}}]\n"
     browser.run("document.querySelector('.cm-content').focus()")

@@ -135,7 +135,7 @@ def main(arguments: list[str]) -> int:
         shutil.copytree(ROOT / "examples/shop", inputs / "shop")
         with Serving("-f", "shop", "--edit", directory=inputs) as server:
             walk(browser, folder, server)
-            browser.call("Page.navigate", url="about:blank")
+            browser.leave()
         lab(browser, folder, inputs)
         counters(browser, folder)
     pictures = sorted(str(each) for each in folder.glob("*.png"))

@@ -8,6 +8,7 @@ import { firstPlace, parsePlace, placeArgument, placeKey, placeOf, placeWords } 
 import { visible, visibleText } from "../visible";
 import { allowedWords } from "../words";
 import type { World } from "../world";
+import { AsText, endName } from "./AsText";
 import { Reason } from "./Reason";
 
 type Props = {
@@ -72,7 +73,9 @@ export function Pair({ world, asking, place, port, pair: [from, to], allow }: Pr
       {allow !== null && answers.some((each) => !each.allowed) && (
         <AllowThis key={`${from} ${to} ${asked}`} {...{ world, place, from, to, asked, allow }} />
       )}
-      {!world.reach.anonymous && <Command {...{ world, from, to, asked }} />}
+      {!world.reach.anonymous && (
+        <AsText {...{ world, from, to, asked }} allowed={answers.length === 0 || open ? null : answers.every((each) => each.allowed)} />
+      )}
     </aside>
   );
 }
@@ -197,14 +200,6 @@ function Chips({
   );
 }
 
-/** What podfence takes for an endpoint. */
-function endName(world: World, endpoint: number): string {
-  const { namespace, pods, workload, kind, addresses } = world.endpoints[endpoint]!;
-  if (namespace === undefined) return (addresses?.[0] ?? "ADDRESS").replace(/\/\d+$/, "");
-  const group = world.namespaces[namespace]!;
-  return kind === "Pod" ? `${group}/${pods?.[0] ?? workload}` : `${group}/${kind.toLowerCase()}/${workload}`;
-}
-
 type AllowProps = { world: World; place: Place; from: number; to: number; asked: number; allow: Allow };
 
 /** The smallest edit that allows it is typed into the editor, which shows what it opens; nothing is saved. */
@@ -226,28 +221,6 @@ function AllowThis({ world, place, from, to, asked, allow }: AllowProps) {
         Allow this …
       </button>{" "}
       <span role="status">{visibleText(said)}</span>
-    </p>
-  );
-}
-
-/** The same question on the command line. */
-function Command({ world, from, to, asked }: { world: World; from: number; to: number; asked: number }) {
-  const destination = endName(world, to);
-  const target = destination.includes(":") ? `[${destination}]` : destination;
-  const text = `podfence why ${endName(world, from)} ${target}:${placeArgument(asked)}`;
-  const [done, setDone] = useState(false);
-  return (
-    <p class="command">
-      <code>{visible(text)}</code>
-      <button
-        type="button"
-        class="quiet"
-        onClick={() => {
-          void navigator.clipboard?.writeText(visible(text)).then(() => setDone(true));
-        }}
-      >
-        {done ? "copied" : "copy"}
-      </button>
     </p>
   );
 }
