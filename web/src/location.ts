@@ -7,7 +7,7 @@ export const PAGES = ["map", "policies", "exposed", "findings", "tests", "plan",
 export type Page = (typeof PAGES)[number];
 export type View = "matrix" | "picture" | "table";
 
-export type Place = {
+export type Route = {
   page: Page;
   /** Everything after the question mark. */
   asked: ReadonlyMap<string, string>;
@@ -24,7 +24,7 @@ function decode(text: string): string {
   }
 }
 
-export function parse(hash: string): Place {
+export function parse(hash: string): Route {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const page = PAGES.find((each) => each === path) ?? "map";
   const asked = new Map<string, string>();
@@ -45,19 +45,19 @@ export function format(page: Page, asked: ReadonlyMap<string, string>): string {
 export type Change = Record<string, string>;
 
 /** The present state as another page, or with some values changed. */
-export function linkTo(place: Place, change: Change, page: Page = place.page): string {
-  const asked = new Map(page === place.page ? place.asked : kept(place));
+export function linkTo(route: Route, change: Change, page: Page = route.page): string {
+  const asked = new Map(page === route.page ? route.asked : kept(route));
   for (const [name, value] of Object.entries(change)) asked.set(name, value);
   return format(page, asked);
 }
 
 /** What goes along to another page: the filters. */
-function kept(place: Place): Map<string, string> {
-  return new Map([...place.asked].filter(([name]) => name === "q" || name === "port"));
+function kept(route: Route): Map<string, string> {
+  return new Map([...route.asked].filter(([name]) => name === "q" || name === "port"));
 }
 
-export function go(place: Place, change: Change, page?: Page, replace = false): void {
-  const hash = linkTo(place, change, page);
+export function go(route: Route, change: Change, page?: Page, replace = false): void {
+  const hash = linkTo(route, change, page);
   if (replace) {
     history.replaceState(null, "", hash);
     dispatchEvent(new HashChangeEvent("hashchange"));
@@ -66,12 +66,12 @@ export function go(place: Place, change: Change, page?: Page, replace = false): 
   }
 }
 
-export function usePlace(): Place {
-  const [place, show] = useState(() => parse(location.hash));
+export function useRoute(): Route {
+  const [route, show] = useState(() => parse(location.hash));
   useEffect(() => {
     const changed = (): void => show(parse(location.hash));
     addEventListener("hashchange", changed);
     return () => removeEventListener("hashchange", changed);
   }, []);
-  return place;
+  return route;
 }

@@ -101,13 +101,13 @@ function Served({ server, first }: { server: Server; first: Read }) {
     page: "drops",
     name: "Drops",
     badge: "",
-    show: (place) => <Drops {...{ server, place, world: read.world }} />,
+    show: (route) => <Drops {...{ server, route, world: read.world }} />,
   };
   const counters: More["pages"][number] = {
     page: "counters",
     name: "Counters",
     badge: "",
-    show: (place) => <Counters {...{ server, place }} />,
+    show: (route) => <Counters {...{ server, route }} />,
   };
   const edit: More["pages"] =
     desk === null
@@ -117,7 +117,7 @@ function Served({ server, first }: { server: Server; first: Read }) {
             page: "edit",
             name: "Edit",
             badge: desk.dirty.length > 0 ? "●" : "",
-            show: (place, theme) => <Edit {...{ desk, place, turns, theme, world: read.world }} />,
+            show: (route, theme) => <Edit {...{ desk, route, turns, theme, world: read.world }} />,
           },
         ];
   const pages = [...edit, drops, counters];

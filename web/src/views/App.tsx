@@ -6,7 +6,7 @@ import { Asking } from "../asking";
 import { shownEndpoints } from "../filter";
 import { messageOf } from "../failure";
 import { openGroups } from "../layout";
-import { go, linkTo, type Page, type Place, usePlace, type View } from "../location";
+import { go, linkTo, type Page, type Route, useRoute, type View } from "../location";
 import { parsePlace } from "../ports";
 import type { About, Finding, Rules } from "../schema";
 import type { Turns } from "../turns";
@@ -42,7 +42,7 @@ export type Loaded = {
 };
 export type More = {
   standing: ComponentChildren;
-  pages: readonly { page: Page; name: string; badge: string; show: (place: Place, theme: string) => ComponentChildren }[];
+  pages: readonly { page: Page; name: string; badge: string; show: (route: Route, theme: string) => ComponentChildren }[];
   /** Proposes what would allow a connection; throws why nothing does. null where nothing is edited. */
   allow: Allow | null;
   /** Reads and judges everything again. */
@@ -50,14 +50,14 @@ export type More = {
 };
 
 export function App({ about, world, rules, found, tests, plan, turns, more }: Loaded) {
-  const place = usePlace();
+  const route = useRoute();
   const [theme, setTheme] = useTheme();
   const [known, setKnown] = useState<Asking | null>(null);
   const [failed, setFailed] = useState("");
   const asking = known?.world === world ? known : null;
-  const pair = useMemo(() => pairOf(world, place), [world, place]);
-  const port = parsePlace(place.asked.get("port") ?? "");
-  const needsRules = pair !== null || place.page === "policies";
+  const pair = useMemo(() => pairOf(world, route), [world, route]);
+  const port = parsePlace(route.asked.get("port") ?? "");
+  const needsRules = pair !== null || route.page === "policies";
   useEffect(() => {
     if (!needsRules || asking !== null) return;
     let timer: number | undefined;
@@ -79,7 +79,7 @@ export function App({ about, world, rules, found, tests, plan, turns, more }: Lo
       setFailed("");
     };
   }, [needsRules, asking, world, rules]);
-  const extra = more?.pages.find((each) => each.page === place.page);
+  const extra = more?.pages.find((each) => each.page === route.page);
   return (
     <div class={pair === null ? "shell" : "shell paired"}>
       <a class="skip" href="#main" onClick={skip}>
@@ -87,27 +87,27 @@ export function App({ about, world, rules, found, tests, plan, turns, more }: Lo
       </a>
       <header class="bar">
         <h1 title={visibleText(about.source)}>{visibleText(about.title)}</h1>
-        <Search place={place} />
-        <PortFilter place={place} />
+        <Search route={route} />
+        <PortFilter route={route} />
         <ThemeButton theme={theme} set={setTheme} />
       </header>
-      <Rail {...{ place, world, found, tests, plan }} more={more?.pages ?? []} />
+      <Rail {...{ route, world, found, tests, plan }} more={more?.pages ?? []} />
       <main id="main" tabIndex={-1}>
         {more?.standing}
-        <Banners {...{ about, world, place }} />
-        <Missing {...{ world, place }} />
+        <Banners {...{ about, world, route }} />
+        <Missing {...{ world, route }} />
         {failed !== "" && (
           <div class="banner no-rules" role="alert">
             <strong>The rules cannot be read,</strong> so no reasons are shown: {visibleText(failed)}
           </div>
         )}
         {extra === undefined ? (
-          <Content {...{ place, world, asking, found, tests, plan, port, pair, theme, turns }} again={more?.again ?? null} />
+          <Content {...{ route, world, asking, found, tests, plan, port, pair, theme, turns }} again={more?.again ?? null} />
         ) : (
-          extra.show(place, theme)
+          extra.show(route, theme)
         )}
       </main>
-      {pair !== null && <Pair {...{ world, asking, place, port, pair }} allow={more?.allow ?? null} />}
+      {pair !== null && <Pair {...{ world, asking, route, port, pair }} allow={more?.allow ?? null} />}
       <footer>
         <span>
           {count(world.endpoints.filter((each) => each.namespace !== undefined).length, "workload")},{" "}
@@ -129,13 +129,13 @@ function skip(event: MouseEvent): void {
   document.getElementById("main")?.focus();
 }
 
-function pairOf(world: World, place: Place): readonly [number, number] | null {
-  const [from, to] = endsOf(world, place.asked.get("pair") ?? "");
+function pairOf(world: World, route: Route): readonly [number, number] | null {
+  const [from, to] = endsOf(world, route.asked.get("pair") ?? "");
   return from === null || to === null || !world.isPair(from, to) ? null : [from, to];
 }
 
 type ContentProps = {
-  place: Place;
+  route: Route;
   world: World;
   asking: Asking | null;
   found: readonly Finding[] | null;
@@ -149,32 +149,32 @@ type ContentProps = {
   turns: Turns;
 };
 
-function Content({ place, world, asking, found, tests, plan, again, port, pair, theme, turns }: ContentProps) {
-  switch (place.page) {
+function Content({ route, world, asking, found, tests, plan, again, port, pair, theme, turns }: ContentProps) {
+  switch (route.page) {
     case "policies":
-      return <Policies {...{ asking, place, found }} />;
+      return <Policies {...{ asking, route, found }} />;
     case "exposed":
-      return <Exposed {...{ world, place, port }} />;
+      return <Exposed {...{ world, route, port }} />;
     case "findings":
-      return <Findings {...{ found, place }} />;
+      return <Findings {...{ found, route }} />;
     case "tests":
-      return <Tests {...{ tests, world, place, again }} />;
+      return <Tests {...{ tests, world, route, again }} />;
     case "plan":
-      if (plan !== null) return <PlanPage {...{ plan, place, world }} />;
+      if (plan !== null) return <PlanPage {...{ plan, route, world }} />;
       break;
   }
-  const words = elsewhere(place.page);
-  return words === null ? <Map {...{ place, world, port, pair, theme, turns }} /> : <p class="plain">{words}</p>;
+  const words = elsewhere(route.page);
+  return words === null ? <Map {...{ route, world, port, pair, theme, turns }} /> : <p class="plain">{words}</p>;
 }
 
-type MapProps = Pick<ContentProps, "place" | "world" | "port" | "pair" | "theme" | "turns">;
+type MapProps = Pick<ContentProps, "route" | "world" | "port" | "pair" | "theme" | "turns">;
 
-function Map({ place, world, port, pair, theme, turns }: MapProps) {
-  const query = place.asked.get("q") ?? "";
+function Map({ route, world, port, pair, theme, turns }: MapProps) {
+  const query = route.asked.get("q") ?? "";
   const { endpoints: shown, named } = useMemo(() => shownEndpoints(world, query), [world, query]);
-  const asked = place.asked.get("open");
+  const asked = route.asked.get("open");
   const open = useMemo(() => openGroups(world, asked, shown.length), [world, asked, shown.length]);
-  const view = viewOf(place);
+  const view = viewOf(route);
   const layout = world.reach.picture;
   const printing = usePrinting();
   if (world.size === 0) return null;
@@ -182,31 +182,31 @@ function Map({ place, world, port, pair, theme, turns }: MapProps) {
     <>
       <nav class="views" aria-label="Views">
         {(["matrix", "picture", "table"] as const).map((each) => (
-          <a key={each} href={linkTo(place, { view: each, item: "" })} aria-current={view === each ? "page" : undefined}>
+          <a key={each} href={linkTo(route, { view: each, item: "" })} aria-current={view === each ? "page" : undefined}>
             {VIEWS[each]}
           </a>
         ))}
         {view === "matrix" && (
           <span class="fold">
-            <a href={linkTo(place, { open: "*" })}>Open all</a>
-            <a href={linkTo(place, { open: "-" })}>Fold all</a>
+            <a href={linkTo(route, { open: "*" })}>Open all</a>
+            <a href={linkTo(route, { open: "-" })}>Fold all</a>
           </span>
         )}
       </nav>
       {shown.length === 0 ? (
         <p class="plain">
-          Nothing is called “{visible(query)}”. <a href={linkTo(place, { q: "" })}>Show everything</a>
+          Nothing is called “{visible(query)}”. <a href={linkTo(route, { q: "" })}>Show everything</a>
         </p>
       ) : printing ? (
-        <Table {...{ world, place, port, shown, named }} />
+        <Table {...{ world, route, port, shown, named }} />
       ) : view === "matrix" ? (
-        <Matrix {...{ world, place, port, shown, open, theme, turns }} chosen={pair} page="map" />
-      ) : view === "picture" && layout !== undefined && !world.byName.has(place.asked.get("item") ?? "") ? (
-        <Picture {...{ world, layout, place, port, named }} />
+        <Matrix {...{ world, route, port, shown, open, theme, turns }} chosen={pair} page="map" />
+      ) : view === "picture" && layout !== undefined && !world.byName.has(route.asked.get("item") ?? "") ? (
+        <Picture {...{ world, layout, route, port, named }} />
       ) : view === "picture" ? (
-        <Neighbourhood {...{ world, place, port }} shown={named === null ? shown : [...named]} />
+        <Neighbourhood {...{ world, route, port }} shown={named === null ? shown : [...named]} />
       ) : (
-        <Table {...{ world, place, port, shown, named }} />
+        <Table {...{ world, route, port, shown, named }} />
       )}
     </>
   );
@@ -214,14 +214,14 @@ function Map({ place, world, port, pair, theme, turns }: MapProps) {
 
 const VIEWS: Record<View, string> = { matrix: "Matrix", picture: "Picture", table: "Table" };
 
-function viewOf(place: Place): View {
-  const asked = place.asked.get("view");
+function viewOf(route: Route): View {
+  const asked = route.asked.get("view");
   return asked === "picture" || asked === "table" ? asked : "matrix";
 }
 
-type RailProps = Pick<ContentProps, "place" | "world" | "found" | "tests" | "plan"> & { more: More["pages"] };
+type RailProps = Pick<ContentProps, "route" | "world" | "found" | "tests" | "plan"> & { more: More["pages"] };
 
-function Rail({ place, world, found, tests, plan, more }: RailProps) {
+function Rail({ route, world, found, tests, plan, more }: RailProps) {
   const entries: [Page, string, string][] = [
     ["map", "Map", ""],
     ["policies", "Policies", world.reach.policies.toLocaleString("en")],
@@ -234,7 +234,7 @@ function Rail({ place, world, found, tests, plan, more }: RailProps) {
   return (
     <nav class="rail" aria-label="Pages">
       {entries.map(([page, name, badge]) => (
-        <a key={page} href={linkTo(place, page === place.page ? { policy: "" } : {}, page)} aria-current={page === place.page ? "page" : undefined}>
+        <a key={page} href={linkTo(route, page === route.page ? { policy: "" } : {}, page)} aria-current={page === route.page ? "page" : undefined}>
           {name}
           {badge && <small>{badge}</small>}
         </a>
@@ -243,7 +243,7 @@ function Rail({ place, world, found, tests, plan, more }: RailProps) {
   );
 }
 
-function Search({ place }: { place: Place }) {
+function Search({ route }: { route: Route }) {
   useEffect(() => {
     const pressed = (event: KeyboardEvent): void => {
       const { target } = event;
@@ -262,15 +262,15 @@ function Search({ place }: { place: Place }) {
         id="search"
         type="search"
         placeholder="Search names  /"
-        value={place.asked.get("q") ?? ""}
-        onInput={(event) => go(place, { q: event.currentTarget.value }, undefined, true)}
+        value={route.asked.get("q") ?? ""}
+        onInput={(event) => go(route, { q: event.currentTarget.value }, undefined, true)}
       />
     </label>
   );
 }
 
-function PortFilter({ place }: { place: Place }) {
-  const asked = place.asked.get("port") ?? "";
+function PortFilter({ route }: { route: Route }) {
+  const asked = route.asked.get("port") ?? "";
   const wrong = asked !== "" && parsePlace(asked) === null;
   return (
     <label class="port-filter">
@@ -280,7 +280,7 @@ function PortFilter({ place }: { place: Place }) {
         value={asked}
         aria-invalid={wrong}
         title={wrong ? "Write a port such as 443 or 53/udp." : "Only what is allowed on this port"}
-        onInput={(event) => go(place, { port: event.currentTarget.value.trim() }, undefined, true)}
+        onInput={(event) => go(route, { port: event.currentTarget.value.trim() }, undefined, true)}
       />
       {wrong && (
         <span class="wrong" role="status">

@@ -1,18 +1,18 @@
 // What a reader has to know before anything else: what is missing, what could not be read.
 
-import { linkTo, type Place } from "../location";
+import { linkTo, type Route } from "../location";
 import type { About } from "../schema";
 import { count, visible, visibleText } from "../visible";
 import type { World } from "../world";
 
 const SHOWN = 3;
 
-export function Banners({ about, world, place }: { about: About; world: World; place: Place }) {
+export function Banners({ about, world, route }: { about: About; world: World; route: Route }) {
   const pods = world.endpoints.filter((each) => each.namespace !== undefined);
   const open = pods.filter((each) => each.open === true).length;
   return (
     <>
-      <Unlisted doubts={about.doubts.filter((each) => each.unlisted === true)} {...{ open, place }} />
+      <Unlisted doubts={about.doubts.filter((each) => each.unlisted === true)} {...{ open, route }} />
       <Unread doubts={about.doubts.filter((each) => each.unlisted !== true)} open={open} />
       {pods.length === 0 && (
         <div class="banner" role="note">
@@ -56,13 +56,13 @@ function Notes({ notes }: { notes: readonly string[] }) {
 type Doubts = { doubts: About["doubts"]; open: number };
 
 /** Of a cluster: kinds that whoever asks may not list. */
-function Unlisted({ doubts, open, place }: Doubts & { place: Place }) {
+function Unlisted({ doubts, open, route }: Doubts & { route: Route }) {
   if (doubts.length === 0) return null;
   return (
     <div class="banner" role="note">
       <strong>Not everything of the cluster may be listed:</strong>{" "}
       {doubts.map((each) => visible(each.object)).join(", ")}. {concerned(open)}{" "}
-      <a href={linkTo(place, {}, "findings")}>Which rule would allow it</a>
+      <a href={linkTo(route, {}, "findings")}>Which rule would allow it</a>
     </div>
   );
 }

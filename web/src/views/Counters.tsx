@@ -1,7 +1,7 @@
 // What the kernels of the nodes have counted, and how each node stands.
 
 import { matches, searchWords } from "../filter";
-import { linkTo, type Place } from "../location";
+import { linkTo, type Route } from "../location";
 import type { Counters as Told, NodeCounts, Server, Tally } from "../server";
 import { count, visibleText } from "../visible";
 import { Absent, Asked, Notes, useNews } from "./Agents";
@@ -20,11 +20,11 @@ const COLUMNS = [
   "Would be denied",
 ];
 
-export function Counters({ server, place }: { server: Server; place: Place }) {
+export function Counters({ server, route }: { server: Server; route: Route }) {
   const told = useNews<Told>(server, "counters");
   if (told === null) return <Asked />;
   if (told.absent !== "") return <Absent title="Nothing is counted here" news={told} />;
-  const words = searchWords(place.asked.get("q") ?? "");
+  const words = searchWords(route.asked.get("q") ?? "");
   const shown = told.counters.filter((each) => matches(each.node, words));
   return (
     <div class="counters">
@@ -51,7 +51,7 @@ export function Counters({ server, place }: { server: Server; place: Place }) {
         “Otherwise” is what no policy is asked about: an address of the pod range that no known pod has, packets of
         no connection, and pods that are closed. “Would be” passed: audited policies would have denied it.
       </p>
-      <Rules {...{ told, place, words }} />
+      <Rules {...{ told, route, words }} />
       <p class="remark">
         Bytes by rule are counted by nobody. Which policy denied what is on the page Drops; everything else that an
         agent measures is for Prometheus (its /metrics).
@@ -60,11 +60,11 @@ export function Counters({ server, place }: { server: Server; place: Place }) {
   );
 }
 
-type RulesProps = { told: Told; place: Place; words: readonly string[] };
+type RulesProps = { told: Told; route: Route; words: readonly string[] };
 
 /** Which rules connections use, on all nodes together. */
-function Rules({ told, place, words }: RulesProps) {
-  const unused = place.asked.get("unused") === "1";
+function Rules({ told, route, words }: RulesProps) {
+  const unused = route.asked.get("unused") === "1";
   const fitting = told.rules.filter((each) => matches(`${each.policy} ${each.path}`, words));
   const shown = fitting.filter((each) => !unused || each.last === "");
   return (
@@ -73,7 +73,7 @@ function Rules({ told, place, words }: RulesProps) {
       <p class="count">
         {count(shown.length, "rule")}. Connections that each let pass, or denied packets of one that denies, as agents have
         seen them.{" "}
-        <a href={linkTo(place, { unused: unused ? "" : "1" })}>{unused ? "Show all" : "Only those without a use"}</a>
+        <a href={linkTo(route, { unused: unused ? "" : "1" })}>{unused ? "Show all" : "Only those without a use"}</a>
       </p>
       <Notes notes={told.missing} />
       {shown.length === 0 ? (

@@ -2,19 +2,19 @@
 
 import { useMemo } from "preact/hooks";
 import { matches, searchWords } from "../filter";
-import { linkTo, type Place } from "../location";
+import { linkTo, type Route } from "../location";
 import type { Denial, Denials, Server } from "../server";
 import { count, visibleText } from "../visible";
 import type { World } from "../world";
 import { Absent, Asked, Notes, useNews } from "./Agents";
 import { Wide } from "./Wide";
 
-export function Drops({ server, world, place }: { server: Server; world: World; place: Place }) {
+export function Drops({ server, world, route }: { server: Server; world: World; route: Route }) {
   const told = useNews<Denials>(server, "drops");
   const ends = useMemo(() => endpointOfPods(world), [world]);
   if (told === null) return <Asked />;
   if (told.absent !== "") return <Absent title="No drops are told here" news={told} />;
-  const words = searchWords(place.asked.get("q") ?? "");
+  const words = searchWords(route.asked.get("q") ?? "");
   const shown = told.drops.filter((drop) => matches(`${drop.from} ${drop.to} ${drop.cause}`, words));
   return (
     <div class="drops">
@@ -28,7 +28,7 @@ export function Drops({ server, world, place }: { server: Server; world: World; 
         <Wide label="Drops" many columns={["Last", "Seen", "From", "To", "Port", "Denied by"]}>
           <tbody>
             {shown.map((drop) => (
-              <Row key={`${drop.node} ${drop.from} ${drop.to} ${drop.protocol} ${drop.port} ${drop.direction} ${drop.cause}`} {...{ drop, place, world, ends }} />
+              <Row key={`${drop.node} ${drop.from} ${drop.to} ${drop.protocol} ${drop.port} ${drop.direction} ${drop.cause}`} {...{ drop, route, world, ends }} />
             ))}
           </tbody>
         </Wide>
@@ -37,9 +37,9 @@ export function Drops({ server, world, place }: { server: Server; world: World; 
   );
 }
 
-type RowProps = { drop: Denial; place: Place; world: World; ends: ReadonlyMap<string, number> };
+type RowProps = { drop: Denial; route: Route; world: World; ends: ReadonlyMap<string, number> };
 
-function Row({ drop, place, world, ends }: RowProps) {
+function Row({ drop, route, world, ends }: RowProps) {
   const [from, to] = drop.pods.map((pods) => (pods.length === 1 ? ends.get(pods[0]!) : undefined));
   const port = drop.port === null ? drop.protocol : `${drop.protocol}/${drop.port}`;
   const known = from !== undefined && to !== undefined && world.isPair(from, to);
@@ -65,7 +65,7 @@ function Row({ drop, place, world, ends }: RowProps) {
           </div>
         ))}
         {known && (
-          <a href={linkTo(place, { pair: `${world.endpoints[from]!.name}~${world.endpoints[to]!.name}`, ask })}>
+          <a href={linkTo(route, { pair: `${world.endpoints[from]!.name}~${world.endpoints[to]!.name}`, ask })}>
             why, by the policies of now
           </a>
         )}

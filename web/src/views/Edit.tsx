@@ -4,25 +4,25 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Desk } from "../desk";
 import { type Editor, editorScript } from "../editorscript";
 import { openGroups } from "../layout";
-import { go, linkTo, type Place } from "../location";
+import { go, linkTo, type Route } from "../location";
 import type { Turns } from "../turns";
 import { count, visible, visibleText } from "../visible";
 import type { World } from "../world";
 import { Matrix } from "./Matrix";
 import { ThisEdit } from "./ThisEdit";
 
-type Props = { desk: Desk; place: Place; world: World; turns: Turns; theme: string };
+type Props = { desk: Desk; route: Route; world: World; turns: Turns; theme: string };
 
-export function Edit({ desk, place, world, turns, theme }: Props) {
-  const path = place.asked.get("file") ?? desk.files[0] ?? "";
+export function Edit({ desk, route, world, turns, theme }: Props) {
+  const path = route.asked.get("file") ?? desk.files[0] ?? "";
   const open = desk.open.get(path);
-  const compares = place.asked.get("diff") === "1" || open?.onDisk != null;
+  const compares = route.asked.get("diff") === "1" || open?.onDisk != null;
   useEffect(() => {
     if (path !== "") void desk.read(path);
   }, [desk, path]);
   return (
     <div class="edit">
-      <Files {...{ desk, place, path }} />
+      <Files {...{ desk, route, path }} />
       <section class="text" aria-label={`Text of ${visibleText(path)}`}>
         <header>
           <h2>
@@ -35,8 +35,8 @@ export function Edit({ desk, place, world, turns, theme }: Props) {
             <button type="button" class="quiet" disabled={!desk.dirty.includes(path)} onClick={() => desk.revert(path)}>
               Undo all
             </button>
-            <a href={linkTo(place, { diff: place.asked.get("diff") === "1" ? "" : "1" })}>
-              {place.asked.get("diff") === "1" ? "Hide differences" : "Differences"}
+            <a href={linkTo(route, { diff: route.asked.get("diff") === "1" ? "" : "1" })}>
+              {route.asked.get("diff") === "1" ? "Hide differences" : "Differences"}
             </a>
           </span>
         </header>
@@ -44,23 +44,23 @@ export function Edit({ desk, place, world, turns, theme }: Props) {
         <p class="said" role="status">
           {visibleText(desk.said(path))}
         </p>
-        {open !== undefined && <Text {...{ desk, path }} text={open.text} original={compares ? (open.onDisk ?? open.saved).text : null} line={Number(place.asked.get("line") ?? 0)} />}
+        {open !== undefined && <Text {...{ desk, path }} text={open.text} original={compares ? (open.onDisk ?? open.saved).text : null} line={Number(route.asked.get("line") ?? 0)} />}
       </section>
-      <ThisEdit {...{ desk, place, world }} />
-      <EditedMap {...{ world, place, turns, theme }} />
+      <ThisEdit {...{ desk, route, world }} />
+      <EditedMap {...{ world, route, turns, theme }} />
     </div>
   );
 }
 
 /** The map below the text: what is typed is marked in its cells. */
-function EditedMap({ world, place, turns, theme }: Omit<Props, "desk">) {
+function EditedMap({ world, route, turns, theme }: Omit<Props, "desk">) {
   const shown = useMemo(() => [...world.endpoints.keys()], [world]);
-  const asked = place.asked.get("open");
+  const asked = route.asked.get("open");
   const open = useMemo(() => openGroups(world, asked, shown.length), [world, asked, shown.length]);
   if (world.size === 0) return null;
   return (
     <section class="edited-map" aria-label="The map with what is typed">
-      <Matrix {...{ world, place, shown, open, theme, turns }} port={null} chosen={null} page="map" compact />
+      <Matrix {...{ world, route, shown, open, theme, turns }} port={null} chosen={null} page="map" compact />
     </section>
   );
 }
@@ -89,15 +89,15 @@ function Conflict({ desk, path, gone }: { desk: Desk; path: string; gone: boolea
   );
 }
 
-function Files({ desk, place, path }: { desk: Desk; place: Place; path: string }) {
-  const asked = (place.asked.get("q") ?? "").toLowerCase();
+function Files({ desk, route, path }: { desk: Desk; route: Route; path: string }) {
+  const asked = (route.asked.get("q") ?? "").toLowerCase();
   const dirty = new Set(desk.dirty);
   const folder = path.slice(0, path.lastIndexOf("/") + 1);
   const shown = desk.files.filter((each) => each.toLowerCase().includes(asked));
   return (
     <nav class="files" aria-label="Files">
       {shown.slice(0, MOST).map((each) => (
-        <a key={each} href={linkTo(place, { file: each, line: "", diff: "" })} aria-current={each === path ? "page" : undefined}>
+        <a key={each} href={linkTo(route, { file: each, line: "", diff: "" })} aria-current={each === path ? "page" : undefined}>
           {visibleText(each)}
           {dirty.has(each) && <span class="dirty"> ● not saved</span>}
         </a>
@@ -107,7 +107,7 @@ function Files({ desk, place, path }: { desk: Desk; place: Place; path: string }
         onSubmit={(event) => {
           event.preventDefault();
           const { value } = event.currentTarget.elements.namedItem("name") as HTMLInputElement;
-          if (value !== "") go(place, { file: folder + value, line: "", diff: "" });
+          if (value !== "") go(route, { file: folder + value, line: "", diff: "" });
         }}
       >
         <label>

@@ -3,7 +3,7 @@
 
 import { useMemo } from "preact/hooks";
 import { matches, searchWords } from "../filter";
-import { linkTo, type Place } from "../location";
+import { linkTo, type Route } from "../location";
 import { holds, isEverything } from "../ports";
 import { count, visible } from "../visible";
 import { allowedWords, shortName } from "../words";
@@ -11,11 +11,11 @@ import type { World } from "../world";
 import { Wide } from "./Wide";
 import { useMost } from "./most";
 
-type Props = { world: World; place: Place; port: number | null };
+type Props = { world: World; route: Route; port: number | null };
 type Way = { pod: number; outside: number };
 
-export function Exposed({ world, place, port }: Props) {
-  const asked = searchWords(place.asked.get("q") ?? "");
+export function Exposed({ world, route, port }: Props) {
+  const asked = searchWords(route.asked.get("q") ?? "");
   const { incoming, outgoing, unisolated } = useMemo(() => exposed(world, port), [world, port]);
   const named = (pod: number): boolean => matches(world.endpoints[pod]!.name, asked);
   const openIn = unisolated[0].filter(named);
@@ -23,13 +23,13 @@ export function Exposed({ world, place, port }: Props) {
   return (
     <div class="exposed">
       <h2>Reached from outside the cluster</h2>
-      <Ways {...{ world, place }} ways={incoming.filter((way) => named(way.pod))} inward />
+      <Ways {...{ world, route }} ways={incoming.filter((way) => named(way.pod))} inward />
       <h2>Reach out of the cluster</h2>
-      <Ways {...{ world, place }} ways={outgoing.filter((way) => named(way.pod))} inward={false} />
+      <Ways {...{ world, route }} ways={outgoing.filter((way) => named(way.pod))} inward={false} />
       <h2>Isolated by no policy</h2>
       {openIn.length + openOut.length === 0 && <p>Every workload is isolated in both directions.</p>}
-      <Open {...{ world, place }} pods={openIn} title="Anybody may connect to" />
-      <Open {...{ world, place }} pods={openOut} title="May connect to anything that lets it in" />
+      <Open {...{ world, route }} pods={openIn} title="Anybody may connect to" />
+      <Open {...{ world, route }} pods={openOut} title="May connect to anything that lets it in" />
     </div>
   );
 }
@@ -58,7 +58,7 @@ function exposed(world: World, port: number | null): { incoming: Way[]; outgoing
 
 const PAGE = 200;
 
-function Ways({ world, place, ways, inward }: { world: World; place: Place; ways: readonly Way[]; inward: boolean }) {
+function Ways({ world, route, ways, inward }: { world: World; route: Route; ways: readonly Way[]; inward: boolean }) {
   const [most, setMost] = useMost(PAGE);
   if (ways.length === 0) return <p>None.</p>;
   const whole = ways.filter(({ pod, outside }) => {
@@ -81,7 +81,7 @@ function Ways({ world, place, ways, inward }: { world: World; place: Place; ways
                 <td>{visible(world.endpoints[pod]!.name)}</td>
                 <td>{shortName(world, outside)}</td>
                 <td>
-                  <a href={linkTo(place, { pair })}>{allowedWords(world, from, to)}</a>
+                  <a href={linkTo(route, { pair })}>{allowedWords(world, from, to)}</a>
                 </td>
               </tr>
             );
@@ -97,7 +97,7 @@ function Ways({ world, place, ways, inward }: { world: World; place: Place; ways
   );
 }
 
-function Open({ world, place, pods, title }: { world: World; place: Place; pods: readonly number[]; title: string }) {
+function Open({ world, route, pods, title }: { world: World; route: Route; pods: readonly number[]; title: string }) {
   const [most, setMost] = useMost(60);
   if (pods.length === 0) return null;
   return (
@@ -108,7 +108,7 @@ function Open({ world, place, pods, title }: { world: World; place: Place; pods:
       <ul class="names">
         {pods.slice(0, most).map((each) => (
           <li key={each}>
-            <a href={linkTo(place, { view: "picture", item: world.endpoints[each]!.name }, "map")}>
+            <a href={linkTo(route, { view: "picture", item: world.endpoints[each]!.name }, "map")}>
               {visible(world.endpoints[each]!.name)}
             </a>
           </li>

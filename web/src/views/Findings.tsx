@@ -1,15 +1,15 @@
 // What `podfence check` says, by code.
 
 import { matches, searchWords } from "../filter";
-import { linkTo, type Place } from "../location";
+import { linkTo, type Route } from "../location";
 import type { Finding } from "../schema";
 import { count, visible, visibleText } from "../visible";
 import { useMost } from "./most";
 
-export function Findings({ found, place }: { found: readonly Finding[] | null; place: Place }) {
+export function Findings({ found, route }: { found: readonly Finding[] | null; route: Route }) {
   if (found === null) return <p class="plain">Findings are left out of this page.</p>;
   if (found.length === 0) return <p class="plain">podfence check found nothing.</p>;
-  const asked = searchWords(place.asked.get("q") ?? "");
+  const asked = searchWords(route.asked.get("q") ?? "");
   const shown = found.filter((each) => matches(`${each.code} ${each.object} ${each.message} ${each.file ?? ""}`, asked));
   const codes = new Map<string, Finding[]>();
   for (const each of shown) {
@@ -31,7 +31,7 @@ export function Findings({ found, place }: { found: readonly Finding[] | null; p
         {shown.length < found.length && `; ${shown.length} match the search`}
       </p>
       {sorted.map(([code, each]) => (
-        <Code key={code} code={code} found={each} place={place} />
+        <Code key={code} code={code} found={each} route={route} />
       ))}
     </div>
   );
@@ -39,7 +39,7 @@ export function Findings({ found, place }: { found: readonly Finding[] | null; p
 
 const FIRST = 10;
 
-function Code({ code, found, place }: { code: string; found: readonly Finding[]; place: Place }) {
+function Code({ code, found, route }: { code: string; found: readonly Finding[]; route: Route }) {
   const [most, setMost] = useMost(FIRST);
   return (
     <section>
@@ -48,7 +48,7 @@ function Code({ code, found, place }: { code: string; found: readonly Finding[];
       </h3>
       <ul class="findings">
         {found.slice(0, most).map((each, at) => (
-          <FindingLine key={at} finding={each} place={place} />
+          <FindingLine key={at} finding={each} route={route} />
         ))}
       </ul>
       {found.length > most && (
@@ -60,11 +60,11 @@ function Code({ code, found, place }: { code: string; found: readonly Finding[];
   );
 }
 
-/** `place`: where a link to the policy starts from; none beside the policy itself. */
-export function FindingLine({ finding, place: from }: { finding: Finding; place?: Place }) {
+/** `route`: where a link to the policy starts from; none beside the policy itself. */
+export function FindingLine({ finding, route: from }: { finding: Finding; route?: Route }) {
   const name = visible(finding.object);
   const policy = /^(\w*NetworkPolicy) (?:([^/]*)\/)?(.*)$/s.exec(finding.object);
-  const place = finding.file === undefined ? "" : `${visibleText(finding.file)}:${finding.line}:${finding.column}`;
+  const route = finding.file === undefined ? "" : `${visibleText(finding.file)}:${finding.line}:${finding.column}`;
   return (
     <li class={finding.severity}>
       <span class="severity">{finding.severity}</span> <span class="code">{finding.code}</span>{" "}
@@ -74,7 +74,7 @@ export function FindingLine({ finding, place: from }: { finding: Finding; place?
         finding.object && <strong>{name}</strong>
       )}{" "}
       {visibleText(finding.message)}
-      {place && <span class="file">{place}</span>}
+      {route && <span class="file">{route}</span>}
     </li>
   );
 }

@@ -4,7 +4,7 @@
 import type { VNode } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { groupKey, lines, type Line, Shares } from "../layout";
-import { go, linkTo, type Page, type Place } from "../location";
+import { go, linkTo, type Page, type Route } from "../location";
 import { CELL, colours, type Colours, mark, paint } from "../paint";
 import { turnAt, type Turns, turnsOfLines } from "../turns";
 import type { Standing, World } from "../world";
@@ -12,7 +12,7 @@ import { cellWords, lineName, shortName, turnWords } from "../words";
 
 type Props = {
   world: World;
-  place: Place;
+  route: Route;
   port: number | null;
   shown: readonly number[];
   open: ReadonlySet<number>;
@@ -33,7 +33,7 @@ type Focus = { row: number; column: number };
 const BATCH = 16;
 const NOWHERE: Focus = { row: -1, column: -1 };
 
-export function Matrix({ world, place, port, shown, open, chosen, theme, turns, page, compact = false }: Props) {
+export function Matrix({ world, route, port, shown, open, chosen, theme, turns, page, compact = false }: Props) {
   const all = useMemo(() => lines(world, shown, open), [world, shown, open]);
   const shares = useMemo(() => new Shares(world, all, port), [world, all, port]);
   const marked = useMemo(() => turnsOfLines(turns, world, all), [turns, world, all]);
@@ -108,10 +108,10 @@ export function Matrix({ world, place, port, shown, open, chosen, theme, turns, 
     if (from.kind === "end" && to.kind === "end") {
       if (!world.isPair(from.endpoint, to.endpoint)) return;
       const names = [from, to].map((line) => world.endpoints[line.endpoint]!.name);
-      go(place, { pair: names.join("~"), ask: "" }, page);
+      go(route, { pair: names.join("~"), ask: "" }, page);
       return;
     }
-    toggle(world, place, open, [from, to]);
+    toggle(world, route, open, [from, to]);
   };
 
   const move = (event: KeyboardEvent): void => {
@@ -143,8 +143,8 @@ export function Matrix({ world, place, port, shown, open, chosen, theme, turns, 
               <span class="corner-to">to →</span>
               <span class="corner-from">from ↓</span>
             </div>
-            <Headers axis="columns" {...{ world, all, view, sizes, place, page, open, hot: cross.column }} />
-            <Headers axis="rows" {...{ world, all, view, sizes, place, page, open, hot: cross.row }} />
+            <Headers axis="columns" {...{ world, all, view, sizes, route, page, open, hot: cross.column }} />
+            <Headers axis="rows" {...{ world, all, view, sizes, route, page, open, hot: cross.row }} />
             <canvas
               ref={canvas}
               style={{ left: `${sizes.width}px`, top: `${sizes.height}px`, width: `${view.width}px`, height: `${view.height}px` }}
@@ -192,13 +192,13 @@ type HeaderProps = {
   all: readonly Line[];
   view: Window;
   sizes: Sizes;
-  place: Place;
+  route: Route;
   page: Page;
   open: ReadonlySet<number>;
   hot: number;
 };
 
-function Headers({ axis, world, all, view, sizes, place, page, open, hot }: HeaderProps) {
+function Headers({ axis, world, all, view, sizes, route, page, open, hot }: HeaderProps) {
   const offset = axis === "rows" ? view.top : view.left;
   const extent = axis === "rows" ? view.height : view.width;
   const first = Math.floor(offset / CELL / BATCH) * BATCH;
@@ -210,8 +210,8 @@ function Headers({ axis, world, all, view, sizes, place, page, open, hot }: Head
   const strip = { transform: axis === "rows" ? `translateY(${-offset}px)` : `translateX(${-offset}px)` };
   // The names keep their places in a strip that is moved, so a frame costs those that come and go.
   const names = useMemo(
-    () => <Names {...{ axis, world, all, first, last, place, page, open, hot }} />,
-    [axis, world, all, first, last, place, page, open, hot],
+    () => <Names {...{ axis, world, all, first, last, route, page, open, hot }} />,
+    [axis, world, all, first, last, route, page, open, hot],
   );
   return (
     <div class={`headers ${axis}`} style={style}>
@@ -224,23 +224,23 @@ function Headers({ axis, world, all, view, sizes, place, page, open, hot }: Head
 
 type NamesProps = Omit<HeaderProps, "view" | "sizes"> & { first: number; last: number };
 
-function Names({ axis, world, all, first, last, place, page, open, hot }: NamesProps) {
+function Names({ axis, world, all, first, last, route, page, open, hot }: NamesProps) {
   // An element that is the same one as before is not compared with itself in each frame of a scroll.
-  const made = useMemo(() => new Map<number, VNode>(), [axis, world, all, place, page, open]);
+  const made = useMemo(() => new Map<number, VNode>(), [axis, world, all, route, page, open]);
   const name = (number: number): VNode => {
     const isHot = number === hot;
     const known = isHot ? undefined : made.get(number);
     if (known !== undefined) return known;
-    const shown = <Name key={number} {...{ axis, world, place, page, open, number, isHot }} line={all[number]!} />;
+    const shown = <Name key={number} {...{ axis, world, route, page, open, number, isHot }} line={all[number]!} />;
     if (!isHot) made.set(number, shown);
     return shown;
   };
   return <>{Array.from({ length: last - first }, (_, index) => name(first + index))}</>;
 }
 
-type NameProps = Pick<HeaderProps, "axis" | "world" | "place" | "page" | "open"> & { number: number; line: Line; isHot: boolean };
+type NameProps = Pick<HeaderProps, "axis" | "world" | "route" | "page" | "open"> & { number: number; line: Line; isHot: boolean };
 
-function Name({ axis, world, place, page, open, number, line, isHot }: NameProps) {
+function Name({ axis, world, route, page, open, number, line, isHot }: NameProps) {
   const at = `${number * CELL}px`;
   const name = line.kind === "end" ? shortName(world, line.endpoint) : lineName(world, line);
   const common = {
@@ -250,7 +250,7 @@ function Name({ axis, world, place, page, open, number, line, isHot }: NameProps
   };
   if (line.kind === "end") {
     const item = world.endpoints[line.endpoint]!.name;
-    const href = linkTo(place, { view: "picture", item, pair: "", ask: "" }, page);
+    const href = linkTo(route, { view: "picture", item, pair: "", ask: "" }, page);
     return (
       <a {...common} href={href} tabIndex={-1}>
         <span>{name}</span>
@@ -258,7 +258,7 @@ function Name({ axis, world, place, page, open, number, line, isHot }: NameProps
     );
   }
   return (
-    <button {...common} type="button" tabIndex={-1} onClick={() => toggle(world, place, open, [line])}>
+    <button {...common} type="button" tabIndex={-1} onClick={() => toggle(world, route, open, [line])}>
       <span>
         {line.kind === "head" ? "▾ " : "▸ "}
         {name}
@@ -269,13 +269,13 @@ function Name({ axis, world, place, page, open, number, line, isHot }: NameProps
 }
 
 /** Opens what is folded; folds the rest if nothing of it was. */
-function toggle(world: World, place: Place, open: ReadonlySet<number>, chosen: readonly Line[]): void {
+function toggle(world: World, route: Route, open: ReadonlySet<number>, chosen: readonly Line[]): void {
   const next = new Set(open);
   const folded = chosen.filter((line) => line.kind === "folded");
   for (const line of folded) next.add(line.group);
   if (folded.length === 0) for (const line of chosen) if (line.kind === "head") next.delete(line.group);
   const names = [...next].sort((a, b) => a - b).map((group) => groupKey(world, group));
-  go(place, { open: names.join(",") || "-" });
+  go(route, { open: names.join(",") || "-" });
 }
 
 function moved(

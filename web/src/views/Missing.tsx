@@ -1,6 +1,6 @@
 // What an address asks for and this page does not have: a pair, a workload, a page.
 
-import { linkTo, type Page, type Place } from "../location";
+import { linkTo, type Page, type Route } from "../location";
 import { visible } from "../visible";
 import { pairWords } from "../words";
 import type { World } from "../world";
@@ -15,9 +15,9 @@ export function endsOf(world: World, asked: string): readonly [number | null, nu
   return [best?.[0] ?? null, best?.[1] ?? null];
 }
 
-export function Missing({ world, place }: { world: World; place: Place }) {
-  const pair = place.asked.get("pair") ?? "";
-  const item = place.asked.get("item") ?? "";
+export function Missing({ world, route }: { world: World; route: Route }) {
+  const pair = route.asked.get("pair") ?? "";
+  const item = route.asked.get("item") ?? "";
   const [from, to] = endsOf(world, pair);
   return (
     <>
@@ -27,13 +27,13 @@ export function Missing({ world, place }: { world: World; place: Place }) {
           {from === null || to === null
             ? `“${visible(pair).replace("~", "” to “")}”: not both are on this map, now or under these names.`
             : `${pairWords(world, from, to, null)}.`}{" "}
-          <a href={linkTo(place, { pair: "", ask: "" })}>Close</a>
+          <a href={linkTo(route, { pair: "", ask: "" })}>Close</a>
         </div>
       )}
       {item !== "" && !world.byName.has(item) && (
         <div class="banner" role="status">
           <strong>“{visible(item)}” is not on this map,</strong> now or under this name.{" "}
-          <a href={linkTo(place, { item: "" })}>Show the picture</a>
+          <a href={linkTo(route, { item: "" })}>Show the picture</a>
         </div>
       )}
     </>

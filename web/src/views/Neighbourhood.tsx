@@ -2,16 +2,16 @@
 // alike is one box, so the picture stays readable whatever the size of the cluster.
 
 import { useMemo, useState } from "preact/hooks";
-import { go, linkTo, type Place } from "../location";
+import { go, linkTo, type Route } from "../location";
 import { holds } from "../ports";
 import { count, visible } from "../visible";
 import { allowedWords, shortName } from "../words";
 import type { World } from "../world";
 
-type Props = { world: World; place: Place; port: number | null; shown: readonly number[] };
+type Props = { world: World; route: Route; port: number | null; shown: readonly number[] };
 
-export function Neighbourhood({ world, place, port, shown }: Props) {
-  const asked = world.byName.get(place.asked.get("item") ?? "");
+export function Neighbourhood({ world, route, port, shown }: Props) {
+  const asked = world.byName.get(route.asked.get("item") ?? "");
   const item = asked ?? shown[0];
   if (item === undefined) return <p class="plain">Nothing matches the search.</p>;
   return (
@@ -20,7 +20,7 @@ export function Neighbourhood({ world, place, port, shown }: Props) {
         Workload{" "}
         <select
           value={String(item)}
-          onChange={(event) => go(place, { item: world.endpoints[Number(event.currentTarget.value)]!.name })}
+          onChange={(event) => go(route, { item: world.endpoints[Number(event.currentTarget.value)]!.name })}
         >
           {options(shown, item).map((each) => (
             <option key={each} value={String(each)}>
@@ -30,9 +30,9 @@ export function Neighbourhood({ world, place, port, shown }: Props) {
         </select>
       </label>
       <div class="three">
-        <Side {...{ world, place, port, item, inward: true }} />
+        <Side {...{ world, route, port, item, inward: true }} />
         <Middle {...{ world, item }} />
-        <Side {...{ world, place, port, item, inward: false }} />
+        <Side {...{ world, route, port, item, inward: false }} />
       </div>
     </div>
   );
@@ -81,9 +81,9 @@ function Middle({ world, item }: { world: World; item: number }) {
   );
 }
 
-type SideProps = { world: World; place: Place; port: number | null; item: number; inward: boolean };
+type SideProps = { world: World; route: Route; port: number | null; item: number; inward: boolean };
 
-function Side({ world, place, port, item, inward }: SideProps) {
+function Side({ world, route, port, item, inward }: SideProps) {
   const boxes = useMemo(() => boxesOf(world, item, inward, port), [world, item, inward, port]);
   const title = inward ? "Reaches it" : "It reaches";
   const number = boxes.reduce((sum, box) => sum + box.members.length, 0);
@@ -94,7 +94,7 @@ function Side({ world, place, port, item, inward }: SideProps) {
       </h3>
       {boxes.length === 0 && <p class="nothing">Nothing{port === null ? "" : " on this port"}.</p>}
       {boxes.map((box) => (
-        <Box key={`${box.group} ${box.words}`} {...{ world, place, item, inward, box }} />
+        <Box key={`${box.group} ${box.words}`} {...{ world, route, item, inward, box }} />
       ))}
     </section>
   );
@@ -124,13 +124,13 @@ const FIRST = 8;
 
 function Box({
   world,
-  place,
+  route,
   item,
   inward,
   box,
 }: {
   world: World;
-  place: Place;
+  route: Route;
   item: number;
   inward: boolean;
   box: Bundle;
@@ -146,13 +146,13 @@ function Box({
           const pair = (inward ? [other, item] : [item, other]).map((each) => world.endpoints[each]!.name);
           return (
             <li key={other}>
-              <a href={linkTo(place, { item: world.endpoints[item]!.name, pair: pair.join("~"), ask: "" })}>
+              <a href={linkTo(route, { item: world.endpoints[item]!.name, pair: pair.join("~"), ask: "" })}>
                 {shortName(world, other)}
               </a>
               {!world.isOutside(other) && (
                 <a
                   class="jump"
-                  href={linkTo(place, { item: world.endpoints[other]!.name, pair: "" })}
+                  href={linkTo(route, { item: world.endpoints[other]!.name, pair: "" })}
                   aria-label={`Show ${visible(world.endpoints[other]!.name)} in the middle`}
                   title="Show it in the middle"
                 >

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { alike, type Answer, type Asking } from "../asking";
 import { messageOf } from "../failure";
-import { go, type Place } from "../location";
+import { go, type Route } from "../location";
 import { firstPlace, parsePlace, placeArgument, placeKey, placeOf, placeWords } from "../ports";
 import { visible, visibleText } from "../visible";
 import { allowedWords } from "../words";
@@ -14,18 +14,18 @@ import { Reason } from "./Reason";
 type Props = {
   world: World;
   asking: Asking | null;
-  place: Place;
+  route: Route;
   port: number | null;
   pair: readonly [number, number];
   allow: Allow | null;
 };
 
-/** Types what is proposed to allow a connection; the place to look at. `query`: as an address asks. */
+/** Types what is proposed to allow a connection; the line to look at. `query`: as an address asks. */
 export type Allow = (query: string) => Promise<{ file: string; line: number }>;
 
-export function Pair({ world, asking, place, port, pair: [from, to], allow }: Props) {
+export function Pair({ world, asking, route, port, pair: [from, to], allow }: Props) {
   const panel = useRef<HTMLElement>(null);
-  const asked = parsePlace(place.asked.get("ask") ?? "") ?? port ?? usual(world, from, to);
+  const asked = parsePlace(route.asked.get("ask") ?? "") ?? port ?? usual(world, from, to);
   const answers = useMemo(
     () => (asking === null ? [] : asking.ask(from, to, asked)),
     [asking, from, to, asked],
@@ -36,7 +36,7 @@ export function Pair({ world, asking, place, port, pair: [from, to], allow }: Pr
     if (matchMedia("(max-width: 900px)").matches) panel.current?.scrollIntoView();
   }, [from, to, asking === null]);
   const close = (): void => {
-    go(place, { pair: "", ask: "" });
+    go(route, { pair: "", ask: "" });
     (document.querySelector<HTMLElement>("[role=grid]") ?? document.getElementById("main"))?.focus({ preventScroll: true });
   };
   const open = world.isOpen(from, to);
@@ -65,13 +65,13 @@ export function Pair({ world, asking, place, port, pair: [from, to], allow }: Pr
           Allowed: <strong>{allowedWords(world, from, to)}</strong>
         </p>
       )}
-      <Chips {...{ world, place, from, to, asked }} />
+      <Chips {...{ world, route, from, to, asked }} />
       {asking === null && <p class="waiting">Reading the rules …</p>}
       {grouped(answers).map((same) => (
-        <Said key={same[0]!.family} {...{ asking: asking!, place, same, every: answers.length, asked, open }} />
+        <Said key={same[0]!.family} {...{ asking: asking!, route, same, every: answers.length, asked, open }} />
       ))}
       {allow !== null && answers.some((each) => !each.allowed) && (
-        <AllowThis key={`${from} ${to} ${asked}`} {...{ world, place, from, to, asked, allow }} />
+        <AllowThis key={`${from} ${to} ${asked}`} {...{ world, route, from, to, asked, allow }} />
       )}
       {!world.reach.anonymous && (
         <AsText {...{ world, from, to, asked }} allowed={answers.length === 0 || open ? null : answers.every((each) => each.allowed)} />
@@ -93,14 +93,14 @@ function grouped(answers: readonly Answer[]): Answer[][] {
 
 function Said({
   asking,
-  place,
+  route,
   same,
   every,
   asked,
   open,
 }: {
   asking: Asking;
-  place: Place;
+  route: Route;
   same: readonly Answer[];
   every: number;
   asked: number;
@@ -125,8 +125,8 @@ function Said({
           The reasons are those of {visible(example)}; all addresses of its line have the same verdict.
         </p>
       )}
-      <Reason asking={asking} place={place} answer={answer.egress} />
-      <Reason asking={asking} place={place} answer={answer.ingress} />
+      <Reason asking={asking} route={route} answer={answer.egress} />
+      <Reason asking={asking} route={route} answer={answer.ingress} />
     </>
   );
 }
@@ -143,13 +143,13 @@ const MOST_CHIPS = 12;
 
 function Chips({
   world,
-  place,
+  route,
   from,
   to,
   asked,
 }: {
   world: World;
-  place: Place;
+  route: Route;
   from: number;
   to: number;
   asked: number;
@@ -175,7 +175,7 @@ function Chips({
         const input = event.currentTarget.elements.namedItem("port") as HTMLInputElement;
         const found = parsePlace(input.value);
         setWrong(found === null);
-        if (found !== null) go(place, { ask: placeKey(found) }, undefined, true);
+        if (found !== null) go(route, { ask: placeKey(found) }, undefined, true);
       }}
     >
       <span class="chips" role="group" aria-label="Ports">
@@ -185,7 +185,7 @@ function Chips({
             type="button"
             class={each === asked ? "port on" : "port"}
             aria-pressed={each === asked}
-            onClick={() => go(place, { ask: placeKey(each) }, undefined, true)}
+            onClick={() => go(route, { ask: placeKey(each) }, undefined, true)}
           >
             {chips.get(each) || placeWords(each)}
           </button>
@@ -200,10 +200,10 @@ function Chips({
   );
 }
 
-type AllowProps = { world: World; place: Place; from: number; to: number; asked: number; allow: Allow };
+type AllowProps = { world: World; route: Route; from: number; to: number; asked: number; allow: Allow };
 
 /** The smallest edit that allows it is typed into the editor, which shows what it opens; nothing is saved. */
-function AllowThis({ world, place, from, to, asked, allow }: AllowProps) {
+function AllowThis({ world, route, from, to, asked, allow }: AllowProps) {
   const [said, setSaid] = useState("");
   const [port = "", protocol = "tcp"] = placeArgument(asked).split("/");
   const asks = port === "icmp" ? { protocol: port } : { port, protocol };
@@ -211,7 +211,7 @@ function AllowThis({ world, place, from, to, asked, allow }: AllowProps) {
   const propose = (): void => {
     setSaid("Looking for the smallest edit …");
     allow(query.toString()).then(
-      ({ file, line }) => go(place, { file, line: String(line) }, "edit"),
+      ({ file, line }) => go(route, { file, line: String(line) }, "edit"),
       (error: unknown) => setSaid(`No edit is proposed: ${messageOf(error)}`),
     );
   };

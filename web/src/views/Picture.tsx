@@ -2,7 +2,7 @@
 // stands was worked out in Python; `podfence map -o svg` draws the same.
 
 import { useMemo, useState } from "preact/hooks";
-import { linkTo, type Place } from "../location";
+import { linkTo, type Route } from "../location";
 import { holds, words as portWords } from "../ports";
 import type { Picture as Layout } from "../schema";
 import { count, visible } from "../visible";
@@ -12,7 +12,7 @@ import type { World } from "../world";
 type Props = {
   world: World;
   layout: Layout;
-  place: Place;
+  route: Route;
   port: number | null;
   named: ReadonlySet<number> | null;
 };
@@ -22,7 +22,7 @@ type Hot = readonly [side: number, endpoint: number] | null;
 const ROW = 24;
 const MANY = 120;
 
-export function Picture({ world, layout, place, port, named }: Props) {
+export function Picture({ world, layout, route, port, named }: Props) {
   const [hot, point] = useState<Hot>(null);
   const [width, height] = layout.size;
   const slots = useMemo(() => slotsOf(world, layout, port), [world, layout, port]);
@@ -33,7 +33,7 @@ export function Picture({ world, layout, place, port, named }: Props) {
     if (hot === null) return true;
     return hot[0] === 1 ? hot[1] === end : sources.includes(hot[1]);
   };
-  const shares = { world, layout, place, slots, lit };
+  const shares = { world, layout, route, slots, lit };
   return (
     <div class="picture-view">
       <p class="count">
@@ -59,7 +59,7 @@ export function Picture({ world, layout, place, port, named }: Props) {
             <a
               key={`${side} ${endpoint}`}
               class="end"
-              href={linkTo(place, { item: world.endpoints[endpoint]!.name, pair: "" })}
+              href={linkTo(route, { item: world.endpoints[endpoint]!.name, pair: "" })}
               aria-label={`${endWords(world, endpoint, side)}, ${side === 0 ? "sends" : "receives"}: ${visible(world.endpoints[endpoint]!.name)}`}
               onMouseEnter={() => point([side, endpoint])}
               onMouseLeave={() => point(null)}
@@ -132,12 +132,12 @@ function slotsOf(world: World, layout: Layout, port: number | null): Slot[] {
 type Shares = {
   world: World;
   layout: Layout;
-  place: Place;
+  route: Route;
   slots: readonly Slot[];
   lit: (slot: number, sources: readonly number[]) => boolean;
 };
 
-function Lines({ world, layout, place, slots, lit }: Shares) {
+function Lines({ world, layout, route, slots, lit }: Shares) {
   const [start, hub, join, arrow] = layout.columns;
   const tip = arrow - 2;
   const hubs = new Map<string, { y: number; slots: readonly number[] }>();
@@ -163,7 +163,7 @@ function Lines({ world, layout, place, slots, lit }: Shares) {
         <g key={number} class={lit(number, sources) ? "slot" : "slot dim"}>
           <path class="way" d={`M${join} ${y}H${tip - 7}`} />
           <path class="tip" d={`M${tip - 8} ${y - 4}L${tip} ${y}L${tip - 8} ${y + 4}Z`} />
-          <SlotWords {...{ world, place, end, said, sources, x: join + 6, y: y + 4 }} />
+          <SlotWords {...{ world, route, end, said, sources, x: join + 6, y: y + 4 }} />
         </g>
       ))}
     </>
@@ -172,7 +172,7 @@ function Lines({ world, layout, place, slots, lit }: Shares) {
 
 type WordsProps = {
   world: World;
-  place: Place;
+  route: Route;
   end: number;
   said: string;
   sources: readonly number[];
@@ -181,7 +181,7 @@ type WordsProps = {
 };
 
 /** The ports; where one alone sends there, a link to why. */
-function SlotWords({ world, place, end, said, sources, x, y }: WordsProps) {
+function SlotWords({ world, route, end, said, sources, x, y }: WordsProps) {
   const names = sources.map((each) => world.endpoints[each]!.name);
   const to = world.endpoints[end]!.name;
   const text = (
@@ -191,7 +191,7 @@ function SlotWords({ world, place, end, said, sources, x, y }: WordsProps) {
     </text>
   );
   if (names.length !== 1) return text;
-  return <a href={linkTo(place, { pair: `${names[0]}~${to}`, ask: "" })}>{text}</a>;
+  return <a href={linkTo(route, { pair: `${names[0]}~${to}`, ask: "" })}>{text}</a>;
 }
 
 function cut(text: string, most = 36): string {

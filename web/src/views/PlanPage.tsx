@@ -1,7 +1,7 @@
 // What a change opens and closes, and which edit does it: the answer of `podfence plan`.
 
 import { matches, searchWords } from "../filter";
-import { linkTo, type Place } from "../location";
+import { linkTo, type Route } from "../location";
 import type { Plan, PlanEdit, PlanOutcome } from "../unpack";
 import { count, visible, visibleText } from "../visible";
 import type { World } from "../world";
@@ -9,9 +9,9 @@ import { Order } from "./Order";
 import { Wide } from "./Wide";
 import { useMost } from "./most";
 
-export function PlanPage({ plan, place, world }: { plan: Plan; place: Place; world: World }) {
+export function PlanPage({ plan, route, world }: { plan: Plan; route: Route; world: World }) {
   const { summary } = plan;
-  const asked = searchWords(place.asked.get("q") ?? "");
+  const asked = searchWords(route.asked.get("q") ?? "");
   const wanted = (outcome: PlanOutcome): boolean =>
     matches([...outcome.from, ...outcome.to].join(" "), asked);
   const silent = plan.edits.length - summary.edits;
@@ -27,8 +27,8 @@ export function PlanPage({ plan, place, world }: { plan: Plan; place: Place; wor
       {plan.undecided.length > 0 && (
         <p class="banner">Not certain, because an object could not be read: {plan.undecided.map(visible).join(", ")}.</p>
       )}
-      <Outcomes title="For the pods of today" outcomes={plan.outcomes.filter(wanted)} {...{ plan, place, world }} />
-      <Outcomes title="For pods to come" outcomes={plan.newcomers.filter(wanted)} {...{ plan, place, world }} />
+      <Outcomes title="For the pods of today" outcomes={plan.outcomes.filter(wanted)} {...{ plan, route, world }} />
+      <Outcomes title="For pods to come" outcomes={plan.newcomers.filter(wanted)} {...{ plan, route, world }} />
       {plan.newcomers.length > 0 && (
         <p class="remark">shop/+ is a new pod without labels in shop; +/+ one in a new namespace.</p>
       )}
@@ -50,9 +50,9 @@ export function PlanPage({ plan, place, world }: { plan: Plan; place: Place; wor
 
 const FIRST = 50;
 
-type OutcomesProps = { title: string; outcomes: readonly PlanOutcome[]; plan: Plan; place: Place; world: World };
+type OutcomesProps = { title: string; outcomes: readonly PlanOutcome[]; plan: Plan; route: Route; world: World };
 
-function Outcomes({ title, outcomes, plan: { edits }, place, world }: OutcomesProps) {
+function Outcomes({ title, outcomes, plan: { edits }, route, world }: OutcomesProps) {
   const [most, setMost] = useMost(FIRST);
   if (outcomes.length === 0) return null;
   return (
@@ -67,7 +67,7 @@ function Outcomes({ title, outcomes, plan: { edits }, place, world }: OutcomesPr
               <td>{ends(each.from)}</td>
               <td>{ends(each.to)}</td>
               <td>
-                <PairLink {...{ outcome: each, place, world }} />
+                <PairLink {...{ outcome: each, route, world }} />
                 {each.opened.length > 0 && <div class="opens">+ opens {each.opened.join(" ")}</div>}
                 {each.closed.length > 0 && <div class="closes">− closes {each.closed.join(" ")}</div>}
                 {each.family && <small>over {each.family}</small>}
@@ -95,9 +95,9 @@ function Outcomes({ title, outcomes, plan: { edits }, place, world }: OutcomesPr
 }
 
 /** To the reason, where an outcome is about one pair of the map. */
-function PairLink({ outcome: { from, to }, place, world }: { outcome: PlanOutcome; place: Place; world: World }) {
+function PairLink({ outcome: { from, to }, route, world }: { outcome: PlanOutcome; route: Route; world: World }) {
   const isPair = from.length === 1 && to.length === 1 && world.byName.has(from[0]!) && world.byName.has(to[0]!);
-  return isPair ? <a href={linkTo(place, { pair: `${from[0]}~${to[0]}` }, "map")}>why</a> : null;
+  return isPair ? <a href={linkTo(route, { pair: `${from[0]}~${to[0]}` }, "map")}>why</a> : null;
 }
 
 /** Addresses of the page hold its state, so a jump inside it must not change them. */

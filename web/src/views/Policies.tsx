@@ -3,7 +3,7 @@
 import { useMemo } from "preact/hooks";
 import type { Asking } from "../asking";
 import { matches, searchWords } from "../filter";
-import { linkTo, type Place } from "../location";
+import { linkTo, type Route } from "../location";
 import type { Finding } from "../schema";
 import { count, visible } from "../visible";
 import { FindingLine } from "./Findings";
@@ -12,31 +12,31 @@ import { Wide } from "./Wide";
 import { fileName, type Mark, textLines, Yaml } from "./Yaml";
 import { useMost } from "./most";
 
-type Props = { asking: Asking | null; place: Place; found: readonly Finding[] | null };
+type Props = { asking: Asking | null; route: Route; found: readonly Finding[] | null };
 
 const PAGE = 300;
 
-export function Policies({ asking, place, found }: Props) {
+export function Policies({ asking, route, found }: Props) {
   if (asking === null) return <p class="waiting">Reading the rules …</p>;
-  const key = place.asked.get("policy");
+  const key = route.asked.get("policy");
   const number = key === undefined ? -1 : asking.rules.policies.findIndex((each) => policyKey(each) === key);
-  if (number >= 0) return <OnePolicy {...{ asking, place, found, number }} />;
-  return <List {...{ asking, place, found }} missing={key} />;
+  if (number >= 0) return <OnePolicy {...{ asking, route, found, number }} />;
+  return <List {...{ asking, route, found }} missing={key} />;
 }
 
 function List({
   asking,
-  place,
+  route,
   found,
   missing,
 }: {
   asking: Asking;
-  place: Place;
+  route: Route;
   found: readonly Finding[] | null;
   missing: string | undefined;
 }) {
   const [most, setMost] = useMost(PAGE);
-  const asked = searchWords(place.asked.get("q") ?? "");
+  const asked = searchWords(route.asked.get("q") ?? "");
   const { policies, documents } = asking.rules;
   const shown = [...policies.keys()].filter((each) => matches(policyName(policies[each]!), asked));
   const said = useMemo(() => findingsByObject(found), [found]);
@@ -62,7 +62,7 @@ function List({
             return (
               <tr key={each}>
                 <td>
-                  <a href={linkTo(place, { policy: policyKey(policy) })}>{policyName(policy)}</a>
+                  <a href={linkTo(route, { policy: policyKey(policy) })}>{policyName(policy)}</a>
                   {policy.tier !== undefined && (
                     <small>
                       {" "}
@@ -118,12 +118,12 @@ const MOST_LINES = 400;
 
 function OnePolicy({
   asking,
-  place,
+  route,
   found,
   number,
 }: {
   asking: Asking;
-  place: Place;
+  route: Route;
   found: readonly Finding[] | null;
   number: number;
 }) {
@@ -140,7 +140,7 @@ function OnePolicy({
   return (
     <article class="policy">
       <p>
-        <a href={linkTo(place, { policy: "" })}>All policies</a>
+        <a href={linkTo(route, { policy: "" })}>All policies</a>
       </p>
       <h2>{policyName(policy)}</h2>
       {document !== undefined && policy.line > 0 && (
@@ -154,7 +154,7 @@ function OnePolicy({
       <ul class="names">
         {selected.slice(0, 60).map((each) => (
           <li key={each}>
-            <a href={linkTo(place, { view: "picture", item: world.endpoints[each]!.name }, "map")}>
+            <a href={linkTo(route, { view: "picture", item: world.endpoints[each]!.name }, "map")}>
               {visible(world.endpoints[each]!.name)}
             </a>
           </li>

@@ -1,7 +1,7 @@
 // One direction of an answer: the decision, the lines that made it, and every policy that was asked.
 
 import type { Asking, DirectionAnswer } from "../asking";
-import { linkTo, type Place } from "../location";
+import { linkTo, type Route } from "../location";
 import { words } from "../ports";
 import { capital, visible, visibleText } from "../visible";
 import type { Origin, PolicyLook, RuleLook } from "../why";
@@ -11,9 +11,9 @@ import { blockEnd, type Mark, Yaml } from "./Yaml";
 /** Origins whose lines are shown; of more, their places are enough. */
 const QUOTED = 4;
 
-type Props = { asking: Asking; place: Place; answer: DirectionAnswer };
+type Props = { asking: Asking; route: Route; answer: DirectionAnswer };
 
-export function Reason({ asking, place, answer }: Props) {
+export function Reason({ asking, route, answer }: Props) {
   const { direction, decision, looks } = answer;
   const subject = visible(asking.world.endpoints[answer.subject]!.name);
   return (
@@ -24,13 +24,13 @@ export function Reason({ asking, place, answer }: Props) {
       </h3>
       <p>{reasonWords(asking.world, answer)}</p>
       {decision.origins.slice(0, QUOTED).map((origin) => (
-        <Deciding key={`${origin.policy} ${origin.path}`} {...{ asking, place, origin, looks }} />
+        <Deciding key={`${origin.policy} ${origin.path}`} {...{ asking, route, origin, looks }} />
       ))}
       {decision.origins.length > QUOTED && (
         <details>
           <summary>{decision.origins.length - QUOTED} more that say the same</summary>
           {decision.origins.slice(QUOTED).map((origin) => (
-            <Where key={`${origin.policy} ${origin.path}`} {...{ asking, place, origin }} />
+            <Where key={`${origin.policy} ${origin.path}`} {...{ asking, route, origin }} />
           ))}
         </details>
       )}
@@ -40,7 +40,7 @@ export function Reason({ asking, place, answer }: Props) {
             {looks.length === 1 ? "The policy that was asked" : `All ${looks.length} policies that were asked`}
           </summary>
           {looks.map((look) => (
-            <Look key={look.isolation.policy + look.isolation.path} {...{ asking, place, look, direction }} />
+            <Look key={look.isolation.policy + look.isolation.path} {...{ asking, route, look, direction }} />
           ))}
         </details>
       )}
@@ -51,12 +51,12 @@ export function Reason({ asking, place, answer }: Props) {
 /** A rule or an isolation that decided, with its lines. */
 function Deciding({
   asking,
-  place,
+  route,
   origin,
   looks,
 }: {
   asking: Asking;
-  place: Place;
+  route: Route;
   origin: Origin;
   looks: readonly PolicyLook[];
 }) {
@@ -68,7 +68,7 @@ function Deciding({
   for (const peer of rule?.peers ?? []) if (peer.line > 0) marks.set(peer.line, "deciding");
   return (
     <div class="deciding">
-      <Where {...{ asking, place, origin }} />
+      <Where {...{ asking, route, origin }} />
       {document?.text !== undefined && origin.line > 0 && (
         <Yaml
           document={document}
@@ -84,25 +84,25 @@ function Deciding({
 /** Whether places are links to the editor. */
 export const editing = { on: false };
 
-function FilePlace({ file, line, column, place }: { file: string; line: number; column: number; place: Place }) {
+function FilePlace({ file, line, column, route }: { file: string; line: number; column: number; route: Route }) {
   const said = `${visibleText(file)}:${line}:${column}`;
   if (!editing.on) return <span class="file">{said}</span>;
   return (
-    <a class="file" href={linkTo(place, { file, line: String(line) }, "edit")} title="Edit this file">
+    <a class="file" href={linkTo(route, { file, line: String(line) }, "edit")} title="Edit this file">
       {said}
     </a>
   );
 }
 
-export function Where({ asking, place, origin }: { asking: Asking; place: Place; origin: Origin }) {
+export function Where({ asking, route, origin }: { asking: Asking; route: Route; origin: Origin }) {
   const policy = asking.rules.policies[origin.policy]!;
   const document = asking.rules.documents[policy.document];
-  const link = linkTo(place, { policy: policyKey(policy) }, "policies");
+  const link = linkTo(route, { policy: policyKey(policy) }, "policies");
   return (
     <p class="where">
       <a href={link}>{policyName(policy)}</a> <code>{origin.path}</code>
       {document !== undefined && origin.line > 0 && (
-        <FilePlace file={document.file} line={origin.line} column={origin.column} place={place} />
+        <FilePlace file={document.file} line={origin.line} column={origin.column} route={route} />
       )}
     </p>
   );
@@ -125,12 +125,12 @@ const same = (one: Origin, other: Origin): boolean =>
 
 function Look({
   asking,
-  place,
+  route,
   look,
   direction,
 }: {
   asking: Asking;
-  place: Place;
+  route: Route;
   look: PolicyLook;
   direction: string;
 }) {
@@ -138,7 +138,7 @@ function Look({
   const said = look.active ? isolates : `its ${direction} rules are ignored, because policyTypes lacks ${capital(direction)}`;
   return (
     <div class="look">
-      <Where {...{ asking, place, origin: look.isolation }} />
+      <Where {...{ asking, route, origin: look.isolation }} />
       <p>
         {capital(said)}
         {look.active && look.rules.length === 0 && `; it has no ${direction} rules, so it allows nothing`}.

@@ -1,7 +1,7 @@
 // The map as a table: for reading aloud, for printing, for copying.
 
 import { useMemo } from "preact/hooks";
-import { linkTo, type Place } from "../location";
+import { linkTo, type Route } from "../location";
 import { holds } from "../ports";
 import { count, visible } from "../visible";
 import { allowedWords } from "../words";
@@ -11,7 +11,7 @@ import { useMost } from "./most";
 
 type Props = {
   world: World;
-  place: Place;
+  route: Route;
   port: number | null;
   shown: readonly number[];
   named: ReadonlySet<number> | null;
@@ -19,7 +19,7 @@ type Props = {
 
 const PAGE = 300;
 
-export function Table({ world, place, port, shown, named }: Props) {
+export function Table({ world, route, port, shown, named }: Props) {
   const pairs = useMemo(() => pairsOf(world, shown, named, port), [world, shown, named, port]);
   const [most, setMost] = useMost(PAGE);
   return (
@@ -34,7 +34,7 @@ export function Table({ world, place, port, shown, named }: Props) {
                 <td>{visible(names[0]!)}</td>
                 <td>{visible(names[1]!)}</td>
                 <td class="allowed">
-                  <a href={linkTo(place, { pair: names.join("~"), ask: "" })}>{allowedWords(world, from, to)}</a>
+                  <a href={linkTo(route, { pair: names.join("~"), ask: "" })}>{allowedWords(world, from, to)}</a>
                 </td>
               </tr>
             );

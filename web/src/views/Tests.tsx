@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { messageOf } from "../failure";
 import { matches, searchWords } from "../filter";
-import { linkTo, type Place } from "../location";
+import { linkTo, type Route } from "../location";
 import { placeKey, placeOf, placeWords } from "../ports";
 import type { Counterexample, TestResult } from "../schema";
 import { count, sentence, visible, visibleText } from "../visible";
@@ -14,7 +14,7 @@ type Status = TestResult["status"];
 /** null where no test file was given, undefined until a server has told. */
 export type Results = readonly TestResult[] | null | undefined;
 /** `again`: of a server, reads the tests and what they are about and judges anew. */
-type Props = { tests: Results; world: World; place: Place; again: (() => Promise<void>) | null };
+type Props = { tests: Results; world: World; route: Route; again: (() => Promise<void>) | null };
 
 /** In the order of the page: what asks for a hand first. */
 const STATUSES: readonly (readonly [status: Status, heading: string, says: string])[] = [
@@ -25,19 +25,19 @@ const STATUSES: readonly (readonly [status: Status, heading: string, says: strin
   ["skipped", "Skipped", "skip"],
 ];
 
-export function Tests({ tests, world, place, again }: Props) {
+export function Tests({ tests, world, route, again }: Props) {
   if (tests === null) return <NoTests anonymous={world.reach.anonymous} served={again !== null} />;
   return (
     // It may hold no link, and is to be scrolled by keyboard all the same.
     <div class="tests-page" role="region" aria-label="Tests" tabIndex={0}>
       <h2>Tests {again !== null && <RunAgain again={again} />}</h2>
-      {tests === undefined ? <p class="waiting">Judging the tests …</p> : <All {...{ tests, world, place }} />}
+      {tests === undefined ? <p class="waiting">Judging the tests …</p> : <All {...{ tests, world, route }} />}
     </div>
   );
 }
 
-function All({ tests, world, place }: { tests: readonly TestResult[]; world: World; place: Place }) {
-  const asked = searchWords(place.asked.get("q") ?? "");
+function All({ tests, world, route }: { tests: readonly TestResult[]; world: World; route: Route }) {
+  const asked = searchWords(route.asked.get("q") ?? "");
   const shown = tests.filter((each) => matches(`${each.name} ${each.status} ${each.file}`, asked));
   const numbers = STATUSES.map(([status]) => [status, tests.filter((each) => each.status === status).length] as const);
   const weak = tests.filter(isWeak).length;
@@ -51,7 +51,7 @@ function All({ tests, world, place }: { tests: readonly TestResult[]; world: Wor
         {shown.length < tests.length && `; ${shown.length.toLocaleString("en")} match the search`}
       </p>
       {STATUSES.map(([status, heading, says]) => (
-        <Same key={status} {...{ heading, says, world, place }} tests={shown.filter((each) => each.status === status)} />
+        <Same key={status} {...{ heading, says, world, route }} tests={shown.filter((each) => each.status === status)} />
       ))}
     </>
   );
@@ -106,9 +106,9 @@ function NoTests({ anonymous, served }: { anonymous: boolean; served: boolean })
 
 const FIRST = 50;
 
-type SameProps = { heading: string; says: string; tests: readonly TestResult[]; world: World; place: Place };
+type SameProps = { heading: string; says: string; tests: readonly TestResult[]; world: World; route: Route };
 
-function Same({ heading, says, tests, world, place }: SameProps) {
+function Same({ heading, says, tests, world, route }: SameProps) {
   const [most, setMost] = useMost(FIRST);
   if (tests.length === 0) return null;
   return (
@@ -118,7 +118,7 @@ function Same({ heading, says, tests, world, place }: SameProps) {
       </h3>
       <ul class="findings tests">
         {tests.slice(0, most).map((test, at) => (
-          <One key={at} {...{ test, says, world, place }} />
+          <One key={at} {...{ test, says, world, route }} />
         ))}
       </ul>
       {tests.length > most && (
@@ -130,14 +130,14 @@ function Same({ heading, says, tests, world, place }: SameProps) {
   );
 }
 
-function One({ test, says, world, place }: { test: TestResult; says: string; world: World; place: Place }) {
+function One({ test, says, world, route }: { test: TestResult; says: string; world: World; route: Route }) {
   const more = test.total - test.counterexamples.length;
   return (
     <li class={test.status}>
       <span class="severity">{says}</span> <strong>{visible(test.name)}</strong>
       {test.pairs > 0 && <span class="count"> {count(test.pairs, "pair")}</span>}
       {test.counterexamples.map((each, at) => (
-        <Against key={at} {...{ each, world, place }} />
+        <Against key={at} {...{ each, world, route }} />
       ))}
       {test.counterexamples.length > 0 && more > 0 && (
         <p>
@@ -165,7 +165,7 @@ function One({ test, says, world, place }: { test: TestResult; says: string; wor
 }
 
 /** The connection that a test fails for. Its two ends lead to the reason, where they are on the map. */
-function Against({ each, world, place }: { each: Counterexample; world: World; place: Place }) {
+function Against({ each, world, route }: { each: Counterexample; world: World; route: Route }) {
   const asked = placeOf(each.protocol, each.port);
   const words = `${named(each.from)} → ${named(each.to)} ${placeWords(asked)}`;
   const names = each.pair?.map((end) => world.endpoints[end]!.name);
@@ -173,7 +173,7 @@ function Against({ each, world, place }: { each: Counterexample; world: World; p
   return (
     <>
       <p>
-        {change ? <a href={linkTo(place, change)}>{words}</a> : <span>{words}</span>}{" "}
+        {change ? <a href={linkTo(route, change)}>{words}</a> : <span>{words}</span>}{" "}
         {each.got === "allow" ? "is allowed" : "is denied"}
         {each.supposed && ", as the test supposes"}
       </p>

@@ -2,16 +2,16 @@
 
 import { useState } from "preact/hooks";
 import type { Desk, Turned, Turning } from "../desk";
-import { linkTo, type Place } from "../location";
+import { linkTo, type Route } from "../location";
 import type { Finding } from "../schema";
 import type { PlanOutcome } from "../unpack";
 import { count, visible, visibleText } from "../visible";
 import type { World } from "../world";
 import { Order } from "./Order";
 
-type Props = { desk: Desk; place: Place; world: World };
+type Props = { desk: Desk; route: Route; world: World };
 
-export function ThisEdit({ desk, place, world }: Props) {
+export function ThisEdit({ desk, route, world }: Props) {
   const { last, progress } = desk;
   const plan = last?.plan;
   return (
@@ -20,15 +20,15 @@ export function ThisEdit({ desk, place, world }: Props) {
       <p class={`progress ${progress}`} role="status">
         {said(desk)}
       </p>
-      <Problems {...{ desk, place }} />
+      <Problems {...{ desk, route }} />
       {plan !== undefined && (
         <div class={progress === "judged" ? "" : "stale"}>
           <p class="summary" aria-live="polite">
             <span class="opens">+ {count(plan.summary.opened, "pair")} opened</span>{" "}
             <span class="closes">− {count(plan.summary.closed, "pair")} closed</span>
           </p>
-          <Outcomes outcomes={plan.outcomes} {...{ place, world }} title="For the pods of today" />
-          <Outcomes outcomes={plan.newcomers} {...{ place, world }} title="For pods to come" />
+          <Outcomes outcomes={plan.outcomes} {...{ route, world }} title="For the pods of today" />
+          <Outcomes outcomes={plan.newcomers} {...{ route, world }} title="For pods to come" />
           {plan.newcomers.length > 0 && (
             <p class="remark">shop/+ is a new pod without labels in shop; +/+ one in a new namespace.</p>
           )}
@@ -110,13 +110,13 @@ function SafeOrder({ desk }: { desk: Desk }) {
 
 const FIRST = 12;
 
-function Problems({ desk, place }: { desk: Desk; place: Place }) {
+function Problems({ desk, route }: { desk: Desk; route: Route }) {
   const [most, setMost] = useState(FIRST);
   if (desk.problems.length === 0) return null;
   return (
     <ul class="findings">
       {desk.problems.slice(0, most).map((each, at) => (
-        <Problem key={at} problem={each} place={place} />
+        <Problem key={at} problem={each} route={route} />
       ))}
       {desk.problems.length > most && (
         <li>
@@ -129,21 +129,21 @@ function Problems({ desk, place }: { desk: Desk; place: Place }) {
   );
 }
 
-function Problem({ problem, place }: { problem: Finding; place: Place }) {
+function Problem({ problem, route }: { problem: Finding; route: Route }) {
   return (
     <li class={problem.severity}>
       <span class="severity">{problem.severity}</span> <span class="code">{problem.code}</span>{" "}
       {visibleText(problem.message)}{" "}
       {problem.file !== undefined && problem.line !== undefined && (
-        <a href={linkTo(place, { file: problem.file, line: String(problem.line) })}>line {problem.line}</a>
+        <a href={linkTo(route, { file: problem.file, line: String(problem.line) })}>line {problem.line}</a>
       )}
     </li>
   );
 }
 
-type OutcomesProps = { outcomes: readonly PlanOutcome[]; place: Place; world: World; title: string };
+type OutcomesProps = { outcomes: readonly PlanOutcome[]; route: Route; world: World; title: string };
 
-function Outcomes({ outcomes, place, world, title }: OutcomesProps) {
+function Outcomes({ outcomes, route, world, title }: OutcomesProps) {
   const [most, setMost] = useState(FIRST);
   if (outcomes.length === 0) return null;
   return (
@@ -153,7 +153,7 @@ function Outcomes({ outcomes, place, world, title }: OutcomesProps) {
       </h3>
       <ul class="outcomes">
         {outcomes.slice(0, most).map((each, at) => (
-          <Outcome key={at} outcome={each} {...{ place, world }} />
+          <Outcome key={at} outcome={each} {...{ route, world }} />
         ))}
       </ul>
       {outcomes.length > most && (
@@ -165,7 +165,7 @@ function Outcomes({ outcomes, place, world, title }: OutcomesProps) {
   );
 }
 
-function Outcome({ outcome, place, world }: { outcome: PlanOutcome; place: Place; world: World }) {
+function Outcome({ outcome, route, world }: { outcome: PlanOutcome; route: Route; world: World }) {
   const [from, to] = [outcome.from, outcome.to];
   const pair = `${from[0] ?? ""}~${to[0] ?? ""}`;
   const linked = from.length === 1 && to.length === 1 && world.byName.has(from[0]!) && world.byName.has(to[0]!);
@@ -176,7 +176,7 @@ function Outcome({ outcome, place, world }: { outcome: PlanOutcome; place: Place
   );
   return (
     <li>
-      {linked ? <a href={linkTo(place, { pair, file: "", line: "" }, "map")}>{ends}</a> : ends}
+      {linked ? <a href={linkTo(route, { pair, file: "", line: "" }, "map")}>{ends}</a> : ends}
       {outcome.opened.length > 0 && <div class="opens">+ opens {outcome.opened.join(" ")}</div>}
       {outcome.closed.length > 0 && <div class="closes">− closes {outcome.closed.join(" ")}</div>}
       {outcome.family !== undefined && <small>over {outcome.family}</small>}
