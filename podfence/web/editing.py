@@ -76,6 +76,8 @@ class Editing:
         self._names = names
         self._base: tuple[InputRevision, Base] | None = None
         self._newest: dict[str, object] = {}
+        # Written here, and perhaps not read again yet: they are no strangers meanwhile.
+        self._written: dict[str, None] = {}
         # Files and completions are quick: they do not wait for drafts that are being judged.
         self._quick = Worker()
 
@@ -93,6 +95,11 @@ class Editing:
     def _paths(self) -> tuple[str, ...]:
         return self._served.revision.read.paths
 
+    @property
+    def _known(self) -> tuple[str, ...]:
+        """What may be opened and written: files that were read, and those that were made here."""
+        return (*self._paths, *self._written)
+
     async def files(self, request: web.Request) -> web.Response:
         """Names of all files, in the order in which they were read."""
         return web.json_response({"files": self._paths})
@@ -101,7 +108,7 @@ class Editing:
         """One of them: ``?path=``."""
         path = request.query.get("path", "")
         try:
-            found = await self._quick.run(lambda: self._folder.open(path, self._paths))
+            found = await self._quick.run(lambda: self._folder.open(path, self._known))
         except NotWritten as error:
             return said(404, str(error))
         return json_body(json_bytes(_file(found)))
@@ -111,12 +118,13 @@ class Editing:
         asked = await _read(request, Save)
         try:
             found = await self._quick.run(
-                lambda: self._folder.save(asked.path, asked.text, asked.digest, self._paths)
+                lambda: self._folder.save(asked.path, asked.text, asked.digest, self._known)
             )
         except Changed as error:
             return json_body(json_bytes({"message": str(error), **_file(error.file)}), status=409)
         except NotWritten as error:
             return said(403, str(error))
+        self._written[asked.path] = None
         await self._served.look_for(READING)
         return json_body(json_bytes(_file(found)))
 
@@ -127,7 +135,7 @@ class Editing:
         asked = await _read(request, Evaluate)
         texts = {each.path: each.text for each in asked.files}
         for path in texts:
-            if not self._folder.may_hold(path, self._paths):
+            if not self._folder.may_hold(path, self._known):
                 return said(404, "no file of the input is called so")
         mine = self._newest[asked.tab] = object()
         if len(self._newest) > SHOWN:

@@ -192,6 +192,45 @@ def test_without_test_files_nothing_is_said_of_tests(server: Serving, folder: Pa
     assert "tests" not in judged(server, {DB: change(text)}, "tests")
 
 
+def test_a_file_that_was_just_made_is_no_stranger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading the input takes long: the new file is asked for before it was read."""
+    (tmp_path / "old.yaml").write_text("kind: Pod\napiVersion: v1\nmetadata: {name: a}\n")
+    folder = Folder((str(tmp_path),))
+    loaded, files = folder.read()
+    read = Input(loaded, compile_cluster(loaded.cluster), files)
+    stamps = iter(range(1000))
+    held = threading.Event()
+    waiting = [read]
+
+    def again() -> Input:
+        if waiting:
+            return waiting.pop()
+        held.wait(60)
+        return read
+
+    monkeypatch.setattr("podfence.web.editing.READING", 0.01)
+
+    async def made() -> list[int]:
+        served = Served(Source(again, lambda: next(stamps)), lambda _: {})
+        app = web.Application()
+        Editing(served, folder, NO_NAMES).add(app)
+        path = str(tmp_path / "new.yaml")
+        body = {"path": path, "text": "# new\n", "digest": ""}
+        async with TestClient(TestServer(app)) as client:
+            saved = await client.put("/api/v1/file", json=body)
+            asked = await client.get("/api/v1/file", params={"path": path})
+            digest = (await asked.json())["digest"]
+            more = {**body, "text": "# newer\n", "digest": digest}
+            again_saved = await client.put("/api/v1/file", json=more)
+            held.set()
+            return [saved.status, asked.status, again_saved.status]
+
+    assert asyncio.run(made()) == [200, 200, 200]
+    assert (tmp_path / "new.yaml").read_text() == "# newer\n"
+
+
 # -- completion
 
 

@@ -25,16 +25,18 @@ HELD = """
 (() => {
   const before = fetch;
   globalThis.asked = [];
-  globalThis.held = [];
+  globalThis.open = globalThis.most = 0;
+  const waited = new Promise((done) => (globalThis.goOn = done));
   globalThis.fetch = async (url, more) => {
     if (!url.endsWith('evaluate')) return before(url, more);
     asked.push(JSON.parse(more.body).files[0].text);
-    await new Promise((done) => held.push(done));
-    return before(url, more);
+    most = Math.max(most, open += 1);
+    await waited;
+    return before(url, more).finally(() => (open -= 1));
   };
 })()
 """
-"""Judging takes until the test lets it go on: what was asked, and what waits."""
+"""Judging takes until the test lets it go on: what was asked, and how much at once."""
 
 
 @pytest.fixture
@@ -202,19 +204,18 @@ def test_typing_asks_one_question_at_a_time_and_the_last_text_is_answered(
     opened(browser, server, line=13)
     browser.run(HELD)
     browser.press("End", "ArrowLeft", *["Backspace"] * len("backend"))
-    browser.wait("held.length === 1")
+    browser.wait("asked.length === 1")
     for letter in "frontend":
         browser.type(letter)
-        assert browser.run("[asked.length, held.length]") == [1, 1]
-    browser.run("held.pop()()")
-    browser.wait("held.length === 1")
-    first, last = browser.run("asked")
-    assert "{app: frontend}" not in first
-    assert "{app: frontend}" in last
-    assert "PF330" not in browser.text(".this-edit")
-    browser.run("held.pop()()")
+        assert browser.run("asked.length") == 1
+    browser.run("goOn()")
     said(browser, "PF330")
-    assert browser.run("asked.length") == 2
+    first, *later = browser.run("asked")
+    assert "{app: frontend}" not in first
+    # Once, or twice where the pause after the last letter had not passed yet.
+    assert 1 <= len(later) <= 2
+    assert all("{app: frontend}" in text for text in later)
+    assert browser.run("most") == 1
 
 
 def test_an_answer_that_never_comes_is_said_and_asked_for_again(
