@@ -66,6 +66,12 @@ _NAMING = frozenset({"json", "sarif"})
 )
 @click.option("--fix-diff", is_flag=True, help="Say what --fix would do, and edit nothing.")
 @click.option(
+    "--unsafe",
+    is_flag=True,
+    help="With --fix or --fix-diff: also fixes that open or close what no text names, such as a "
+    "default deny. What each does is shown.",
+)
+@click.option(
     "--watch", is_flag=True, help="Check again whenever a manifest changes; Ctrl+C ends it."
 )
 @settings_options
@@ -92,6 +98,7 @@ def command(
     write_baseline: str | None,
     fix: bool,
     fix_diff: bool,
+    unsafe: bool,
     watch: bool,
     config: str | None,
     no_config: bool,
@@ -109,6 +116,8 @@ def command(
         if server_only:
             raise click.UsageError("--server-only finds nothing to fix; drop one of the two")
         _require_files_to_fix(inputs, formats, fix=fix, fix_diff=fix_diff)
+    elif unsafe:
+        raise click.UsageError("--unsafe is about fixes; add --fix-diff or --fix")
     if watch:
         _require_files_to_watch(inputs, edits=fix or fix_diff or write_baseline is not None)
     strict_cidrs = minor_version(kube_version) >= STRICT_CIDRS_SINCE if kube_version else True
@@ -136,7 +145,9 @@ def command(
             from podfence.cli.editedfiles import write_edits
             from podfence.cli.fixing import fixes_for, show_fixes
 
-            fixed = fixes_for(loaded, judged.new)
+            fixed = fixes_for(
+                loaded, judged.new, unsafe=unsafe, pod_cidrs=settings.cluster.pod_cidrs
+            )
             if fix_diff:
                 show_fixes(fixed, loaded, diff=True)
                 return 1 if fixed.made else 0

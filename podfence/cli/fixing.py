@@ -15,6 +15,7 @@ from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.manifests.rewrite import Rewritten, rewritten
 from podfence.manifests.yamledit import CannotEdit
+from podfence.model.networkpolicy import IPNetwork
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES
 from podfence.questions.lint.findings import Finding
@@ -22,7 +23,7 @@ from podfence.questions.lint.fixes import Fix, Fixes
 from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.plan import Plan, plan
-from podfence.questions.repair.changes import ObjectPatch
+from podfence.questions.repair.changes import NewObject, ObjectPatch
 from podfence.questions.repair.harmless import judged
 from podfence.render.plan_text import outcome_words
 from podfence.text import printable
@@ -40,18 +41,30 @@ class Fixed(Struct, frozen=True):
     withdrawn: tuple[tuple[Fix, str], ...] = ()
     texts: Mapping[str, tuple[str, str]] = {}
     plan: Plan | None = None
+    unasked: int = 0
+    """Fixes that nobody asked for, because they are unsafe."""
 
 
-def fixes_for(loaded: Loaded, findings: Iterable[Finding]) -> Fixed:
-    """The fixes of findings, one proved after the other. Raises PodfenceError where nothing can be
-    fixed: in a cluster, on standard input, or beside objects that cannot be read."""
+def fixes_for(
+    loaded: Loaded,
+    findings: Iterable[Finding],
+    *,
+    unsafe: bool = False,
+    pod_cidrs: tuple[IPNetwork, ...] = (),
+) -> Fixed:
+    """The fixes of findings, one proved after the other; ``unsafe``: also those that open or
+    close what no text names, which are shown and not withdrawn. Raises PodfenceError where
+    nothing can be fixed: in a cluster, on standard input, or beside objects that cannot be
+    read."""
     if loaded.live:
         raise PodfenceError("--fix edits files; a cluster is never changed, use -f")
     if loaded.doubts:
         raise PodfenceError("--fix: not every object can be read; fix that first", code="PF007")
     index = compile_cluster(loaded.cluster)
-    fixes = Fixes(index, WrittenObjects(index, loaded.raw))
-    wanted = [fix for finding in findings if (fix := fixes.of(finding)) is not None]
+    written = WrittenObjects(index, loaded.raw)
+    fixes = Fixes(index, written, pod_cidrs)
+    every = [fix for finding in findings if (fix := fixes.of(finding)) is not None]
+    wanted = [fix for fix in every if unsafe or not fix.unsafe]
     made: list[Fix] = []
     withdrawn: list[tuple[Fix, str]] = [(fix, "one run makes no more") for fix in wanted[_MOST:]]
     now = Rewritten({}, loaded.cluster)
@@ -63,16 +76,16 @@ def fixes_for(loaded: Loaded, findings: Iterable[Finding]) -> Fixed:
             withdrawn.append((fix, error.message))
             continue
         _, harm = judged(now.cluster, then.cluster, NO_NAMES, fix.policy)
-        if harm is not None:
+        if harm is not None and not fix.unsafe:
             withdrawn.append((fix, f"it would open more: {outcome_words(harm)}"))
             continue
         made.append(fix)
         now = then
     found = plan(loaded.cluster, now.cluster) if made else None
-    return Fixed(tuple(made), tuple(withdrawn), now.texts, found)
+    return Fixed(tuple(made), tuple(withdrawn), now.texts, found, len(every) - len(wanted))
 
 
-def _edits(fixes: Sequence[Fix]) -> Iterator[ObjectPatch]:
+def _edits(fixes: Sequence[Fix]) -> Iterator[ObjectPatch | NewObject]:
     for fix in fixes:
         yield fix.edit
 
@@ -84,7 +97,8 @@ def show_fixes(fixed: Fixed, loaded: Loaded, *, diff: bool) -> None:
     verb = "would fix" if diff else "fixed"
     err = not diff
     for fix in fixed.made:
-        echo(_said(fix, loaded, f"{verb}: {fix.words}"), err=err)
+        asked = " (unsafe)" if fix.unsafe else ""
+        echo(_said(fix, loaded, f"{verb}{asked}: {fix.words}"), err=err)
     for fix, because in fixed.withdrawn:
         echo(_said(fix, loaded, f"not fixed: {because}"), err=err)
     if fixed.plan is not None:
@@ -96,6 +110,9 @@ def show_fixes(fixed: Fixed, loaded: Loaded, *, diff: bool) -> None:
             echo(f"  {line}", err=err)
         if len(found) > _SHOWN:
             echo(f"  and {len(found) - _SHOWN} more (podfence plan shows them)", err=err)
+    if fixed.unasked:
+        more = f"{count(fixed.unasked, 'more edit')} with --unsafe"
+        echo(f"{more}, opening or closing what no text names: --fix-diff --unsafe", err=err)
 
 
 def _said(fix: Fix, loaded: Loaded, what: str) -> str:

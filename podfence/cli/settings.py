@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatch
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -22,11 +22,11 @@ from podfence.likeness import similar
 from podfence.model.entries import Controllers
 from podfence.model.meta import Labels, labels_of
 from podfence.questions.plan.gate import FailOn
-from podfence.sets.addresses import IPAddress
+from podfence.sets.addresses import IPAddress, IPNetwork
 
 NAME = "podfence.toml"
 _KEYS = ("fail-on", "ignore", "paths", "severity", "shared")
-_CLUSTER_KEYS = ("api-server", "ingress-controllers", "plugin", "tenant-label")
+_CLUSTER_KEYS = ("api-server", "ingress-controllers", "plugin", "pod-cidrs", "tenant-label")
 _PLAN_KEYS = ("fail-on", "flows")
 _TEST_KEYS = ("files", "score", "touched")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,6 +40,7 @@ class ClusterSettings(Struct, frozen=True):
     api_server: tuple[IPAddress, ...] = ()
     tenant_label: str = ""
     plugin: str = ""
+    pod_cidrs: tuple[IPNetwork, ...] = ()
 
 
 class PlanSettings(Struct, frozen=True):
@@ -211,7 +212,15 @@ class _Reader:
             tuple(self._addresses(table.get("api-server", []), "cluster.api-server")),
             self._text(table.get("tenant-label", ""), "cluster.tenant-label"),
             self._text(table.get("plugin", ""), "cluster.plugin"),
+            tuple(self._cidrs(table.get("pod-cidrs", []), "cluster.pod-cidrs")),
         )
+
+    def _cidrs(self, value: object, key: str) -> Iterator[IPNetwork]:
+        for each in self._texts(value, key, 'use CIDRs, such as ["10.244.0.0/16"]'):
+            try:
+                yield ip_network(each)
+            except ValueError as error:
+                self._refuse(key, f"{each!r} is no CIDR, such as 10.244.0.0/16: {error}")
 
     def _addresses(self, value: object, key: str) -> Iterator[IPAddress]:
         """Addresses, each with or without a port."""

@@ -143,6 +143,8 @@ def test_settings(settings: str, codes: list[str], status: int, tmp_path: Path) 
         ("[check]\nfail-on = 'sometimes'", "use error, warning, note or never"),
         ("[check]\nseverity = { PF320 = 'bad' }", "check.severity.PF320"),
         ("[check]\nseverity = 3", "check.severity: use a table"),
+        ("[cluster]\npod-cidrs = ['10.244.0.0/8']", "'10.244.0.0/8' is no CIDR"),
+        ("[cluster]\npod-cidrs = '10.244.0.0/16'", "cluster.pod-cidrs: use CIDRs"),
         ("nothing", "podfence.toml: "),
     ],
 )

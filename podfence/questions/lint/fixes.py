@@ -13,26 +13,44 @@ from ipaddress import ip_address
 from msgspec import Struct
 
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
-from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
+from podfence.model.networkpolicy import (
+    IPNetwork,
+    NetworkPolicy,
+    NetworkPolicyPeer,
+    NetworkPolicyRule,
+)
 from podfence.policy.addressblocks import ip_block
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
+from podfence.questions.describe import peer_path
 from podfence.questions.lint.findings import Finding
-from podfence.questions.lint.note import LintedPolicy, WrittenObjects
+from podfence.questions.lint.note import LintedPolicy, PeerItem, WrittenObjects
 from podfence.questions.lint.note_labels import near_labels
 from podfence.questions.lint.note_outside import METADATA
+from podfence.questions.lint.note_peers import and_partners
 from podfence.questions.lint.note_ports import services_in_front
 from podfence.questions.phrases.matched import Matched
-from podfence.questions.repair.changes import Append, FieldEdit, ObjectPatch, Rename, SetField
+from podfence.questions.repair.changes import (
+    Append,
+    FieldEdit,
+    NewObject,
+    ObjectPatch,
+    Remove,
+    Rename,
+    SetField,
+    steps,
+)
 
 
 class Fix(Struct, frozen=True):
-    """The repair of one finding. ``words``: what the edit does."""
+    """The repair of one finding. ``words``: what the edit does. ``unsafe``: a person has to say
+    that it is meant, because it opens or closes what no text names."""
 
     finding: Finding
     policy: ObjectRef
-    edit: ObjectPatch
+    edit: ObjectPatch | NewObject
     words: str
+    unsafe: bool = False
 
 
 _Found = tuple[tuple[FieldEdit, ...], str]
@@ -40,27 +58,78 @@ _Found = tuple[tuple[FieldEdit, ...], str]
 
 
 class Fixes:
-    """Repairs for findings of one index. ``written``: how objects were written."""
+    """Repairs for findings of one index. ``written``: how objects were written. ``pod_cidrs``:
+    where the cluster's pods have addresses."""
 
-    def __init__(self, index: PolicyIndex, written: WrittenObjects) -> None:
+    def __init__(
+        self,
+        index: PolicyIndex,
+        written: WrittenObjects,
+        pod_cidrs: tuple[IPNetwork, ...] = (),
+    ) -> None:
         self._index = index
         self._written = written
+        self._pod_cidrs = pod_cidrs
         self._matched = Matched(index)
         self._policies = {policy.ref: policy for policy in index.cluster.policies}
 
     def of(self, finding: Finding) -> Fix | None:
         """The repair; None where none is clear."""
+        if finding.code == "PF351":
+            return self._default_deny(finding)
         policy = self._policies.get(finding.object)
-        make = _FIXES.get(finding.code)
-        if policy is None or make is None or policy.source is None:
+        if policy is None or policy.source is None:
             return None
         raw = self._written.raw(policy.source)
         case = LintedPolicy(self._index, policy, raw, self._matched, self._written)
-        found = next(make(case, finding.path), None)
+        make = _FIXES.get(finding.code)
+        unsafe = make is None
+        if make is None:
+            make = self._made_unsafely(finding.code)
+        found = next(make(case, finding.path), None) if make is not None else None
         if found is None:
             return None
         changes, words = found
-        return Fix(finding, policy.ref, ObjectPatch(policy.source, changes), words)
+        return Fix(finding, policy.ref, ObjectPatch(policy.source, changes), words, unsafe)
+
+    def _made_unsafely(self, code: str) -> Callable[[LintedPolicy, str], Iterator[_Found]] | None:
+        if code == "PF341":
+            return self._without_pods
+        return _UNSAFE.get(code)
+
+    def _without_pods(self, case: LintedPolicy, path: str) -> Iterator[_Found]:
+        """PF341: ``except`` with where the pods are."""
+        place = _RuleItem.of(case.policy, path)
+        block = place.rule.peers[place.item].ip_block if place else None
+        if block is None:
+            return
+        inside = [
+            str(each)
+            for each in self._pod_cidrs
+            if each.version == block.cidr.version and each not in block.except_
+        ]
+        if inside:
+            changes = tuple(Append(f"{path}.ipBlock.except", each) for each in inside)
+            yield changes, f"except gets {', '.join(inside)}"
+
+    def _default_deny(self, finding: Finding) -> Fix | None:
+        """PF351: a policy that closes the directions of the finding for all pods."""
+        name = finding.object.name
+        ref = ObjectRef("NetworkPolicy", name, "default-deny")
+        beside = [p for p in self._policies.values() if p.ref.namespace == name and p.source]
+        if ref in self._policies or not beside:
+            return None
+        first = beside[0].source
+        assert first is not None
+        types = [Direction(way).policy_type.value for way in finding.names]
+        manifest = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": ref.name, "namespace": name},
+            "spec": {"podSelector": {}, "policyTypes": types},
+        }
+        words = f"a policy {ref.name} closes {' and '.join(finding.names)} of all its pods"
+        return Fix(finding, ref, NewObject(first, manifest), words, unsafe=True)
 
 
 _AT = re.compile(
@@ -166,6 +235,78 @@ def _without_metadata(case: LintedPolicy, path: str) -> Iterator[_Found]:
     yield changes, f"except gets {', '.join(wanted)}"
 
 
+def _one_item(case: LintedPolicy, path: str) -> Iterator[_Found]:
+    """PF315: the two items that are one, torn by a dash."""
+    for item in case.peers:
+        if peer_path(item.direction, item.number, item.at) == path:
+            beside = and_partners(case, item)
+            written = [at for at, peer in enumerate(_peers(case, item)) if peer in beside]
+            selector = _written(case, f"{path}.podSelector")
+            if len(written) == 1 and selector is not None:
+                other = peer_path(item.direction, item.number, written[0])
+                changes = (SetField(f"{other}.podSelector", selector), Remove(path))
+                yield changes, f"{path} and {other} become one item"
+
+
+def _peers(case: LintedPolicy, item: PeerItem) -> tuple[NetworkPolicyPeer, ...]:
+    return case.policy.rules_of(item.direction.policy_type)[item.number].peers
+
+
+def _written(case: LintedPolicy, path: str) -> object:
+    """A field as it was written, None where that is not known."""
+    found: object = case.raw
+    for step in steps(path):
+        if isinstance(found, Mapping):
+            found = found.get(step)
+        elif isinstance(found, list) and isinstance(step, int) and step < len(found):
+            found = found[step]
+        else:
+            return None
+    return found
+
+
+def _pods_of_service(case: LintedPolicy, path: str) -> Iterator[_Found]:
+    """PF340: the pods behind the one Service whose address a block holds."""
+    place = _RuleItem.of(case.policy, path)
+    block = place.rule.peers[place.item].ip_block if place else None
+    if block is None:
+        return
+    addresses = ip_block(block).addresses
+    services = [
+        each
+        for each in case.index.cluster.services
+        if any(address in addresses for address in each.cluster_ips)
+    ]
+    if len(services) != 1 or not services[0].selector:
+        return
+    [service] = services
+    pods: dict[str, object] = {"podSelector": {"matchLabels": dict(service.selector)}}
+    if service.ref.namespace != case.namespace:
+        own = {METADATA_NAME_LABEL: service.ref.namespace}
+        pods = {"namespaceSelector": {"matchLabels": own}, **pods}
+    yield (SetField(path, pods),), f"the block becomes the pods behind Service {service.ref}"
+
+
+def _other_family(case: LintedPolicy, path: str) -> Iterator[_Found]:
+    """PF313: the catch-all of the other IP family beside the one that is there."""
+    place = _RuleItem.of(case.policy, path)
+    if place is None:
+        return
+    [version] = {
+        peer.ip_block.cidr.version
+        for peer in place.rule.peers
+        if peer.ip_block is not None and not peer.ip_block.cidr.prefixlen
+    }
+    every = "::/0" if version == 4 else "0.0.0.0/0"
+    peers = f"{path}.{place.direction.peer_field}"
+    yield (Append(peers, {"ipBlock": {"cidr": every}}),), f"{every} is added beside it"
+
+
+_UNSAFE: Mapping[str, Callable[[LintedPolicy, str], Iterator[_Found]]] = {
+    "PF313": _other_family,
+    "PF315": _one_item,
+    "PF340": _pods_of_service,
+}
 _FIXES: Mapping[str, Callable[[LintedPolicy, str], Iterator[_Found]]] = {
     "PF303": _egress_alone,
     "PF304": _type_missing,

@@ -95,7 +95,7 @@ def lost_and(case: LintedPolicy) -> Iterator[Note]:
     """PF315: a podSelector alone that finds nobody at home, beside a namespaceSelector alone in
     whose namespaces such pods live (NP-19, NP-20)."""
     for item in case.peers:
-        for beside in _and_partners(case, item):
+        for beside in and_partners(case, item):
             yield Note("PF315", _torn(case, item.peer, beside), _path(item))
 
 
@@ -110,7 +110,7 @@ def _torn(case: LintedPolicy, peer: NetworkPolicyPeer, beside: NetworkPolicyPeer
     )
 
 
-def _and_partners(case: LintedPolicy, item: PeerItem) -> list[NetworkPolicyPeer]:
+def and_partners(case: LintedPolicy, item: PeerItem) -> list[NetworkPolicyPeer]:
     """Items of the rule with which ``item`` looks like one item torn apart."""
     peer = item.peer
     if item.ends or not _pods_alone(peer):
@@ -135,7 +135,7 @@ def _pods_alone(peer: NetworkPolicyPeer) -> bool:
 def means_nobody(case: LintedPolicy) -> Iterator[Note]:
     """PF307: a peer without a pod or an address; PF314 and PF315 say it better where they apply."""
     for item in case.peers:
-        if _looks_like_lost_or(case, item) or _and_partners(case, item):
+        if _looks_like_lost_or(case, item) or and_partners(case, item):
             continue
         text = _why_nobody(case, item)
         if text:
