@@ -121,6 +121,7 @@ def _surroundings(loaded: Loaded, index: PolicyIndex, settings: Settings) -> Sur
         settings.cluster.tenant_label,
         settings.shared,
         settings.cluster.plugin,
+        settings.cluster.service_cidrs,
         tuple(_twins(loaded)),
     )
 

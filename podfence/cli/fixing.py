@@ -15,7 +15,6 @@ from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.manifests.rewrite import Rewritten, rewritten
 from podfence.manifests.yamledit import CannotEdit
-from podfence.model.networkpolicy import IPNetwork
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES
 from podfence.questions.lint.findings import Finding
@@ -26,6 +25,7 @@ from podfence.questions.plan.plan import Plan, plan
 from podfence.questions.repair.changes import NewObject, ObjectPatch
 from podfence.questions.repair.harmless import judged
 from podfence.render.plan_text import outcome_words
+from podfence.sets.addresses import IPNetwork
 from podfence.text import printable
 
 _MOST = 200

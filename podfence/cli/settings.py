@@ -26,7 +26,14 @@ from podfence.sets.addresses import IPAddress, IPNetwork
 
 NAME = "podfence.toml"
 _KEYS = ("fail-on", "ignore", "paths", "severity", "shared")
-_CLUSTER_KEYS = ("api-server", "ingress-controllers", "plugin", "pod-cidrs", "tenant-label")
+_CLUSTER_KEYS = (
+    "api-server",
+    "ingress-controllers",
+    "plugin",
+    "pod-cidrs",
+    "service-cidrs",
+    "tenant-label",
+)
 _PLAN_KEYS = ("fail-on", "flows")
 _TEST_KEYS = ("files", "score", "touched")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,6 +48,7 @@ class ClusterSettings(Struct, frozen=True):
     tenant_label: str = ""
     plugin: str = ""
     pod_cidrs: tuple[IPNetwork, ...] = ()
+    service_cidrs: tuple[IPNetwork, ...] = ()
 
 
 class PlanSettings(Struct, frozen=True):
@@ -213,6 +221,7 @@ class _Reader:
             self._text(table.get("tenant-label", ""), "cluster.tenant-label"),
             self._text(table.get("plugin", ""), "cluster.plugin"),
             tuple(self._cidrs(table.get("pod-cidrs", []), "cluster.pod-cidrs")),
+            tuple(self._cidrs(table.get("service-cidrs", []), "cluster.service-cidrs")),
         )
 
     def _cidrs(self, value: object, key: str) -> Iterator[IPNetwork]:

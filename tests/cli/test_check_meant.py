@@ -200,3 +200,47 @@ def test_forms_for_programs(tmp_path: Path) -> None:
     [error] = [r for r in sarif["runs"][0]["results"] if r["level"] == "error"]
     assert error["locations"][0]["physicalLocation"]["region"]["startLine"] == 10
     assert error["partialFingerprints"]
+
+
+BLOCK = """apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: out, namespace: shop}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress:
+  - to: [{ipBlock: {cidr: CIDR}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("cidr", "codes"),
+    [
+        ("10.96.0.10/32", ["PF340"]),
+        ("10.100.0.0/16", ["PF340"]),
+        ("10.96.0.0/12", ["PF340"]),
+        ("'fd00:1::7/128'", ["PF340"]),
+        ("10.0.0.0/8", []),  # more than Services
+        ("10.112.0.0/16", []),
+        ("'fd00:2::/64'", []),
+    ],
+)
+def test_blocks_in_the_range_of_services(cidr: str, codes: list[str], tmp_path: Path) -> None:
+    """No Service was read, and none needs to be."""
+    facts = "service-cidrs = ['10.96.0.0/12', 'fd00:1::/112']"
+    (tmp_path / "podfence.toml").write_text(f"[cluster]\n{facts}\n")
+    text = BLOCK.replace("CIDR", cidr)
+    assert said(tmp_path, text, "--select", "PF340") == codes
+    assert said(tmp_path, text, "--select", "PF340", "--no-config") == []
+
+
+def test_of_one_block_one_thing_is_said(tmp_path: Path) -> None:
+    """Not also that it holds the address of a Service that was read (PF311, PF340)."""
+    (tmp_path / "podfence.toml").write_text("[cluster]\nservice-cidrs = ['10.96.0.0/12']\n")
+    service = (
+        "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, "
+        "spec: {clusterIP: 10.96.0.10, selector: {app: web}, ports: [{port: 80}]}}\n---\n"
+    )
+    for cidr in ("10.96.0.10/32", "10.96.0.0/24"):
+        text = POD + service + BLOCK.replace("CIDR", cidr)
+        assert said(tmp_path, text, "--select", "PF311,PF340") == ["PF340"]

@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import (
-    IPNetwork,
     NetworkPolicy,
     NetworkPolicyPeer,
     NetworkPolicyRule,
@@ -40,6 +39,7 @@ from podfence.questions.repair.changes import (
     SetField,
     steps,
 )
+from podfence.sets.addresses import IPNetwork
 
 
 class Fix(Struct, frozen=True):

@@ -17,6 +17,7 @@ from podfence.questions.lint.modes import modes
 from podfence.questions.lint.note import Raw, WrittenObjects
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.lint.plugins import plugin_findings
+from podfence.questions.lint.ranges import service_ranges
 from podfence.questions.lint.reach import LintIndex
 from podfence.questions.lint.resolving import resolving
 from podfence.questions.lint.surroundings import NOWHERE, Surroundings
@@ -25,6 +26,7 @@ from podfence.questions.lint.together import together
 from podfence.questions.lint.wanted import wanted
 from podfence.questions.phrases.matched import Matched
 
+_OF_BLOCKS = frozenset({"PF311", "PF340"})
 _MATCHES_NOBODY = frozenset({"PF306", "PF307", "PF320", "PF321", "PF322"})
 
 
@@ -39,12 +41,19 @@ def lint(
     matched = Matched(index)
     written = WrittenObjects(index, raw)
     said: list[Finding] = []
+    ranges = {
+        (each.object, each.path): each for each in service_ranges(index, around.service_cidrs)
+    }
     yield from modes(index, raw)
     for policy in index.cluster.policies:
         for finding in notes_for(index, policy, raw(policy.source), matched, written):
+            if finding.code in _OF_BLOCKS and (finding.object, finding.path) in ranges:
+                continue
             if finding.code not in _MATCHES_NOBODY or policy.ref.namespace in populated:
                 said.append(finding)
                 yield finding
+    said += ranges.values()
+    yield from ranges.values()
     if populated:
         reach = LintIndex.of(index, matched, written)
         yield from together(reach, said)

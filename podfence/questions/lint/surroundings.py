@@ -10,7 +10,7 @@ from msgspec import Struct
 from podfence.model.entries import Controllers, Entries
 from podfence.questions.lint.conflicts import Twin
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
-from podfence.sets.addresses import IPAddress
+from podfence.sets.addresses import IPAddress, IPNetwork
 
 
 class Surroundings(Struct, frozen=True):
@@ -28,6 +28,8 @@ class Surroundings(Struct, frozen=True):
     """Namespaces that every tenant may meet."""
     plugin: str = ""
     """The network plugin, with its version where that is known: ``calico 3.30``."""
+    service_cidrs: tuple[IPNetwork, ...] = ()
+    """The ranges from which the cluster gives addresses to Services."""
     twins: tuple[Twin, ...] = ()
     """Policies that others of the same name took the place of."""
 
