@@ -1,8 +1,8 @@
 """Domain names -> the addresses that pods were told, for as long as they hold.
 
 Rule: only names that some rule means are known, and all of it is bounded. An address is *live*
-until its time is over: new connections may go there. Afterwards it is *kept* for a while: what is
-connected already may stay (CNP-19), and nothing new begins.
+until its time is over: new connections may go there. Afterwards it is *kept* for a while:
+connections that exist may stay (CNP-19), and no new one begins.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class Cache:
                 yield CachedAddress(name, at, until)
 
     def take(self, now: float) -> dict[str, NameState]:
-        """The names of which something is live, or kept, that was not when this was last asked, or
-        the other way round; with what they have now."""
+        """The names whose live or kept addresses have changed since this was last asked, with what
+        they have now."""
         self._expire(now)
         found = {name: self._state(name, now) for name in self._changed}
         self._changed = set()

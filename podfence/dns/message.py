@@ -1,8 +1,8 @@
 """The bytes of a DNS message -> what was asked, and which addresses were answered.
 
-Rule: the bytes are hostile. Whatever they are, this ends, raises nothing, and takes no part of a
-message that is not whole. Only what can matter is read: one question of class IN for A or AAAA, and
-in its answer the addresses at the end of a chain of CNAMEs that begins with the name asked for.
+Rule: the bytes are hostile. Whatever they are, reading ends, raises nothing, and takes no part of
+an incomplete message. Only what can matter is read: one question of class IN for A or AAAA, and in
+its answer the addresses at the end of a chain of CNAMEs that begins with the name asked for.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Question(Struct, frozen=True):
 
 class Head(Struct, frozen=True):
     """A question, or an answer with the question that it repeats. ``number``: the sender's ID.
-    ``is_useful``: it is an answer, it is whole, and it says that the name is there."""
+    ``is_useful``: it is an answer, it is complete, and it says that the name exists."""
 
     number: int
     is_answer: bool
@@ -59,7 +59,8 @@ class Head(Struct, frozen=True):
 
 
 class AddressRecord(Struct, frozen=True):
-    """An address that a name has for ``seconds`` more: the least of the chain that leads there."""
+    """An address that a name has for ``seconds`` more. The chain leads there; its least time
+    counts."""
 
     address: At
     seconds: int
@@ -83,8 +84,8 @@ def read_head(data: bytes) -> Head | None:
 
 
 def read_addresses(data: bytes, head: Head) -> tuple[AddressRecord, ...]:
-    """What a useful answer says that the name asked for has; nothing where any record of it cannot
-    be read, or two of them contradict each other."""
+    """The addresses that a useful answer gives to the name asked for. There are none where a record
+    cannot be read, or two records contradict each other."""
     if not head.is_useful or head.answers > MOST_RECORDS:
         return ()
     aliases: dict[WireName, tuple[WireName, int]] = {}
@@ -153,9 +154,9 @@ def _record(data: bytes, at: int) -> tuple[WireName, int, int, int, int] | None:
 
 
 def _name(data: bytes, at: int) -> tuple[WireName, int] | None:
-    """A name, and where what comes after it begins.
+    """A name, and where the bytes after it begin.
 
-    A pointer leads to before the place where the reading of it began, so none is met twice.
+    A pointer must lead to before the place where the reading of it began, so none is met twice.
     """
     parts: list[bytes] = []
     size, pointers = 1, 0

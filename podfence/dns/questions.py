@@ -1,8 +1,9 @@
 """Questions that pods have asked and nobody has answered yet.
 
-Rule: an answer counts only if somebody asked for it: the same ends and ports, the same number and
-name, and it comes in by the interface by which the question went out. The last keeps out what a pod
-writes in the name of a resolver. Every question is answered once.
+Rule: an answer counts only if somebody asked for it. It must have the same ends and ports and the
+same number and name, and must come in by the interface by which the question went out. The
+interface keeps out packets that a pod writes in the name of a resolver. Every question is answered
+once.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ SILENCE = 15.0
 
 
 class Interfaces(Struct, frozen=True):
-    """By which interfaces a packet comes in and goes out, by their numbers; 0: the node itself
-    sends or gets it. ``port_in``, ``port_out``: ports of a bridge; 0: none, or not known."""
+    """The interfaces by which a packet comes in and goes out, by number; 0: the node itself sends
+    or gets it. ``port_in``, ``port_out``: ports of a bridge; 0: none, or not known."""
 
     comes: int = 0
     goes: int = 0

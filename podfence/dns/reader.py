@@ -1,7 +1,7 @@
-"""Copies of packets of DNS -> what the cache learns, and how often which of them told nothing.
+"""Copies of DNS packets -> what the cache learns, and counts of packets that told nothing.
 
-Rule: an address counts when a resolver that is trusted told it to a pod that had asked for a name
-that some rule means. Everything else tells nothing, whatever it says.
+Rule: an address counts when a trusted resolver told it to a pod that had asked for a name that some
+rule means. Every other packet tells nothing, whatever it says.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ class DnsReader:
 
 
 def is_usable(at: At) -> bool:
-    """Whether a name may stand for an address: not for the pod itself, a link, what tells secrets
-    of a cloud, a group or nobody, in whichever form that is written."""
+    """Whether a name may stand for an address. It may not stand for the pod itself, a link, a
+    metadata service of a cloud, a group or nobody, in whichever form these are written."""
     family, number = at
     address = ip_address(number.to_bytes(4 if family == 4 else 16, "big"))
     if address in _SECRETS:

@@ -1,7 +1,7 @@
 """Segments of TCP -> the DNS messages in them.
 
-Rule: bounded in number, bytes and time. A stream is read from its first segment on and in its
-order; a segment that comes too early, or one that was not copied, ends the reading of its stream. A
+Rule: streams are bounded in number, bytes and time. A stream is read from its first segment on, in
+order. A segment that comes too early, or one that was not copied, ends the reading of its stream. A
 message that is not read opens nothing.
 """
 

@@ -1,7 +1,7 @@
-"""The rules that copy packets of DNS to us: a table of its own, which decides nothing.
+"""The rules that copy DNS packets to us: a table of its own, which decides nothing.
 
-Rule: it is there only while some policy here has domain names. It comes after our verdicts, so what
-is denied is not copied, and it has no verdict of its own: no packet waits or ends for it.
+Rule: the table is there only while some policy here has domain names. It comes after our verdicts,
+so a denied packet is not copied. It has no verdict of its own, so no packet waits or ends for it.
 """
 
 from __future__ import annotations

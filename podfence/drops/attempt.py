@@ -1,7 +1,7 @@
-"""A copy of a denied packet -> the attempt that it belongs to: what drops are told apart by.
+"""A copy of a denied packet -> the attempt that it belongs to: the key by which drops are folded.
 
-Rule: an attempt is told from the side of who began, also where the packet is an answer; ports of
-the client are left out, since policies never look at them.
+Rule: an attempt is told from the side that began, also where the packet is a reply. Ports of the
+client are left out, since policies never look at them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ At = tuple[int, int]
 
 class Attempt(Struct, frozen=True):
     """``denier``: as ``deny.logged`` reads it from the log prefix. ``number``, ``protocol`` and
-    ``shown``: of the transport protocol, as policies see it, and as people call it."""
+    ``shown``: the transport protocol by number, as policies see it, and as people call it."""
 
     denier: str
     source: At

@@ -1,7 +1,8 @@
-"""An attempt that was denied, or would be -> whose it was, and which policies deny it. Pure.
+"""An attempt that was denied, or would be -> whose attempt it was, and which policies deny it.
+Pure.
 
-Rule: the log says in which direction it was denied; why, the policies say that are in force when
-it is asked for. Where these would allow it by now, that is said, and nobody is blamed.
+Rule: the log says in which direction it was denied. The policies in force when it is asked about
+say why. Where these would allow it by now, the answer says so, and blames nobody.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ class Attribution:
     def _policies(
         self, attempt: Attempt, direction: Direction
     ) -> list[tuple[DirectionPolicy, tuple[NamedRule, ...]]]:
-        """What judges it: the policies of each pod here that may have the address; those that the
-        log names come first, for several pods may be denied the same (NP-60a). With the audited
-        ones among them, where these are asked."""
+        """The policies that judge it: those of each pod here that may have the address. Those that
+        the log names come first, for several pods may be denied alike (NP-60a). Where audits are
+        asked, the audited ones are among them."""
         is_egress = direction is Direction.EGRESS
         pods = self._index.judging(attempt.source if is_egress else attempt.destination)
         known = (self._index.policies.of.get(pod.variant.profile) for pod in pods)

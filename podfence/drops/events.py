@@ -1,8 +1,8 @@
 """Which drops are told as a Kubernetes Event on the pod whose policies deny. Pure.
 
-Rule: an Event is for whoever asks `kubectl describe pod`; there are few of them, whatever comes.
-Only pods whose policies deny are told, so that nobody learns of policies of other namespaces. A
-repeated Event has the same words, so that the writer of Events folds it.
+Rule: an Event is for somebody who runs `kubectl describe pod`, and there are few of them, whatever
+comes. Only the pod whose policies deny is told, so that nobody learns of policies of other
+namespaces. A repeated Event has the same words, so that the writer of Events folds it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _REASONS = (ISOLATED, RULE)
 
 
 class Denial(Struct, frozen=True):
-    """What is said of a pod. ``audit``: nothing was denied, and would be."""
+    """What is said of a pod. ``audit``: nothing was denied, and audited policies would have denied
+    it."""
 
     pod: ObjectRef
     note: str

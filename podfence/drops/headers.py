@@ -1,7 +1,7 @@
 """The first bytes of a packet -> who sent what to whom.
 
-Rule: the bytes are hostile. Whatever they are, this ends, raises nothing, and believes no length:
-what is not there is not known.
+Rule: the bytes are hostile. Whatever they are, reading ends, raises nothing, and believes no
+length. A field whose bytes are missing is not known.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Denied attempts, folded: one entry for all packets that are alike, as many as there is room for.
 
-Rule: memory is bounded whatever comes: the entry that saw no packet for longest gives way, and is
-counted. An entry is told from when it has names on. For one thread at a time; time is handed in.
+Rule: memory is bounded whatever comes: the entry that has seen no packet for longest gives way, and
+is counted. An entry is told once it has names. One thread at a time uses it; time is passed in.
 """
 
 from __future__ import annotations

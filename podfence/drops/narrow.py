@@ -1,7 +1,7 @@
 """Drops of a node, narrowed to a reader who may see one namespace.
 
-Rule: the packets of its pods, with both ends, for whoever has one end can see the other. What
-policies of other namespaces say is left out.
+Rule: the reader gets the packets of that namespace's pods, with both ends, since somebody who has
+one end can see the other. What policies of other namespaces say is left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Records of denied packets: values, as JSON has them.
 
-Rule: every text comes from the API or from a packet and is hostile; whoever prints one escapes it.
-Names of fields are an interface (``docs/schemas/drops.schema.json``).
+Rule: every text comes from the API or from a packet and is hostile; code that prints one escapes
+it. Names of fields are an interface (``docs/schemas/drops.schema.json``).
 """
 
 from __future__ import annotations
@@ -39,46 +39,54 @@ PAST = "past"
 
 
 class Cause(Struct, frozen=True, omit_defaults=True):
-    """What denies. ``reason``: ISOLATED, RULE, PAST, or ``unknown``, ``stateless``, ``closed``.
-    ``tier``: that of the policies. ``policies``: those that isolate, or the rule that denies.
-    ``more``: how many policies are not told. ``near``: rules that nearly fit. ``audited``: where it
-    was not dropped, the audited policies without which all would be as it is."""
+    """What denies."""
 
     reason: str
+    """ISOLATED, RULE, PAST, or ``unknown``, ``stateless``, ``closed``."""
     tier: str = ""
+    """The tier of the policies."""
     policies: tuple[NamedRule, ...] = ()
+    """The policies that isolate, or the rule that denies."""
     near: tuple[NamedRule, ...] = ()
+    """Rules that nearly fit."""
     more: Count = 0
+    """How many policies are not told."""
     audited: tuple[NamedRule, ...] = ()
+    """Where the packet was not dropped, the audited policies without which all would be as it
+    is."""
 
 
 class Drop(Struct, frozen=True, omit_defaults=True):
-    """Packets that are alike. ``direction``: of the policies that deny, seen from their pod; ""
-    where no policy is asked. ``protocol``: as people call it. ``port``: at the destination; None
-    where there is none, or it is not known. ``reply``: they were answers, and ``source`` is who had
-    begun the connection. ``count``: those that were seen: floods are logged in part. ``first`` and
-    ``last``: RFC 3339. ``serial``: grows with each change, over all drops of the node. ``audit``:
-    they passed, and would have been dropped if audited policies were enforced (AUD-4)."""
+    """Packets that are alike."""
 
     node: str
     serial: Count
+    """Grows with each change, over all drops of the node."""
     first: str
+    """RFC 3339."""
     last: str
+    """RFC 3339."""
     count: Count
+    """Packets that were seen; floods are logged in part."""
     direction: str
+    """Of the policies that deny, seen from their pod; "" where no policy is asked."""
     source: FlowEnd
     destination: FlowEnd
     protocol: str
+    """As people call it."""
     cause: Cause
     port: Count | None = None
+    """At the destination; None where there is none, or it is not known."""
     reply: bool = False
+    """The packets were replies, and ``source`` began the connection."""
     audit: bool = False
+    """The packets passed, and would have been dropped if audited policies were enforced (AUD-4)."""
 
 
 class Drops(Struct, frozen=True):
-    """What a node tells. ``serial``: the latest. ``seen``: packets since the agent started that
-    were looked at; ``lost``: that were logged, and that nobody could look at; ``forgotten``: drops
-    that had to give way to newer ones."""
+    """What a node tells. ``serial``: the latest. ``seen``: packets that were looked at since the
+    agent started. ``lost``: packets that were logged, and that nobody could look at. ``forgotten``:
+    drops that gave way to newer ones."""
 
     node: str
     serial: Count = 0

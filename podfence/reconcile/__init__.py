@@ -1,1 +1,1 @@
-"""What a node enforces and what it should: decisions in time, without clock or kernel."""
+"""What a node enforces, and what it should enforce: decisions in time, without clock or kernel."""

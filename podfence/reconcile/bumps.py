@@ -1,13 +1,13 @@
 """When epochs change: what is taken away, what is owed, how often, and when old marks are cleared.
 
-Rule: a value and times in, a value out; the caller has the clock. A change that takes a permission
-away gets another epoch in its own transaction, always. What is taken away from addresses that
-nobody has any more is owed: it is paid with the next epoch, after PATIENCE at the latest, and at
-once when somebody gets one of these addresses.
+Rule: a value and times go in, and a value comes out; the caller has the clock. A change that takes
+a permission away always gets another epoch in its own transaction. What is taken away only from
+addresses that nobody has any more is owed. It is paid with the next epoch, after PATIENCE at the
+latest, and at once when somebody gets one of these addresses.
 
-A new epoch makes every live connection pass the rules once more, so there are at most LIMIT of them
-a second in the long run, and at most BURST at once: what comes now and then does not wait, and in a
-storm changes that need one are gathered, and never left out.
+A new epoch makes every live connection pass the rules once more. So there are at most LIMIT epochs
+a second in the long run, and at most BURST at once. A single change does not wait. In a storm,
+changes that need an epoch are gathered, and none is left out.
 
 Numbers of epochs come round. So the numbers are four quarters, and a quarter is entered only after
 connections that still carry its numbers from the round before have lost their marks.
@@ -36,19 +36,21 @@ QUARTERS = 4
 
 
 class Bumps(Struct, frozen=True):
-    """``epoch``: of the rules that are enforced, 1 to ``most``. ``owed``: addresses that nobody has
-    any more, of which a permission may be left, by IP version. ``due``: when they are paid at the
-    latest; inf: nothing is owed. ``rested``: from when on BURST epochs may come at once again.
-    ``dirty``: quarters of the numbers that connections may carry; at a start, all of them.
-    ``limit``: epochs a second; inf: as many as it takes."""
+    """The epochs of one node."""
 
     epoch: int
+    """Of the rules that are enforced, 1 to ``most``."""
     most: int
     owed: Mapping[int, Members] = {}
+    """By IP version, addresses that nobody has any more and of which a permission may be left."""
     due: float = inf
+    """When they are paid at the latest; inf: nothing is owed."""
     rested: float = -inf
+    """From when on BURST epochs may come at once again."""
     dirty: frozenset[int] = frozenset(range(QUARTERS))
+    """Quarters of the numbers that connections may carry; at a start, all of them."""
     limit: float = LIMIT
+    """Epochs a second; inf: no limit."""
 
     @property
     def free_at(self) -> float:
@@ -90,8 +92,8 @@ class Bumps(Struct, frozen=True):
         return max(first, 1), after - 1
 
     def sweeps(self, following: Bumps) -> tuple[int, ...]:
-        """Quarters to clear before the step to ``following``: the one that it enters, if that was
-        not done in time, and the last but one, which comes after it."""
+        """Quarters to clear before the step to ``following``: the quarter that the step enters, if
+        it was not cleared in time, and the last but one, which comes after it."""
         entered = self.quarter(following.epoch)
         if entered == self.quarter(self.epoch):
             return ()

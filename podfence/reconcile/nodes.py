@@ -1,7 +1,7 @@
-"""From the rules that nodes enforce to the rules that they shall enforce.
+"""From the rules that nodes enforce to the rules that they should enforce.
 
-Rule: all of it or nothing. When one node refuses its part, the other nodes get their rules back.
-Pure: what enforces is passed in.
+Rule: all or nothing. When one node refuses its part, the other nodes get their old rules back.
+Pure: the caller passes in what enforces.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class NodeStep(Struct, frozen=True):
     def between(cls, current: Ruleset, wanted: Ruleset) -> Self:
         """The step from one ruleset to another, whatever epoch ``wanted`` is written in.
 
-        Raises ValueError when they keep their epochs in different bits of the mark: then what
-        connections carry means nothing, and conntrack has to be emptied first.
+        Raises ValueError when they keep their epochs in different bits of the mark. Then the marks
+        of connections mean nothing, and conntrack has to be emptied first.
         """
         if mark_mask(current) != mark_mask(wanted):
             raise ValueError("the rulesets keep their epoch in different bits of the mark")

@@ -1,7 +1,9 @@
-"""Groups of pods whose rules the kernel refuses: set aside, their pods closed, the rest enforced.
+"""Groups of pods whose rules the kernel refuses: they are set aside, their pods closed, and the
+rest enforced.
 
-Rule: what cannot be enforced is closed, never left open, and hurts nobody else. A unit is one group
-of pods with all that its packets alone are led to; without it, its pods' packets are dropped.
+Rule: what cannot be enforced is closed, never left open, and does no harm to others. A unit is one
+group of pods, with everything that only its packets are led to. Without its unit, the packets of a
+pod are dropped.
 """
 
 from __future__ import annotations
@@ -96,8 +98,8 @@ def _starts(ruleset: Ruleset, unit: str) -> list[str]:
 def _shut(
     item: VerdictMap, shut: Collection[tuple[int, int]], closed: Collection[str]
 ) -> VerdictMap:
-    """Each direction of a pod is closed with its own unit; packets without a connection with
-    any. What only audits closes nobody: it is left out."""
+    """Each direction of a pod is closed with its own unit. Packets without a connection are closed
+    with either. A unit that only audits closes nobody: it is left out."""
     if item.name in _OF_PODS:
         elements = {
             key: goto(CLOSED) if _unit(verdict.chain) in closed else verdict

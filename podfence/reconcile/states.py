@@ -23,10 +23,10 @@ from podfence.reconcile.quarantine import ObjectContents, halves
 
 
 class PlannedRules(Struct, frozen=True):
-    """The rules shall be others. ``wanted``: all of them, in any epoch, when they are asked for
-    while the step runs. ``transaction``: what leads there from what was planned before; None:
-    whole rulesets are compared. ``tightens``: what it takes away. ``released``: addresses that
-    nobody has any more; ``given``: addresses that somebody has got."""
+    """The rules should change. ``wanted`` gives all of them, in any epoch, when it is called while
+    the step runs. ``transaction``: leads there from what was planned before; None: whole rulesets
+    are compared. ``tightens``: what the change takes away. ``released``: addresses that nobody has
+    any more; ``given``: addresses that somebody has got."""
 
     wanted: Callable[[], Ruleset]
     transaction: Transaction | None = None
@@ -43,7 +43,8 @@ class WriteResult(Struct, frozen=True):
 
 
 class Unanswered(Struct, frozen=True):
-    """Nobody knows whether a Write was done: the kernel was not reached, or its answer was lost."""
+    """Nobody knows whether a Write was done: the kernel could not be reached, or its answer was
+    lost."""
 
     ticket: int
 
@@ -109,7 +110,7 @@ class ReportKind(Enum):
 
 
 class StepReport(Struct, frozen=True):
-    """``unit``: the group of pods, by the name of its chain; "" for all."""
+    """Something to tell. ``unit``: the group of pods, by the name of its chain; "" for all."""
 
     condition: ReportKind
     unit: str
@@ -135,8 +136,9 @@ class RefusedUnit(Struct, frozen=True):
 
 
 class PendingWrite(Struct, frozen=True):
-    """A write under way, and what holds once the kernel takes it. ``goal``: all rules; None: not
-    known as a whole. ``closed``: units that are left out. The others: as the state had them."""
+    """A write under way, and what will hold once the kernel takes it. ``goal``: all rules; None:
+    they are not known as a whole. ``closed``: units that are left out. The other fields are those
+    of the state."""
 
     ticket: int
     bumps: Bumps
@@ -148,18 +150,21 @@ class PendingWrite(Struct, frozen=True):
 
 
 class RefusalSearch(Struct, frozen=True):
-    """The search for what the kernel refuses. ``contents``: of each unit of ``wanted``. ``closed``:
-    units that were left out before. ``queue``: units that are still closed, to be tried together.
-    ``applied``: whether the kernel took anything yet; ``last``: nothing else is left to try."""
+    """The search for what the kernel refuses."""
 
     wanted: Ruleset
     contents: Mapping[str, ObjectContents]
+    """Of each unit of ``wanted``."""
     closed: Mapping[str, RefusedUnit]
+    """Units that were left out before."""
     queue: tuple[frozenset[str], ...]
+    """Units that are still closed, to be tried together."""
     trying: frozenset[str] = frozenset()
     refused: Mapping[str, str] = {}
     applied: bool = False
+    """Whether the kernel took anything yet."""
     last: bool = False
+    """Nothing else is left to try."""
 
     def after_refusal(self, words: str) -> RefusalSearch:
         """Halves of what was tried, or the one unit that it was."""
@@ -170,38 +175,38 @@ class RefusalSearch(Struct, frozen=True):
 
 
 class ReconcileState(Struct, frozen=True):
-    """One node. ``strict``: what is refused leaves all as it was, and nothing is looked for.
-
-    ``enforced``: the rules in the kernel; None: as planned, and not remembered. ``lost``: nobody
-    knows them. ``distrusted``: others may have let something pass under the present epoch.
-    ``unsure``: until the next epoch, for nobody knows who had an address before the start, or what
-    was written last.
-    ``check``: the table was read, and is to be compared with what is wanted. ``carried``: released
-    addresses of writes that were refused. ``repairs``: when the table was read because others had
-    changed it, in the last minute.
-    """
+    """What is remembered of one node."""
 
     table: Table
     mark_mask: int
     bumps: Bumps
     log_group: int = 77
     strict: bool = False
+    """A refused change leaves all as it was, and nothing is searched for."""
     ticket: int = 0
     wanted: Callable[[], Ruleset] | None = None
     enforced: Ruleset | None = None
+    """The rules in the kernel; None: those that were planned, which are not remembered."""
     lost: bool = False
+    """Nobody knows the rules in the kernel."""
     distrusted: bool = False
+    """Others may have let something pass under the present epoch."""
     unsure: bool = False
+    """Until the next epoch: nobody knows who had an address before the start, or what was written
+    last."""
     check: bool = False
+    """The table was read, and is to be compared with what is wanted."""
     reading: bool = False
     waiting: tuple[PlannedRules, ...] = ()
     pending: PendingWrite | None = None
     refused: Mapping[str, RefusedUnit] = {}
     trial: RefusalSearch | None = None
     carried: Released = {}
+    """Released addresses of writes that were refused."""
     retry_at: float = inf
     repair_at: float = inf
     repairs: tuple[float, ...] = ()
+    """When the table was read because others had changed it, in the last minute."""
 
     @classmethod
     def of(cls, enforced: Ruleset, *, limit: float = LIMIT, strict: bool = False) -> ReconcileState:

@@ -1,12 +1,13 @@
 """step(state, inputs, now) -> state and actions: what is written to one node's kernel, and when.
 
-Rule: pure. Nothing in here reads a clock or a kernel: times, answers of the kernel and what is
-wanted come in, and what should be done comes out. One write is under way at a time; what is planned
-meanwhile is gathered into the next one.
+Rule: pure. Nothing in here reads a clock or a kernel: times, the kernel's answers and the rules
+that are wanted come in, and the actions to do come out. One write is under way at a time; what is
+planned meanwhile is gathered into the next one.
 
 As long as the kernel takes everything, the operations of plans are passed on as they are. When it
 refuses something, or holds something else than was written, its table is read back, and whole
-rulesets are compared; a refused part is looked for by halves (``quarantine``), until all is taken.
+rulesets are compared. A refused part is searched for by halves (``quarantine``), until all is
+taken.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A connection that passed -> the rules that it uses. Pure.
 
-Rule: of policies that add up, all rules that fit are used, for each of them alone would do; of
-policies in order, the first that fits, and those before it that pass on. Where the policies of now
-would deny it, no rule is used: it was let pass by others.
+Rule: of policies that add up, all rules that fit are used, since each of them alone would do. Of
+policies in order, the first rule that fits is used, and the rules before it that pass on. Where the
+policies of now would deny the connection, no rule is used: earlier ones let it pass.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ RuleRef = tuple[ObjectRef, str]
 
 
 class ConnectionKind(Struct, frozen=True):
-    """Connections that policies cannot tell apart but by their ends: the client's port is left
-    out. ``protocol`` as policies see it; ``port``: the server's, 0 where there is none."""
+    """Connections that policies cannot tell apart: the client's port is left out. ``protocol`` is
+    as policies see it. ``port``: the server's, 0 where there is none."""
 
     client: At
     server: At

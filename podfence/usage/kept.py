@@ -1,6 +1,6 @@
 """Counts of rules on one node, as they outlive the agent. Pure values.
 
-Rule: a file may be of a life with another clock, or broken. A file with impossible values is
+Rule: a file may come from a life with another clock, or be broken. A file with impossible values is
 refused as a whole.
 """
 
@@ -14,15 +14,15 @@ from podfence.model.meta import ObjectRef, Revision
 
 
 class KeptRuleUse(Struct, frozen=True, gc=False):
-    """Of one rule. ``last``: seconds since 1970; 0: never."""
+    """The use of one rule. ``last``: seconds since 1970; 0: never."""
 
     uses: Annotated[int, Meta(ge=0, le=1 << 62)] = 0
     last: float = 0.0
 
 
 class KeptPolicyUse(Struct):
-    """Of one policy. ``since``: seconds since 1970. ``rules``: by path, those that apply here or
-    did."""
+    """The use of one policy. ``since``: seconds since 1970. ``rules``: by path, those that apply
+    here or did."""
 
     revision: Revision
     since: float

@@ -1,8 +1,8 @@
 """The use of rules on one node: folded, counted, in bounded memory. Pure.
 
-Rule: no claim without a time. A policy is counted from when its revision was first met; another
-revision begins anew, since a rule with the same number may be another rule. So does everything when
-nobody has looked for an hour. Connections that cannot be credited are counted themselves.
+Rule: no claim without a time. A policy is counted from when its revision was first met. Another
+revision begins anew, since a rule with the same number may be another rule. Everything begins anew
+when nobody has looked for an hour. Connections that cannot be credited are counted, too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ clock was set."""
 
 
 class UsageLedger:
-    """``kept``: of an earlier life, if that is not ``unusable``. For one thread at a time."""
+    """``kept``: counts of an earlier life, unless ``unusable`` says otherwise. One thread at a time
+    uses it."""
 
     def __init__(self, now: float, kept: Kept | None = None) -> None:
         self._is_away = kept is not None
@@ -165,8 +166,8 @@ def _size(entry: KeptPolicyUse) -> int:
 
 
 def unusable(kept: Kept, now: float) -> str:
-    """Why nothing can be gone on with that was kept; "" where it can. The clock may have been set
-    since, by as much as it may be while an agent runs."""
+    """Why kept counts cannot be continued; "" where they can. The clock may have been set since, by
+    as much as it may be while an agent runs."""
     entries = [entry for _, entry in kept.policies]
     if not kept.can_be(now + GAP):
         return "its times cannot be right: the file is broken, or the clock was set"

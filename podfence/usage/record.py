@@ -34,19 +34,21 @@ class PolicyUse(Struct, frozen=True, omit_defaults=True):
 
 
 class NodeUsage(Struct, frozen=True):
-    """What a node tells: policies that select pods of it, or did. ``since``: from when on it has
-    counted; ``away``: seconds since then in which no agent looked. ``cut``: looks at the
-    connections that did not read all; ``missed``: connections of which nobody could find out which
-    rule they use; ``uncounted``: policies for which there is no room. ``fault``: why it does not
-    look now, and has not since ``looked``; "": it does."""
+    """What a node tells: the policies that select pods of it, or did."""
 
     node: str
     since: str
+    """From when on the node has counted."""
     away: Count = 0
+    """Seconds since then in which no agent looked."""
     looks: Count = 0
     cut: Count = 0
+    """Looks at the connections that did not read all of them."""
     missed: Count = 0
+    """Connections of which nobody could find out which rule they use."""
     uncounted: Count = 0
+    """Policies for which there is no room."""
     policies: tuple[PolicyUse, ...] = ()
     fault: str = ""
+    """Why the node does not look now, and has not since ``looked``; "": it does."""
     looked: str = ""

@@ -1,7 +1,7 @@
 """Counts of rules on one node, as bytes that outlive the machine's run. Pure.
 
-Rule: they are read as if anybody had written them, and say whose they are: a disk may be copied to
-another node, and an agent of another version may have written them.
+Rule: the bytes are read as if anybody had written them, and they name their node: a disk may be
+copied to another node, and an agent of another version may have written them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The use of rules on all nodes of a cluster. Pure.
 
-Rule: a rule is unused for as long as all nodes that have counted it have seen no use of it, and for
-no longer than the youngest of these counts; while one of them does not look, it is not. Times are
-compared as texts: all have one form.
+Rule: a rule is called unused when all nodes that have counted it have seen no use of it, and only
+for as long as the youngest of these counts. While one of these nodes does not look, it is not.
+Times are compared as texts: all have one form.
 """
 
 from __future__ import annotations

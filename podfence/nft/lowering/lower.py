@@ -50,23 +50,24 @@ LOG_GROUP = 77
 
 
 class LocalNode(Struct, frozen=True):
-    """The node whose kernel is written for.
-
-    ``pods``: its pods as "namespace/name"; None: every endpoint of the index. ``pod_cidrs``: ranges
-    that its pods get addresses from; an address of these that no known pod has is cut off.
-    ``addresses``: the node's own. ``epoch``: 1 up to what ``mark_mask`` holds; a new one makes
-    every live connection be judged again (see ``epoch``). ``mark_mask``: the conntrack
-    mark bits that are ours, 8 or more in one run: fewer would soon count round. ``log_group``:
-    netlink group that denied packets are copied to.
-    """
+    """The node whose kernel is written for."""
 
     name: str
     pods: frozenset[str] | None = None
+    """Its pods as "namespace/name"; None: every endpoint of the index."""
     pod_cidrs: tuple[IPNetwork, ...] = ()
+    """Ranges that its pods get addresses from. An address of these that no known pod has is cut
+    off."""
     addresses: frozenset[IPAddress] = frozenset()
+    """The node's own."""
     epoch: int = 1
+    """1 up to what ``mark_mask`` holds. A new one makes every live connection be judged again (see
+    ``epoch``)."""
     mark_mask: int = 0xFFFF0000
+    """The bits of the conntrack mark that are ours, 8 or more in one run: fewer would soon count
+    round."""
     log_group: int = LOG_GROUP
+    """The netlink group that denied packets are copied to."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for another mask, or an epoch that it cannot hold."""
