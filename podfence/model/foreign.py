@@ -31,12 +31,6 @@ class ForeignPolicy(Struct, frozen=True):
         """``CiliumNetworkPolicy``."""
         return self.kind.partition(".")[0]
 
-    def touches(self, namespace: str, labels: dict[str, str]) -> bool:
-        """Whether it may decide over connections of a pod."""
-        if self.namespace is not None and self.namespace != namespace:
-            return False
-        return any(selector.matches(labels) for selector in self.selectors)
-
     def __str__(self) -> str:
         if not self.name:
             return f"{self.short_kind} ({'an unknown number' if self.number < 0 else self.number})"
