@@ -111,12 +111,15 @@ def test_the_page_lists_the_pairs_that_map_prints(browser: Browser, tmp_path: Pa
     assert {tuple(row) for row in rows} == expected
 
 
-def test_the_panel_shows_the_lines_that_why_prints(browser: Browser, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("source", "verdict"), [("shop/backend", "yes"), ("shop/frontend", "no")])
+def test_the_panel_shows_the_lines_that_why_prints(
+    browser: Browser, tmp_path: Path, source: str, verdict: str
+) -> None:
     page = write(tmp_path, "-f", "examples/shop")
-    browser.open(page, "#/map?pair=shop/backend~shop/db")
+    browser.open(page, f"#/map?pair={source}~shop/db")
     browser.wait("document.querySelector('.panel .verdict') !== null")
     said = json.loads(
-        podfence(["why", "shop/backend", "shop/db:5432", "-f", "examples/shop", "-o", "json"]).out
+        podfence(["why", source, "shop/db:5432", "-f", "examples/shop", "-o", "json"]).out
     )
     places_said = [
         f"{each['file']}:{each['line']}:{each['column']}"
@@ -133,7 +136,7 @@ def test_the_panel_shows_the_lines_that_why_prints(browser: Browser, tmp_path: P
     assert {each["line"] for d in ("egress", "ingress") for each in said[d]["policies"]} <= set(
         marked
     )
-    assert browser.text(".panel .verdict") == "yes: TCP/5432"
+    assert browser.text(".panel .verdict") == f"{verdict}: TCP/5432"
 
 
 def test_other_protocols_can_be_asked_for(browser: Browser, tmp_path: Path) -> None:
