@@ -1,8 +1,9 @@
-"""Faults, pod starts and revocations under traffic, for as long as one likes.
+"""Faults, restarts, pod starts and revocations under traffic, for as long as one likes.
 
     python -m tests.agent.atlength faults --count 1000 [--seed 0] [--minutes 30]
     python -m tests.agent.atlength starts --count 1000
     python -m tests.agent.atlength changes --count 1000
+    python -m tests.agent.atlength restarts --count 200
 
 Rule: every packet is judged by what was expected when it was sent (``traffic``); wrong ones are
 told with the fault that was under way. Ends with status 1 where there was one. Needs root, and
@@ -26,7 +27,7 @@ from pathlib import Path
 from random import Random
 
 from tests.agent.cluster import Cluster
-from tests.agent.faults import FAULTS, Day
+from tests.agent.faults import CHANGES, FAULTS, RESTARTS, Day
 from tests.agent.network import Node, node
 from tests.agent.podstarts import Starts
 from tests.agent.traffic import Traffic, traffic
@@ -132,6 +133,29 @@ def faults(site: Site, count: int, rng: Random, tally: Tally) -> None:
         sys.stdout.flush()
 
 
+def restarts(site: Site, count: int, rng: Random, tally: Tally) -> None:
+    """The agent ends straight after a random change, and the next one finds nothing to write."""
+    while (left := count - sum(tally.done.values())) > 0 and tally.has_time:
+        with site.node() as (made, cluster):
+            day = Day(made, cluster, site.server, rng)
+            begun: list[tuple[float, str]] = []
+            with traffic(*day.watched.flows) as packets:
+                day.settle()
+                for change in rng.choices(CHANGES, k=min(left, ROUND)):
+                    name = f"a restart after: {change.__name__}"
+                    begun.append((time.monotonic(), name))
+                    for each in (change, rng.choice(RESTARTS)):
+                        each(day)
+                        day.settle()
+                    tally.done[name] += 1
+            day.end()
+            tally.judge(packets, begun)
+        print(
+            f"{sum(tally.done.values())}: {tally.judged} judged, {sum(tally.wrong.values())} wrong"
+        )
+        sys.stdout.flush()
+
+
 def changes(site: Site, count: int, rng: Random, tally: Tally) -> None:
     """A policy that allows one of two pods, and then the other: what it takes away ends with the
     commit, and what others allow never pauses."""
@@ -178,6 +202,7 @@ def starts(site: Site, count: int, rng: Random, tally: Tally) -> None:
 
 RUNS: dict[str, Callable[[Site, int, Random, Tally], None]] = {
     "faults": faults,
+    "restarts": restarts,
     "changes": changes,
     "starts": starts,
 }

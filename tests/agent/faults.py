@@ -322,6 +322,20 @@ FAULTS = (
     Fault("time of the day jumps", clock_jumps, 5),
 )
 
+RESTARTS = (killed, ended)
+CHANGES = (
+    policy_replaced,
+    labels_changed,
+    namespace_changed,
+    address_reused,
+    many_pods,
+    table_edited,
+    edited_and_changed,
+    table_deleted,
+    compacted,
+)
+"""After each of them everything is as it was before."""
+
 
 def _name(day: Day) -> str:
     day.count += 1
