@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import (
-    HIGHEST_PRIORITY,
+    BASELINE_ADMIN_PRIORITY,
     ClusterNetworkPolicy,
     NamespacedPod,
     Peer,
@@ -217,7 +217,7 @@ MISREADINGS: dict[str, Misreading] = {
     ),
     "CNP-5 every pod is the subject": each_policy(subject_of_all),
     "CNP-6 a higher number first": each_policy(
-        lambda p: replace(p, priority=HIGHEST_PRIORITY - p.priority)
+        lambda p: replace(p, priority=BASELINE_ADMIN_PRIORITY - p.priority)
     ),
     "CNP-6 no order by priority": each_policy(lambda p: replace(p, priority=0)),
     "CNP-7 the last match wins": each_policy(
