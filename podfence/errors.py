@@ -108,7 +108,7 @@ class Severity(Enum):
     NOTE = "note"
 
 
-class Source(Struct, frozen=True):
+class Source(Struct, frozen=True, cache_hash=True):
     """Where an object was read.
 
     ``file`` is the path as the user gave it (``-`` for standard input, "" for an object of a live

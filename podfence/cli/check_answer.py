@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import date
+from functools import cached_property
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from podfence.cli.beside import touched_pods
 from podfence.cli.common import describe_problem
 from podfence.cli.fingerprints import fingerprinted
 from podfence.cli.settings import NO_SETTINGS, Settings
+from podfence.collector import collector_paused
 from podfence.errors import Position, Problem, Severity
 from podfence.manifests.load import Loaded
 from podfence.model.networkpolicy import NetworkPolicy
@@ -25,6 +27,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.conflicts import Twin
 from podfence.questions.lint.findings import LINT_CODES, LINT_RULES, Finding
 from podfence.questions.lint.ignoring import (
+    ANNOTATION,
     IGNORE_CODES,
     Remark,
     remarks_of_documents,
@@ -55,7 +58,7 @@ class Judged(Struct, frozen=True):
     older: bool = False
 
 
-class CheckReport(Struct, frozen=True):
+class CheckReport(Struct, frozen=True, dict=True):
     """All that is to be shown. ``problems``: what the server says; ``kinds``: objects by kind."""
 
     loaded: Loaded
@@ -64,7 +67,7 @@ class CheckReport(Struct, frozen=True):
     kinds: Mapping[str, int]
     server_only: bool
 
-    @property
+    @cached_property
     def all_problems(self) -> tuple[Problem, ...]:
         """What counts for the exit status."""
         found = (finding.problem for finding in self.judged.new)
@@ -87,20 +90,22 @@ def judge(
     theirs. Nothing while an object could not be read: it may be what a policy is about."""
     if loaded.doubts:
         return Judged()
-    index = index or compile_cluster(loaded.cluster.with_audited())
     weights = {**(_STRICT if strict else {}), **settings.severity}
-    found = [
-        replace(finding, severity=weights[finding.code]) if finding.code in weights else finding
-        for finding in lint(index, loaded.raw, _surroundings(loaded, index, settings))
-        if finding.code in wanted and _is_about(loaded, finding, scope)
-    ]
+    with collector_paused():
+        index = index or compile_cluster(loaded.cluster.with_audited())
+        found = [
+            replace(finding, severity=weights[finding.code]) if finding.code in weights else finding
+            for finding in lint(index, loaded.raw, _surroundings(loaded, index, settings))
+            if finding.code in wanted and _is_about(loaded, finding, scope)
+        ]
     if settings.paths:
         found = [each for each in found if not settings.ignored_in(_file(each), each.code)]
     if fingerprints or known:
         found = fingerprinted(found, loaded.raw)
     texts = loaded.positions.texts()
     remarks = [remark for file, text in texts for remark in remarks_of_text(file, text)]
-    remarks += remarks_of_documents((d.source, d.data) for d in loaded.documents)
+    remarked = (each for each in loaded.documents if each.may_hold(ANNOTATION))
+    remarks += remarks_of_documents((d.source, d.data) for d in remarked)
     sifted = sift(
         found,
         remarks,

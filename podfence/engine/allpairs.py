@@ -39,7 +39,7 @@ class Reachability(Struct, frozen=True):
 
 def all_pairs(index: PolicyIndex, family: int) -> Reachability:
     """``connections`` of every pair in which at least one end is a pod."""
-    partitions = Partitions(index, family, PortTable())
+    partitions = Partitions(index, family, PortTable.of(index))
     found = AllPairs(index, partitions, Egress.of(index, partitions.pods))
     everyone = partitions.everyone
     sets = partitions.table.sets
@@ -178,7 +178,11 @@ class AllPairs:
                     if ports is None:
                         ports = self._table.intersection(in_ports, out_ports)
                     if ports != NOTHING_ID:
-                        add_to(result, ports, who & sources)
+                        both, block = who & sources, result.get(ports)
+                        if block is None:
+                            result[ports] = both  # made here, so nobody else has it
+                        else:
+                            block |= both
         return result
 
 

@@ -93,7 +93,8 @@ class _Builder:
         self._problems += self._duplicate(document, data)
         self._kinds[kind] += 1
         # A key that stands twice was read, but perhaps not as it was meant.
-        faults = [p for p in self._text_faults[document.source] if can_matter(kind, p.path)]
+        said = self._text_faults.get(document.source, ())
+        faults = [p for p in said if can_matter(kind, p.path)]
         if not decoded.objects or faults:
             doubt = doubt_of(document, [*decoded.problems, *faults])
             if self._first.get(key_of(data), document) is not document:
@@ -171,7 +172,7 @@ def _with_readable_labels(data: Json, source: Source) -> Iterator[Namespace]:
 def key_of(data: Json) -> tuple[str, str] | None:
     """Kind and name, with the namespace; None where the name is not known."""
     metadata = data.get("metadata")
-    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         return None
     kind = str(data["kind"])
     scope = "" if kind in CLUSTER_SCOPED else f"{metadata.get('namespace') or DEFAULT_NAMESPACE}/"

@@ -32,6 +32,14 @@ class Document(Struct, frozen=True):
             return value
         return self.content
 
+    def may_hold(self, name: str) -> bool:
+        """Whether a field may have this name, of ASCII letters; False is certain. Few objects have
+        what is looked for in all of them, and asking their texts is cheaper than their values."""
+        if not isinstance(self.content, Raw):
+            return True
+        text = bytes(self.content)
+        return name.encode() in text or b"\\" in text  # an escape may stand for any letter
+
 
 class Unreadable(Struct, frozen=True):
     """A document, an item of a List, or a whole file that could not be read.

@@ -7,6 +7,7 @@ selected is open where only the value decides; everything else about the policy 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import chain
 from typing import TypeAlias
 
@@ -93,13 +94,14 @@ def _of_pods(path: str, pods: NamespacedPod | None) -> Iterator[_Selection]:
         yield _Selection(f"{path}.podSelector", pods.pod_selector, namespaces)
 
 
-def _asked_by_value(selector: LabelSelector) -> list[str]:
+@lru_cache(maxsize=1 << 14)
+def _asked_by_value(selector: LabelSelector) -> tuple[str, ...]:
     """The keys of labels that only running pods have, and whose value the selector compares."""
     asked = [key for key, _ in selector.match_labels if key in UNKNOWN_KEYS]
     for requirement in selector.match_expressions:
         if requirement.key in UNKNOWN_KEYS and requirement.operator in _BY_VALUE:
             asked.append(requirement.key)
-    return asked
+    return tuple(asked)
 
 
 def _perhaps_selected(selection: _Selection, cluster: Cluster) -> list[Pod]:

@@ -194,27 +194,38 @@ class FileReader:
             source = Source(file, number, None, document.line)
             start, end = offset + document.start, offset + document.end
             self._positions.add_document(
-                source, start=start, end=end, line=document.line, is_json=True
+                source,
+                start=start,
+                end=end,
+                line=document.line,
+                is_json=True,
+                is_plain=document.parsed.readable and not document.parsed.findings,
             )
             self._take(source, document.parsed, text[document.start : document.end])
             number += 1
         return len(documents)
 
     def _take_yaml(self, source: Source, chunk: Chunk, parsed: Parsed | None = None) -> None:
+        parsed = parsed or self._parse_yaml(chunk)
         self._positions.add_document(
-            source, start=chunk.start, end=chunk.end, line=chunk.line, is_json=False
+            source,
+            start=chunk.start,
+            end=chunk.end,
+            line=chunk.line,
+            is_json=False,
+            is_plain=parsed.is_plain,
         )
-        self._take(source, parsed or self._parse_yaml(chunk), chunk.text)
+        self._take(source, parsed, chunk.text)
 
     def _parse_yaml(self, chunk: Chunk) -> Parsed:
         text = chunk.text[chunk.lead :]
         if self._values is not None and text in self._values:
-            return Parsed(self._values[text])
+            return Parsed(self._values[text], is_plain=True)
         value = read_lines(text, self._lines)
         if value is not DECLINED:
             if self._values is not None:
                 self._values[text] = value
-            return Parsed(value)
+            return Parsed(value, is_plain=True)
         # Imported when it is met: most manifests need the line reader alone.
         from podfence.manifests.yamlreader import read_yaml
 

@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from podfence.manifests.fieldpaths import FieldSteps, PathStep
 from podfence.manifests.yamllines import DECLINED, Lines, read_lines
-from podfence.manifests.yamlscalars import Scalars
 
 
 class _Token(Struct, frozen=True):
@@ -25,11 +24,13 @@ class _Token(Struct, frozen=True):
     key: str | None
 
 
-def find_in_lines(text: str, steps: FieldSteps) -> tuple[int, int] | None:
+def find_in_lines(
+    text: str, steps: FieldSteps, lines: Lines, *, is_plain: bool = False
+) -> tuple[int, int] | None:
     """Line and column, from 0, of the field or of its nearest existing parent; None for text that
-    has to be composed. ``text``: a document without its marker."""
-    lines = Lines(Scalars())
-    if read_lines(text, lines) is DECLINED:
+    has to be composed. ``text``: a document without its marker. ``lines``: those that were met
+    before. ``is_plain``: it is known that the line reader takes the text."""
+    if not is_plain and read_lines(text, lines) is DECLINED:
         return None
     tokens = list(_tokens(text.rstrip("\n "), lines))
     place = 0

@@ -51,6 +51,8 @@ class Parsed(Struct):
     value: Any = None
     findings: list[ParseProblem] = field(default_factory=list)
     readable: bool = True
+    is_plain: bool = False
+    """Whether it is YAML that the line reader takes."""
 
     @property
     def is_syntax_error(self) -> bool:

@@ -19,10 +19,13 @@ from podfence.manifests.fieldpaths import FieldSteps, parse_path
 from podfence.manifests.inputfiles import STDIN
 from podfence.manifests.linepositions import find_in_lines
 from podfence.manifests.splitting import content_offset
+from podfence.manifests.yamllines import Lines
+from podfence.manifests.yamlscalars import Scalars
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
 
+    from podfence.manifests.jsonitems import JsonItems
     from podfence.manifests.jsonpositions import JsonSpans
 
 _SERVED: Final = r"""["']?\bresourceVersion["']?\s*:"""
@@ -38,6 +41,8 @@ class _Extent(Struct, frozen=True):
     end: int
     line: int
     is_json: bool
+    is_plain: bool
+    """Whether it is JSON in which no key stands twice, or YAML that the line reader takes."""
 
 
 class Positions(Struct):
@@ -47,10 +52,12 @@ class Positions(Struct):
     _extents: dict[tuple[str, int], _Extent] = field(default_factory=dict)
     _items: dict[tuple[str, int, int], FieldSteps] = field(default_factory=dict)
     _offsets: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    _listed: dict[tuple[str, int], JsonItems | None] = field(default_factory=dict)
     _places: dict[str, JsonSpans] = field(default_factory=dict)
     _breaks: dict[str, list[int]] = field(default_factory=dict)
     _lined: dict[tuple[str, int], bool] = field(default_factory=dict)
     _trees: OrderedDict[tuple[str, int], Node | None] = field(default_factory=OrderedDict)
+    _lines: Lines = field(default_factory=lambda: Lines(Scalars()))
 
     def add_file(self, file: str, text: str) -> None:
         """Keep the text of a file, in which ``add_document`` then names documents."""
@@ -64,10 +71,19 @@ class Positions(Struct):
             self._extents.popitem()
 
     def add_document(
-        self, source: Source, *, start: int, end: int, line: int, is_json: bool
+        self,
+        source: Source,
+        *,
+        start: int,
+        end: int,
+        line: int,
+        is_json: bool,
+        is_plain: bool = False,
     ) -> None:
-        """Remember where a document lies; ``line`` is that of the offset ``start``, from 1."""
-        self._extents[source.file, source.document] = _Extent(start, end, line, is_json)
+        """Remember where a document lies; ``line`` is that of the offset ``start``, from 1.
+        ``is_plain``: it is JSON in which no key stands twice, or YAML that the line reader
+        takes."""
+        self._extents[source.file, source.document] = _Extent(start, end, line, is_json, is_plain)
 
     def add_item(self, source: Source, steps: FieldSteps) -> None:
         """Remember the steps to an object in a List, where they are not ``items`` and its index."""
@@ -149,6 +165,9 @@ class Positions(Struct):
     def _locate_json(self, source: Source, extent: _Extent, steps: FieldSteps) -> Position:
         start = extent.start
         if source.item is not None and steps[:2] == ("items", source.item):
+            listed = self._listed_in(source, extent)
+            if listed is not None and source.item < len(listed):
+                return Position(source.file, *listed.find(source.item, steps[2:]))
             items = self._items_of(source, extent)
             if source.item < len(items):
                 start, steps = items[source.item], steps[2:]
@@ -156,6 +175,18 @@ class Positions(Struct):
         breaks = self._line_ends(source.file)
         line = bisect_left(breaks, offset)
         return Position(source.file, line + 1, offset - (breaks[line - 1] if line else -1))
+
+    def _listed_in(self, source: Source, extent: _Extent) -> JsonItems | None:
+        """The items of a List; None where they have to be looked for key by key."""
+        from podfence.manifests.jsonitems import JsonItems
+
+        key = (source.file, source.document)
+        if key not in self._listed:
+            text = self._texts[source.file]
+            known = extent.is_plain and text.isascii()
+            made = JsonItems(text, extent.start, extent.end, extent.line) if known else None
+            self._listed[key] = made
+        return self._listed[key]
 
     def _items_of(self, source: Source, extent: _Extent) -> list[int]:
         """Offsets of the items of a List, found once: its objects are asked for one by one."""
@@ -179,7 +210,7 @@ class Positions(Struct):
     def _locate_yaml(self, source: Source, extent: _Extent, steps: FieldSteps) -> Position:
         text = self._texts[source.file][extent.start : extent.end]
         lead = content_offset(text)
-        found = find_in_lines(text[lead:], steps)
+        found = find_in_lines(text[lead:], steps, self._lines, is_plain=extent.is_plain)
         if found is not None:
             line = extent.line + text.count("\n", 0, lead) + found[0]
             return Position(source.file, line, found[1] + 1)

@@ -26,7 +26,7 @@ def labels_of(mapping: Mapping[str, str] | None) -> Labels:
     return tuple(sorted(mapping.items())) if mapping else ()
 
 
-class ObjectRef(Struct, frozen=True, order=True):
+class ObjectRef(Struct, frozen=True, order=True, cache_hash=True):
     """Names one API object. ``namespace`` is ``""`` for cluster-scoped kinds."""
 
     kind: str

@@ -24,6 +24,8 @@ class PolicyType(Enum):
     INGRESS = "Ingress"
     EGRESS = "Egress"
 
+    __hash__ = object.__hash__  # as of what is compared by identity; that of Enum is slow
+
 
 class Protocol(Enum):
     """Protocols that a policy can name."""
@@ -31,6 +33,8 @@ class Protocol(Enum):
     TCP = "TCP"
     UDP = "UDP"
     SCTP = "SCTP"
+
+    __hash__ = object.__hash__  # as of PolicyType
 
 
 def require_ports(low: int, high: int | None) -> None:
@@ -40,14 +44,14 @@ def require_ports(low: int, high: int | None) -> None:
         raise ValueError(f"no port and no range of ports: {range_}")
 
 
-class IPBlock(Struct, frozen=True):
+class IPBlock(Struct, frozen=True, cache_hash=True):
     """Addresses in ``cidr`` and in none of ``except_`` (NP-24); host bits are masked (NP-29)."""
 
     cidr: IPNetwork
     except_: tuple[IPNetwork, ...] = ()
 
 
-class NetworkPolicyPeer(Struct, frozen=True):
+class NetworkPolicyPeer(Struct, frozen=True, cache_hash=True):
     """One item of ``from`` or ``to``: an ``ip_block`` alone, or one or both selectors (NP-16)."""
 
     pod_selector: LabelSelector | None = None
@@ -61,7 +65,7 @@ class NetworkPolicyPeer(Struct, frozen=True):
             raise ValueError("a peer is an ip_block alone, or has one or both selectors")
 
 
-class NetworkPolicyPort(Struct, frozen=True):
+class NetworkPolicyPort(Struct, frozen=True, cache_hash=True):
     """One item of ``ports``. ``port`` None: every port of the protocol (NP-31); a str names a
     container port (NP-32). ``end_port`` makes an inclusive range and needs a number (NP-37)."""
 

@@ -31,7 +31,7 @@ class Node(Struct, frozen=True):
     source: Source | None = None
 
 
-class ContainerPort(Struct, frozen=True):
+class ContainerPort(Struct, frozen=True, cache_hash=True):
     """A declared container port; ``name`` ``""``: unnamed."""
 
     name: str

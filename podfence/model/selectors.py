@@ -18,11 +18,13 @@ class Operator(Enum):
     EXISTS = "Exists"
     DOES_NOT_EXIST = "DoesNotExist"
 
+    __hash__ = object.__hash__  # as of what is compared by identity; that of Enum is slow
+
 
 _NEED_VALUES = frozenset({Operator.IN, Operator.NOT_IN})
 
 
-class LabelSelectorRequirement(Struct, frozen=True):
+class LabelSelectorRequirement(Struct, frozen=True, cache_hash=True):
     """``values`` is empty for Exists and DoesNotExist, otherwise it has at least one value."""
 
     key: str
@@ -43,7 +45,7 @@ class LabelSelectorRequirement(Struct, frozen=True):
         return (self.key in labels) is (self.operator is Operator.EXISTS)
 
 
-class LabelSelector(Struct, frozen=True):
+class LabelSelector(Struct, frozen=True, cache_hash=True):
     """All of ``match_labels`` and all of ``match_expressions`` must hold; empty: everything."""
 
     match_labels: Labels = ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from msgspec import Struct, field
 from pyroaring import BitMap, FrozenBitMap
@@ -41,6 +42,7 @@ class Block(Struct, frozen=True):
             raise ValueError(f"family {self.family} has no such addresses")
 
 
+@lru_cache(maxsize=1 << 14)
 def ip_block(block: IPBlock) -> Block:
     """``cidr`` without ``except`` (NP-24); an except of the other family cuts nothing."""
     return Block(

@@ -74,7 +74,8 @@ def classify(cluster: Cluster, others: Iterable[Block], pods: Iterable[Pod]) -> 
     addressless = BitMap()
     policies: Iterable[NetworkPolicy | ClusterNetworkPolicy]
     policies = chain(cluster.policies, cluster.admin_policies)
-    asked = RelevantLabels(chain.from_iterable(map(asked_keys, policies)))
+    selectors = set(chain.from_iterable(map(_pod_selectors, policies)))
+    asked = RelevantLabels(key for selector in selectors for key in selector.asked_keys)
     pods = tuple(pods)
     claimed = {claim.address: claim for claim in claims(pods)}
     for pod in pods:

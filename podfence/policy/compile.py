@@ -20,7 +20,7 @@ from podfence.policy import networkpolicies
 from podfence.policy.admin import AdminReader
 from podfence.policy.classes import Classes, classify
 from podfence.policy.domains import NO_NAMES, DomainTable
-from podfence.policy.flow import Action, Direction
+from podfence.policy.flow import DIRECTIONS, Action, Direction
 from podfence.policy.index import (
     NETWORK_POLICY_TIER,
     DirectionPolicy,
@@ -99,10 +99,10 @@ def read_policy(
     """The classes that a policy selects, and what it says in each direction that it has."""
     if isinstance(policy, NetworkPolicy):
         selected = networkpolicies.selected_by(policy, select)
-        said = [networkpolicies.rules_of(policy, selected, d) for d in Direction]
+        said = [networkpolicies.rules_of(policy, selected, d) for d in DIRECTIONS]
     else:
         selected = reader.selected_by(policy, select)
-        said = [reader.rules_of(policy, selected, d) for d in Direction]
+        said = [reader.rules_of(policy, selected, d) for d in DIRECTIONS]
     return selected, tuple(rules for rules in said if rules is not None)
 
 
@@ -132,7 +132,7 @@ class Tiers:
                 TierCompiler.of(name, default, said.get((direction, name), ()), numbers)
                 for name, default in TIERS
             )
-            for direction in Direction
+            for direction in DIRECTIONS
         }
         return cls(compilers, {})
 

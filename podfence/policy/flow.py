@@ -19,19 +19,23 @@ class Direction(Enum):
     EGRESS = "egress"
     INGRESS = "ingress"
 
-    @property
-    def policy_type(self) -> PolicyType:
-        """The item of ``policyTypes`` that names the direction (NP-8)."""
-        return PolicyType.EGRESS if self is Direction.EGRESS else PolicyType.INGRESS
+    __hash__ = object.__hash__  # as of what is compared by identity; that of Enum is slow
 
-    @property
-    def peer_field(self) -> str:
-        """The field of a rule that lists its peers."""
-        return "to" if self is Direction.EGRESS else "from"
+    policy_type: PolicyType
+    """The item of ``policyTypes`` that names the direction (NP-8)."""
+    peer_field: str
+    """The field of a rule that lists its peers."""
+
+    def __init__(self, value: str) -> None:
+        is_egress = value == "egress"
+        self.policy_type = PolicyType.EGRESS if is_egress else PolicyType.INGRESS
+        self.peer_field = "to" if is_egress else "from"
 
 
 AS_WRITTEN = (Direction.INGRESS, Direction.EGRESS)
 """The order in which manifests have the directions."""
+DIRECTIONS = tuple(Direction)
+"""For loops that are run for every policy: one over the class asks each time who is in it."""
 
 
 class Action(Enum):

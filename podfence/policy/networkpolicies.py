@@ -7,7 +7,7 @@ or a default of a NetworkPolicy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 
 from pyroaring import FrozenBitMap
 
@@ -67,7 +67,11 @@ def _peers(
 
 def rule_ports(ports: Iterable[NetworkPolicyPort]) -> tuple[PortSet, tuple[PortName, ...]]:
     """The numbers that a rule's ``ports`` hold, and the names still to be resolved."""
-    ports = tuple(ports)
+    return _rule_ports(tuple(ports))
+
+
+@lru_cache(maxsize=1 << 14)
+def _rule_ports(ports: tuple[NetworkPolicyPort, ...]) -> tuple[PortSet, tuple[PortName, ...]]:
     if not ports:
         return EVERYTHING, ()  # NP-13
     numbers: list[PortSet] = []

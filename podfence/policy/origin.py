@@ -8,7 +8,7 @@ from podfence.errors import Source
 from podfence.model.meta import ObjectRef
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, cache_hash=True):
     """Travels with a rule to the verdict, the nft comment, the answer on the command line.
 
     ``path`` is the field path inside the policy (``spec.ingress[0]``; ``spec.podSelector`` for

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -252,6 +253,13 @@ class ClassSelector(ByClasses):
         """A block that the classes were cut at."""
         return self._addresses.peers(block)
 
+    def pods_of(self, namespace: str, peer: NetworkPolicyPeer) -> FrozenBitMap:
+        """The classes of an item of selectors, for who does not ask where they come from."""
+        pods, namespaces = peer.pod_selector or LabelSelector(), peer.namespace_selector
+        if namespaces is None:
+            return self.subjects(namespace, pods) - self._addressless
+        return self.subjects_in(pods, namespaces) - self._addressless
+
     def _of_namespace(self, key: str, pods: LabelSelector, namespace: str) -> PodPeers:
         return PodPeers(key, self.subjects(namespace, pods) - self._addressless)
 
@@ -273,6 +281,7 @@ def canonical(selector: LabelSelector) -> LabelSelector:
     return replace(selector, match_expressions=tuple(sorted(found, key=_words)))
 
 
+@lru_cache(maxsize=1 << 14)
 def _canonical(selector: LabelSelector) -> str:
     """Its text; ``repr`` keeps it injective."""
     expressions = list(map(_words, canonical(selector).match_expressions))

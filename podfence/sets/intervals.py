@@ -27,7 +27,7 @@ def _canonical(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
     return tuple(out)
 
 
-class IntervalSet(Struct, frozen=True):
+class IntervalSet(Struct, frozen=True, cache_hash=True):
     """A finite set of integers. :meth:`of` is the only door: the field is sorted, apart and checked
     nowhere, since sets are made by the million."""
 

@@ -13,7 +13,7 @@ from itertools import chain
 
 from msgspec import Struct
 
-from podfence.sets.intervals import IntervalSet
+from podfence.sets.intervals import Interval, IntervalSet
 
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 OTHER = "OTHER"
@@ -24,7 +24,7 @@ _OTHER_AT = len(PROTOCOLS) * _WIDTH
 _BASE = {name: at * _WIDTH for at, name in enumerate(PROTOCOLS)}
 
 
-class PortSet(Struct, frozen=True):
+class PortSet(Struct, frozen=True, cache_hash=True):
     """An immutable set of (protocol, port) pairs plus, maybe, "any other protocol".
 
     :meth:`port`, :meth:`protocol` and :meth:`union` are the only doors; ``line`` is of this module.
@@ -112,3 +112,37 @@ _EVERYTHING_LINE = IntervalSet.of((0, _OTHER_AT))
 _OTHER_SET = PortSet(IntervalSet.of((_OTHER_AT, _OTHER_AT)))
 EVERYTHING = PortSet(_EVERYTHING_LINE)
 NOTHING = PortSet()
+
+
+class PortPieces:
+    """The line of all ports, cut where one of the ``known`` sets begins or ends. Whatever comes of
+    these sets is some of the pieces: an integer with a bit for each."""
+
+    def __init__(self, known: Iterable[PortSet] = ()) -> None:
+        lines = [each.line for each in (EVERYTHING, *known)]
+        self._edges = sorted(
+            {edge for line in lines for low, high in line for edge in (low, high + 1)}
+        )
+        self._numbers = {edge: number for number, edge in enumerate(self._edges)}
+
+    def bits(self, ports: PortSet) -> int | None:
+        """The pieces of a set, None where it begins or ends inside of one."""
+        bits = 0
+        for low, high in ports.line:
+            first, behind = self._numbers.get(low), self._numbers.get(high + 1)
+            if first is None or behind is None:
+                return None
+            bits |= (1 << behind) - (1 << first)
+        return bits
+
+    def ports(self, bits: int) -> PortSet:
+        """The set of some pieces."""
+        return PortSet(IntervalSet.of(*self._intervals(bits)))
+
+    def _intervals(self, bits: int) -> Iterator[Interval]:
+        """One for each run of bits that are set."""
+        while bits:
+            first = (bits & -bits).bit_length() - 1
+            behind = (~(bits >> first) & ((bits >> first) + 1)).bit_length() - 1 + first
+            yield self._edges[first], self._edges[behind] - 1
+            bits &= -1 << behind

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from podfence.manifests.fieldpaths import FieldSteps
 from podfence.manifests.linepositions import find_in_lines
+from podfence.manifests.yamllines import Lines
 from podfence.manifests.yamlpositions import find
 from podfence.manifests.yamlreader import compose
+from podfence.manifests.yamlscalars import Scalars
 
+LINES = Lines(Scalars())
 KEYS = st.sampled_from(["a", "b", "app.kubernetes.io/name", "items"])
 SCALARS: st.SearchStrategy[Any] = st.sampled_from(["x", "a b", 80, True, None, "", "true", {}, []])
 VALUES = st.recursive(
@@ -50,10 +53,10 @@ def test_both_finders_agree(value: Any, indented: bool) -> None:
     text = yaml.dump(value, Dumper=dumper, default_flow_style=False, sort_keys=False)
     root = compose(text)
     assert root is not None
-    if find_in_lines(text, ()) is None:  # null and some texts are written in other styles
+    if find_in_lines(text, (), LINES) is None:  # null and some texts are written in other styles
         return
     for steps in paths(value):
-        assert find_in_lines(text, steps) == find(root, steps)
+        assert find_in_lines(text, steps, LINES) == find(root, steps)
 
 
 TEXT = """\
@@ -92,11 +95,11 @@ spec:
     ],
 )
 def test_places(steps: FieldSteps, place: tuple[int, int]) -> None:
-    assert find_in_lines(TEXT, steps) == place
+    assert find_in_lines(TEXT, steps, LINES) == place
 
 
 @pytest.mark.parametrize(
     "text", ["-   a: 1\n", "a: |\n  b\n", "a: {b: 1}\n", "a: &x 1\nb: *x\n", "a\n"]
 )
 def test_what_the_line_reader_declines_is_composed(text: str) -> None:
-    assert find_in_lines(text, ("spec",)) is None
+    assert find_in_lines(text, ("spec",), LINES) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from msgspec.structs import replace
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.manifests.documents import read_manifests
 from podfence.manifests.fieldpaths import FieldSteps, PathStep, format_path, parse_path
+from podfence.manifests.jsonitems import JsonItems
+from podfence.manifests.jsonpositions import JsonSpans
 from podfence.manifests.positions import Positions
 
 KINDS = frozenset({"Pod"})
@@ -217,3 +220,36 @@ def test_a_problem_without_a_name_keeps_its_line() -> None:
     )
     assert piped.positions.locate_problem(named) is None
     assert piped.positions.locate_problem(replace(named, object="")) is not None
+
+
+# --- items of a List, of which texts tell how long they are
+
+
+@pytest.mark.parametrize("indent", [None, 1, 4])
+def test_items_of_a_list_are_found_as_fields_of_any_text(indent: int | None) -> None:
+    for seed in range(40):
+        rng = random.Random(seed)
+        items = [{"kind": "Pod", "spec": random_value(rng, 4)} for _ in range(rng.randint(0, 4))]
+        value = {"kind": "List", "metadata": {"items": [7]}, "items": items}
+        text = "\n " + json.dumps(value, indent=indent)
+        listed, spans = JsonItems(text, 2, len(text), 2), JsonSpans(text)
+        assert len(listed) == len(items)
+        for number, item in enumerate(items):
+            for steps in paths_of(item):
+                offset = spans.find(2, ("items", number, *steps))
+                line = text.count("\n", 0, offset) + 1
+                assert listed.find(number, steps) == (line, offset - text.rfind("\n", 0, offset))
+
+
+def paths_of(value: Any, steps: FieldSteps = ()) -> Iterator[FieldSteps]:
+    """Every path of a value, and two below each that do not exist."""
+    yield from (steps, (*steps, "nowhere"), (*steps, 9))
+    if isinstance(value, dict | list):
+        members = value.items() if isinstance(value, dict) else enumerate(value)
+        for step, below in members:
+            yield from paths_of(below, (*steps, step))
+
+
+@pytest.mark.parametrize("text", ['{"kind": "List"}', '{"items": null}', '{"items": {}}', "[]"])
+def test_a_list_without_items_has_none(text: str) -> None:
+    assert len(JsonItems(text, 0, len(text), 1)) == 0

@@ -18,7 +18,7 @@ def test_a_check_that_is_not_asked_would_say_nothing(seed: int) -> None:
     index = compile_cluster(random_cluster(Random(seed), TIERS if seed % 2 else Size()))
     matched, written = Matched(index), WrittenObjects(index, lambda _: None)
     for policy in index.cluster.policies:
-        case = LintedPolicy(index, policy, None, matched, written)
+        case = LintedPolicy.of(index, policy, None, matched, written)
         has = traits(case)
         for check, needs in CHECKS:
             if needs & ~has:

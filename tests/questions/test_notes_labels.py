@@ -142,7 +142,9 @@ def test_no_repair_goes_by_the_name_of_a_policy(
     [written] = index.cluster.policies
     [finding] = notes_for(index, written)
     assert finding.code == "PF320"
-    case = LintedPolicy(index, written, None, Matched(index), WrittenObjects(index, lambda _: None))
+    case = LintedPolicy.of(
+        index, written, None, Matched(index), WrittenObjects(index, lambda _: None)
+    )
     assert near_labels(case, "spec.podSelector") == near
 
 

@@ -23,7 +23,7 @@ from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.describe import peer_path
 from podfence.questions.lint.findings import Finding
-from podfence.questions.lint.note import LintedPolicy, PeerItem, WrittenObjects
+from podfence.questions.lint.note import LintedPolicy, PeerItem, PortItem, WrittenObjects
 from podfence.questions.lint.note_labels import near_labels
 from podfence.questions.lint.note_outside import METADATA
 from podfence.questions.lint.note_peers import and_partners
@@ -81,7 +81,7 @@ class Fixes:
         if policy is None or policy.source is None:
             return None
         raw = self._written.raw(policy.source)
-        case = LintedPolicy(self._index, policy, raw, self._matched, self._written)
+        case = LintedPolicy.of(self._index, policy, raw, self._matched, self._written)
         make = _FIXES.get(finding.code)
         unsafe = make is None
         if make is None:
@@ -141,7 +141,6 @@ _AT = re.compile(
 class _RuleItem(Struct, frozen=True):
     """A rule, and perhaps an item of one of its lists."""
 
-    direction: Direction
     rule: NetworkPolicyRule
     item: int
 
@@ -150,9 +149,8 @@ class _RuleItem(Struct, frozen=True):
         found = _AT.match(path)
         if found is None:
             return None
-        direction = Direction(found["way"])
-        rules = policy.rules_of(direction.policy_type)
-        return cls(direction, rules[int(found["rule"])], int(found["item"] or 0))
+        rules = policy.rules_of(Direction(found["way"]).policy_type)
+        return cls(rules[int(found["rule"])], int(found["item"] or 0))
 
 
 def _misspelt(case: LintedPolicy, path: str) -> Iterator[_Found]:
@@ -190,6 +188,10 @@ def _type_missing(case: LintedPolicy, path: str) -> Iterator[_Found]:
     yield (Append("spec.policyTypes", missing),), f"policyTypes gets {missing}"
 
 
+def _port_at(case: LintedPolicy, path: str) -> PortItem | None:
+    return next((item for item in case.ports if item.path == path), None)
+
+
 def _dns_over_udp(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF312."""
     ports = path.rpartition("[")[0]
@@ -198,24 +200,21 @@ def _dns_over_udp(case: LintedPolicy, path: str) -> Iterator[_Found]:
 
 def _other_protocol(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF327: where the pods declare the number for one protocol."""
-    listed = _RuleItem.of(case.policy, path)
-    if listed is None:
+    item = _port_at(case, path)
+    if item is None or not isinstance(item.port.port, int):
         return
-    number = listed.rule.ports[listed.item].port
-    lists = case.matched.port_lists(case.targets(listed.direction, listed.rule))
-    declared = {p.protocol.value for ports in lists for p in ports if p.port == number}
+    declared = case.matched.protocols(item.targets, item.port.port)
     if len(declared) == 1:
-        [protocol] = declared
+        [protocol] = [each.value for each in declared]
         yield (SetField(f"{path}.protocol", protocol),), f"the protocol becomes {protocol}"
 
 
 def _port_of_pods(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF309, PF329: the port of the pods in place of that of their Service."""
-    listed = _RuleItem.of(case.policy, path)
-    if listed is None:
+    item = _port_at(case, path)
+    if item is None:
         return
-    targets = case.targets(listed.direction, listed.rule)
-    services = services_in_front(case, targets, listed.rule.ports[listed.item])
+    services = services_in_front(case, item.targets, item.port)
     meant = {item.target_port for _, item in services}
     if len(meant) == 1:
         [port] = meant

@@ -13,7 +13,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.conflicts import conflicts
 from podfence.questions.lint.coverage import coverage
 from podfence.questions.lint.findings import Finding
-from podfence.questions.lint.modes import modes
+from podfence.questions.lint.modes import mode_of
 from podfence.questions.lint.note import Raw, WrittenObjects
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.lint.plugins import plugin_findings
@@ -40,20 +40,29 @@ def lint(
     populated = {endpoint.pod.namespace for endpoint in index.endpoints.values()}
     matched = Matched(index)
     written = WrittenObjects(index, raw)
+    modes: list[Finding] = []
     said: list[Finding] = []
     ranges = {
         (each.object, each.path): each for each in service_ranges(index, around.service_cidrs)
     }
-    yield from modes(index, raw)
-    for policy in index.cluster.policies:
-        for finding in notes_for(index, policy, raw(policy.source), matched, written):
+    whole = index.cluster.with_audited()
+    for policy in whole.policies:
+        as_written = raw(policy.source)
+        modes += mode_of(policy, as_written)
+        for finding in (
+            notes_for(index, policy, as_written, matched, written)
+            if policy.ref in index.selected
+            else ()
+        ):
             if finding.code in _OF_BLOCKS and (finding.object, finding.path) in ranges:
                 continue
             if finding.code not in _MATCHES_NOBODY or policy.ref.namespace in populated:
                 said.append(finding)
-                yield finding
+    for tiered in whole.admin_policies:
+        modes += mode_of(tiered, raw(tiered.source))
     said += ranges.values()
-    yield from ranges.values()
+    yield from modes
+    yield from said
     if populated:
         reach = LintIndex.of(index, matched, written)
         yield from together(reach, said)

@@ -16,7 +16,7 @@ from podfence.model.networkpolicy import (
     NetworkPolicyRule,
 )
 from podfence.model.selectors import LabelSelector
-from podfence.policy.flow import Direction
+from podfence.policy.flow import DIRECTIONS, Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.phrases.ends import Ends
 from podfence.questions.phrases.matched import Matched
@@ -40,7 +40,7 @@ class Note(Struct, frozen=True):
 def field_of(value: object, *path: str) -> object:
     """A field of what was written, None where it is not there."""
     for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
@@ -136,72 +136,72 @@ class PortItem(Struct, frozen=True):
         return f"{rule_path(self.direction, self.number)}.ports[{self.at}]"
 
 
-class LintedPolicy(Struct, frozen=True, dict=True):
-    """One policy with everything that the checks ask about it. ``raw`` None: how it was written
-    is not known, and the checks that depend on it are silent."""
+class LintedPolicy(Struct, frozen=True):
+    """One policy with everything that the checks ask about it; made by ``of``. ``raw`` None: how it
+    was written is not known, and the checks that depend on it are silent."""
 
     index: PolicyIndex
     policy: NetworkPolicy
     raw: Raw | None
     matched: Matched
     written: WrittenObjects
+    namespace: str
+    """Namespace of the policy."""
+    subjects: Ends
+    """Pods that the policy selects now."""
+    rules: tuple[tuple[Direction, int, NetworkPolicyRule], ...]
+    """Direction, number and rule of every rule that counts (NP-15)."""
+    peers: tuple[PeerItem, ...]
+    """Every peer of these rules; most checks ask whom it means."""
+    ports: tuple[PortItem, ...]
+    """Every port of these rules."""
+
+    @classmethod
+    def of(
+        cls,
+        index: PolicyIndex,
+        policy: NetworkPolicy,
+        raw: Raw | None,
+        matched: Matched,
+        written: WrittenObjects,
+    ) -> LintedPolicy:
+        """A policy of the index. All of it is found at once: every check asks for some of it."""
+        namespace, subjects = policy.ref.namespace, matched.subjects(policy)
+        rules: list[tuple[Direction, int, NetworkPolicyRule]] = []
+        peers: list[PeerItem] = []
+        ports: list[PortItem] = []
+        for direction in DIRECTIONS:
+            if direction.policy_type not in policy.policy_types:
+                continue
+            for number, rule in enumerate(policy.rules_of(direction.policy_type)):
+                rules.append((direction, number, rule))
+                for at, peer in enumerate(rule.peers):
+                    ends = matched.peers(namespace, peer)
+                    peers.append(PeerItem(direction, number, at, peer, ends))
+                if rule.ports:
+                    # The end that is connected to (NP-32).
+                    is_ingress = direction is Direction.INGRESS
+                    targets = subjects if is_ingress else matched.rule_peers(namespace, rule.peers)
+                    for at, port in enumerate(rule.ports):
+                        ports.append(PortItem(direction, number, at, rule, port, targets))
+        return cls(
+            index,
+            policy,
+            raw,
+            matched,
+            written,
+            namespace,
+            subjects,
+            tuple(rules),
+            tuple(peers),
+            tuple(ports),
+        )
 
     @property
-    def namespace(self) -> str:
-        """Namespace of the policy."""
-        return self.policy.ref.namespace
-
-    @cached_property
-    def subjects(self) -> Ends:
-        """Pods that the policy selects now."""
-        return self.matched.subjects(self.policy)
-
-    @cached_property
     def raw_spec(self) -> Raw:
         """``spec`` as written; empty if that is not known."""
         spec = (self.raw or {}).get("spec")
-        return spec if isinstance(spec, Mapping) else {}
-
-    @cached_property
-    def rules(self) -> tuple[tuple[Direction, int, NetworkPolicyRule], ...]:
-        """Direction, number and rule of every rule that counts (NP-15)."""
-        return tuple(
-            (direction, number, rule)
-            for direction in Direction
-            if direction.policy_type in self.policy.policy_types
-            for number, rule in enumerate(self.policy.rules_of(direction.policy_type))
-        )
-
-    @cached_property
-    def peers(self) -> tuple[PeerItem, ...]:
-        """Every peer of these rules; most checks ask whom it means."""
-        pods, namespace = self.matched.peers, self.namespace
-        return tuple(
-            [
-                PeerItem(direction, number, at, peer, pods(namespace, peer))
-                for direction, number, rule in self.rules
-                for at, peer in enumerate(rule.peers)
-            ]
-        )
-
-    @cached_property
-    def ports(self) -> tuple[PortItem, ...]:
-        """Every port of these rules."""
-        return tuple(
-            [
-                PortItem(direction, number, at, rule, port, targets)
-                for direction, number, rule in self.rules
-                if rule.ports
-                for targets in (self.targets(direction, rule),)
-                for at, port in enumerate(rule.ports)
-            ]
-        )
-
-    def targets(self, direction: Direction, rule: NetworkPolicyRule) -> Ends:
-        """Pods whose ports a rule is about: the end that is connected to (NP-32)."""
-        if direction is Direction.INGRESS:
-            return self.subjects
-        return self.matched.rule_peers(self.namespace, rule.peers)
+        return spec if isinstance(spec, dict) else {}
 
 
 def rule_path(direction: Direction, number: int) -> str:

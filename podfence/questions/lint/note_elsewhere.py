@@ -7,6 +7,7 @@ meant; what stands elsewhere is named.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from podfence.errors import Severity
@@ -72,10 +73,9 @@ def of_another_namespace(case: LintedPolicy) -> Iterator[Note]:
     if case.subjects or not selector.match_labels or _left_alone(case):
         return
     elsewhere = case.matched.peers(case.namespace, NetworkPolicyPeer(selector, _ANYWHERE))
-    spaces = {end.pod.namespace for end in elsewhere}
-    if len(spaces) != 1:
+    other = next((end.pod.namespace for end in elsewhere), None)
+    if other is None or any(end.pod.namespace != other for end in elsewhere):
         return
-    [other] = spaces
     if not case.matched.pods_of(case.namespace) and _is_like(case.namespace, other):
         return  # said of the name of the namespace
     known = case.matched.pods_of(case.namespace)
@@ -145,6 +145,7 @@ def changing_label(case: LintedPolicy) -> Iterator[Note]:
                 yield _changes(key, f"{peer_path(item.direction, item.number, item.at)}.{field}")
 
 
+@lru_cache(maxsize=1 << 14)
 def _changing(selector: LabelSelector) -> str:
     """The first key in ``CHANGING`` that a selector wants a value of; "" for none."""
     asked = [key for key, _ in selector.match_labels]

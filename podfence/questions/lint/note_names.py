@@ -7,14 +7,14 @@ Rule: only words are compared, so a promise must be plain: a name that says "den
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
 from podfence.model.networkpolicy import NetworkPolicyPeer, NetworkPolicyRule
 from podfence.model.selectors import LabelSelector, Operator
 from podfence.policy.flow import AS_WRITTEN, Direction
-from podfence.questions.lint.note import LintedPolicy, Note, rule_path
+from podfence.questions.lint.note import LintedPolicy, Note, field_of, rule_path
 from podfence.questions.phrases import words
 
 _DENY = frozenset(
@@ -27,6 +27,8 @@ _ALLOW = frozenset(
     "without".split()
 )
 _CLOSE = _DENY | _ISOLATE
+_MAY_CLOSE = re.compile("den[iy]|block|forbid|reject|drop|prevent|disallow|isolat|seal")
+"""What the words of ``_CLOSE`` have in common."""
 _EVERYTHING = frozenset("all everything any every default".split())
 _DIRECTIONS = {
     Direction.INGRESS: frozenset("ingress incoming inbound".split()),
@@ -50,6 +52,8 @@ class _Promise(Struct, frozen=True):
 
     @classmethod
     def of(cls, text: str) -> _Promise:
+        if not _MAY_CLOSE.search(text.lower()):
+            return _NO_PROMISE  # nearly every name
         tokens = _tokens(text)
         if _CLOSE.isdisjoint(tokens):
             return _NO_PROMISE
@@ -124,9 +128,8 @@ def says_deny(case: LintedPolicy) -> Iterator[Note]:
 def _texts(case: LintedPolicy) -> Iterator[tuple[str, str, str]]:
     """(what it is, its path, the text) of the name and of the annotations."""
     yield "The name", "metadata.name", case.policy.ref.name
-    metadata = (case.raw or {}).get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
-    for key, value in annotations.items() if isinstance(annotations, Mapping) else ():
+    annotations = field_of(case.raw, "metadata", "annotations")
+    for key, value in annotations.items() if isinstance(annotations, dict) else ():
         if isinstance(value, str) and not str(key).startswith(_IGNORED_ANNOTATIONS):
             yield f"The annotation {key}", "metadata.annotations", value
 
@@ -140,8 +143,8 @@ def _allowed(case: LintedPolicy, direction: Direction, rule: NetworkPolicyRule) 
 
 def reversed_direction(case: LintedPolicy) -> Iterator[Note]:
     """PF317: ``a-to-b`` that selects a for ingress, or b for egress."""
-    tokens = _tokens(case.policy.ref.name)
-    if "to" not in tokens:
+    name = case.policy.ref.name.lower()
+    if "to" not in name or "to" not in (tokens := _tokens(name)):
         return
     at = tokens.index("to")
     left, right = frozenset(tokens[:at]), frozenset(tokens[at + 1 :])

@@ -36,10 +36,12 @@ def other_protocol(case: LintedPolicy) -> Iterator[Note]:
             continue
         if item.direction is Direction.EGRESS and not _selectors_alone(rule):
             continue
-        lists = case.matched.port_lists(targets)
-        declared = {p.protocol for ports in lists for p in ports if p.port == number}
-        named = {p.protocol for p in rule.ports if p.port == number}
-        if not declared or declared & named or not all(lists):
+        if case.matched.some_declares(targets, number, port.protocol):
+            continue
+        declared = case.matched.protocols(targets, number)
+        if not declared or case.matched.some_declares_none(targets):
+            continue
+        if any(p.port == number and p.protocol in declared for p in rule.ports):
             continue
         have = words.listed(sorted(protocol.value for protocol in declared))
         text = (
@@ -63,9 +65,9 @@ def name_of_some(case: LintedPolicy) -> Iterator[Note]:
         if not isinstance(port.port, str):
             continue
         name = PortName(port.port, port.protocol.value)
-        lists = case.matched.port_lists(targets)
-        meant = PortSet.union(named_number(ports, name) for ports in lists)
-        unnamed = {id(ports) for ports in lists if _serves_unnamed(ports, name, meant)}
+        given = [(ports, named_number(ports, name)) for ports in case.matched.port_lists(targets)]
+        meant = PortSet.union({numbers for _, numbers in given})
+        unnamed = {id(ports) for ports, own in given if not own and _serves(ports, meant)}
         serving = [end for end in targets if id(end.pod.ports) in unnamed] if unnamed else []
         if serving:
             having = [end for end in targets if named_number(end.pod.ports, name)]
@@ -78,8 +80,8 @@ def name_of_some(case: LintedPolicy) -> Iterator[Note]:
             yield Note("PF326", text, item.path)
 
 
-def _serves_unnamed(ports: Iterable[ContainerPort], name: PortName, meant: PortSet) -> bool:
-    return not named_number(ports, name) and any((p.protocol.value, p.port) in meant for p in ports)
+def _serves(ports: Iterable[ContainerPort], meant: PortSet) -> bool:
+    return any((p.protocol.value, p.port) in meant for p in ports)
 
 
 def range_of_all(case: LintedPolicy) -> Iterator[Note]:

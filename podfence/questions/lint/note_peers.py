@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import ip_block
-from podfence.policy.flow import Direction
+from podfence.policy.flow import DIRECTIONS, Direction
 from podfence.questions.describe import peer_path
 from podfence.questions.lint.note import LintedPolicy, Note, PeerItem, rule_path
 from podfence.questions.phrases import words
@@ -168,9 +168,8 @@ def _why_nobody(case: LintedPolicy, item: PeerItem) -> str:
 
 def _not_read(case: LintedPolicy, peer: NetworkPolicyPeer) -> bool:
     names = words.namespace_names(peer.namespace_selector) if peer.namespace_selector else ()
-    return bool(names) and BROUGHT_BY_CLUSTER.difference(case.index.cluster.namespaces) >= set(
-        names
-    )
+    known = case.index.cluster.namespaces
+    return bool(names) and all(n in BROUGHT_BY_CLUSTER and n not in known for n in names)
 
 
 def inside_block(case: LintedPolicy) -> Iterator[Note]:
@@ -237,7 +236,7 @@ def one_family(case: LintedPolicy) -> Iterator[Note]:
     }
     if versions != {4, 6}:
         return
-    for direction in Direction:
+    for direction in DIRECTIONS:
         found = {
             peer.ip_block.cidr.version: rule_path(direction, number)
             for counted, number, rule in case.rules

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from podfence.engine.connections import end_ports
 from podfence.model.networkpolicy import NetworkPolicyPort, Protocol
-from podfence.model.objects import ContainerPort, Service, ServicePort
-from podfence.policy.flow import Direction
+from podfence.model.objects import Service, ServicePort
+from podfence.policy.flow import DIRECTIONS, Direction
 from podfence.policy.index import Endpoint
 from podfence.policy.namedports import PortName, named_number
 from podfence.questions.lint.note import LintedPolicy, Note, PortItem
@@ -72,7 +72,7 @@ def service_port(case: LintedPolicy) -> Iterator[Note]:
             continue
         if direction is Direction.EGRESS and len(targets) == len(case.index.endpoints):
             continue  # a rule for everyone may well mean addresses outside
-        if _declared(case.matched.port_lists(targets), port.port, port.protocol):
+        if case.matched.some_declares(targets, port.port, port.protocol):
             continue
         for service, service_port_ in services_in_front(case, targets, port):
             text = (
@@ -137,14 +137,14 @@ def other_end(case: LintedPolicy) -> Iterator[Note]:
         port, targets = item.port, item.targets
         if not item.rule.peers or port.end_port is not None or not isinstance(port.port, int):
             continue
-        lists = case.matched.port_lists(targets)
-        if not (lists and all(lists)) or _declared(lists, port.port, port.protocol):
+        if not targets or case.matched.some_declares(targets, port.port, port.protocol):
+            continue
+        if case.matched.some_declares_none(targets):
             continue
         openers = case.subjects
         if item.direction is Direction.INGRESS:
             openers = case.matched.rule_peers(case.namespace, item.rule.peers)
-        opening = case.matched.port_lists(openers)
-        if openers and all(_declared([ports], port.port, port.protocol) for ports in opening):
+        if openers and case.matched.each_declares(openers, port.port, port.protocol):
             text = (
                 f"{port.port} is declared by {_who(case, openers)}, which would connect, "
                 f"and not by {_who(case, targets)}, which would be connected to. A rule names "
@@ -155,10 +155,6 @@ def other_end(case: LintedPolicy) -> Iterator[Note]:
 
 def _who(case: LintedPolicy, endpoints: Ends) -> str:
     return case.matched.names(endpoints, _SHOWN)
-
-
-def _declared(lists: Iterable[tuple[ContainerPort, ...]], number: int, protocol: Protocol) -> bool:
-    return any(p.port == number and p.protocol is protocol for ports in lists for p in ports)
 
 
 def services_in_front(
@@ -184,7 +180,7 @@ def _selects(service: Service, endpoint: Endpoint) -> bool:
 
 def dns_over_tcp(case: LintedPolicy) -> Iterator[Note]:
     """PF312: ``port: 53`` without protocol is TCP, and names are asked for over UDP (NP-30)."""
-    for direction in Direction:
+    for direction in DIRECTIONS:
         items = [item for item in case.ports if item.direction is direction]
         if any(i.port.protocol is Protocol.UDP and i.port.port in (None, _DNS) for i in items):
             continue

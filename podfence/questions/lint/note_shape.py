@@ -47,7 +47,7 @@ def dead_rules(case: LintedPolicy) -> Iterator[Note]:
     """PF304: rules without their type (NP-15)."""
     for direction in AS_WRITTEN:
         rules = case.policy.rules_of(direction.policy_type)
-        if direction.policy_type in case.policy.policy_types or not rules:
+        if not rules or direction.policy_type in case.policy.policy_types:
             continue
         [named] = case.policy.policy_types
         other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
@@ -117,14 +117,13 @@ def pointless(case: LintedPolicy) -> Iterator[Note]:
     if not own:
         return
     for direction in AS_WRITTEN:
-        if direction.policy_type not in case.policy.policy_types or is_open(case.policy, direction):
+        every = case.matched.open_policies(case.namespace, direction)
+        opened = [p for p in every if case.index.selected[p.ref].intersect(own)] if every else ()
+        if not opened or direction.policy_type not in case.policy.policy_types:
             continue
-        opened = [
-            p
-            for p in case.matched.open_policies(case.namespace, direction)
-            if case.index.selected[p.ref].intersect(own)
-        ]
-        if not opened or not own <= BitMap.union(*(case.index.selected[p.ref] for p in opened)):
+        if is_open(case.policy, direction) or not own <= BitMap.union(
+            *(case.index.selected[p.ref] for p in opened)
+        ):
             continue
         refs = [str(p.ref) for p in opened]
         verb = "allows" if len(opened) == 1 else "allow"

@@ -133,7 +133,8 @@ def notes_for(
     annotations); without it PF302 and PF305 are never given. ``matched``: of this index, shared
     by many policies. ``written``: how any object was written.
     """
-    case = LintedPolicy(index, policy, raw, matched or Matched(index), written or _not_known(index))
+    known = matched or Matched(index)
+    case = LintedPolicy.of(index, policy, raw, known, written or _not_known(index))
     has = traits(case)
     notes = [note for check, needs in CHECKS if not needs & ~has for note in check(case)]
     if not notes:

@@ -19,6 +19,7 @@ from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.phrases.matched import Matched
 
 FAMILIES = (4, 6)
+_NOBODY = FrozenBitMap()
 OTHER_SIDE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
 
 
@@ -33,7 +34,7 @@ class LintIndex(Struct, frozen=True, dict=True):
     @classmethod
     def of(cls, index: PolicyIndex, matched: Matched, written: WrittenObjects) -> LintIndex:
         """Of an index and of what is known of its pods."""
-        return cls(index, matched, written, PortTable())
+        return cls(index, matched, written, PortTable.of(index))
 
     @cached_property
     def holders(self) -> dict[Direction, dict[int, tuple[DirectionPolicy, FrozenBitMap]]]:
@@ -49,6 +50,12 @@ class LintIndex(Struct, frozen=True, dict=True):
             direction: {n: (policy, FrozenBitMap(who)) for n, (policy, who) in each.items()}
             for direction, each in found.items()
         }
+
+    @cached_property
+    def open(self) -> dict[Direction, FrozenBitMap]:
+        """Of each direction the classes of pods to which no policy applies."""
+        every = {d: [who for p, who in self.holders[d].values() if not p.tiers] for d in Direction}
+        return {direction: FrozenBitMap.union(_NOBODY, *who) for direction, who in every.items()}
 
     @cached_property
     def single(self) -> FrozenBitMap:

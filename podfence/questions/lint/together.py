@@ -80,8 +80,7 @@ def _one_sided(reach: LintIndex, uses: Uses, errors: Collection[Finding]) -> Ite
         own.setdefault(error.object, []).append(error.path)
     faulty = BitMap.union(BitMap(), *(reach.index.selected[ref] for ref in own))
     for origin, each in uses.items():
-        peers = _pods_alone(each)
-        if not peers or any(_passes(reach, use) for use in each):
+        if any(_passes(reach, use) for use in each) or not (peers := _pods_alone(each)):
             continue
         # An error in the rule, or in a policy of the other end: repaired, the rule may be right.
         if not peers & faulty and not any(
@@ -110,12 +109,14 @@ def _passes(reach: LintIndex, use: _Use) -> bool:
             continue
         for ports, who in partitions.matches(use.rule):
             remotes = BitMap(who & partitions.pods)
+            if remotes.intersect(reach.open[other]):
+                return True
             # Of one pod at both ends nothing keeps it from itself (NP-54).
             if remotes.intersect(subjects & reach.single):
                 return True
             while remotes:
                 far = reach.index.policies[remotes[0]].of(other)
-                if not far.tiers or reach.permits(far, family, ports, subjects):
+                if reach.permits(far, family, ports, subjects):
                     return True
                 remotes -= reach.holders[other][far.number][1]
     return False
@@ -188,21 +189,21 @@ class _Idle:
         others = [
             rule
             for rule in use.tier.rules
-            if (rule.origin.policy != own.policy if without_policy else rule.origin != own)
+            if rule is not use.rule and not (without_policy and rule.origin.policy == own.policy)
         ]
         return all(
-            self._holds(partitions.matches(use.rule), [partitions.matches(r) for r in others])
+            self._holds(
+                partitions.matches(use.rule),
+                [match for rule in others for match in partitions.matches(rule)],
+            )
             for partitions in self._reach.partitions.values()
-            if use.subjects & partitions.pods
+            if use.subjects.intersect(partitions.pods)
         )
 
     def _holds(
-        self,
-        matches: list[tuple[int, FrozenBitMap]],
-        others: list[list[tuple[int, FrozenBitMap]]],
+        self, matches: list[tuple[int, FrozenBitMap]], around: list[tuple[int, FrozenBitMap]]
     ) -> bool:
         table = self._reach.table
-        around = [match for each in others for match in each]
         for ports, who in matches:
             if not who:
                 continue

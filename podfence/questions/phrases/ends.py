@@ -6,7 +6,7 @@ the pods themselves are looked up where somebody asks for them one by one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from pyroaring import BitMap
 
@@ -18,26 +18,57 @@ class Ends(Collection[Endpoint]):
     """Endpoints in the order of ``everybody``, each once. What was found out of them is kept here:
     ``port_lists``, ``by_label`` and ``names`` belong to ``Matched``."""
 
-    __slots__ = ("_everybody", "_found", "by_label", "names", "ordinals", "port_lists")
+    __slots__ = (
+        "_classes",
+        "_everybody",
+        "_first",
+        "_is_some",
+        "_ordinals",
+        "by_label",
+        "names",
+        "port_lists",
+    )
 
-    def __init__(self, everybody: Sequence[Endpoint], ordinals: BitMap) -> None:
+    def __init__(
+        self,
+        everybody: Sequence[Endpoint],
+        ordinals: BitMap | None,
+        classes: Iterable[int] = (),
+        first: Sequence[int] = (),
+    ) -> None:
+        """``ordinals``: None where they are those of some ``classes``; ``first``: of each class the
+        ordinal of its first endpoint, and what follows the last. Of many ends it is only asked
+        whether there are any, so ordinals are put together when more is asked."""
         self._everybody = everybody
-        self._found: tuple[Endpoint, ...] | None = None
-        self.ordinals = ordinals
+        self._classes = classes
+        self._first = first
+        self._is_some: bool | None = None
+        self._ordinals = ordinals
         self.port_lists: list[tuple[ContainerPort, ...]] | None = None
         self.by_label: dict[tuple[str, str], list[Endpoint]] | None = None
         self.names: dict[tuple[int, str], str] = {}
 
+    @property
+    def ordinals(self) -> BitMap:
+        """Where the endpoints stand in the list of everybody."""
+        if self._ordinals is None:
+            self._ordinals, first = BitMap(), self._first
+            for number in self._classes:
+                self._ordinals.add_range(first[number], first[number + 1])
+        return self._ordinals
+
     def __iter__(self) -> Iterator[Endpoint]:
-        if self._found is None:
-            self._found = tuple(map(self._everybody.__getitem__, self.ordinals))
-        return iter(self._found)
+        return map(self._everybody.__getitem__, self.ordinals)
 
     def __len__(self) -> int:
         return len(self.ordinals)
 
     def __bool__(self) -> bool:
-        return bool(self.ordinals)
+        if self._is_some is None:
+            first = self._first
+            some = any(first[number] < first[number + 1] for number in self._classes)
+            self._is_some = some if self._ordinals is None else bool(self._ordinals)
+        return self._is_some
 
     def __contains__(self, end: object) -> bool:
         return any(end is each for each in self)

@@ -19,7 +19,7 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import ObjectRef
-from podfence.model.networkpolicy import IPBlock, NetworkPolicy, NetworkPolicyPeer
+from podfence.model.networkpolicy import IPBlock, NetworkPolicy, NetworkPolicyPeer, Protocol
 from podfence.model.objects import ContainerPort, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import AddressClasses, ip_block
@@ -92,6 +92,7 @@ def unfindable(pod: Pod) -> str:
     return "" if pod.addresses else "without an address yet"
 
 
+_PROTOCOLS = tuple(Protocol)
 _Item = tuple[str, NetworkPolicyPeer]
 """An item of ``from``/``to``, and the namespace that it looks into if it tells none itself."""
 
@@ -108,6 +109,7 @@ class Matched:
         )
         self._peers: dict[_Item, Ends] = {}
         self._rules: dict[tuple[_Item, ...], Ends] = {}
+        self._subjects: dict[tuple[str, LabelSelector], Ends] = {}
         self._open: dict[tuple[str, Direction], list[NetworkPolicy]] = {}
         self._in_blocks: dict[IPBlock, Ends] = {}
 
@@ -135,11 +137,18 @@ class Matched:
     def prepare(self) -> None:
         """Find out now what is asked of every policy."""
         _ = self._policies, self._pods, self._workloads, self._by_address, self.unfindable
-        _ = self._by_ports, self._with_status, self.pod_range
+        _ = self._declaring, self._declaring_none, self._with_status, self.pod_range
 
     def subjects(self, policy: NetworkPolicy | ClusterNetworkPolicy) -> Ends:
         """Pods that a policy selects; empty too if the index does not hold the policy."""
-        return self._ends(self._ordinals_of(self.index.selected.get(policy.ref, ())))
+        selected = self.index.selected.get(policy.ref, FrozenBitMap())
+        if isinstance(policy, ClusterNetworkPolicy) or not selected:
+            return self._ends_of(selected)
+        asked = policy.ref.namespace, policy.pod_selector
+        found = self._subjects.get(asked)
+        if found is None:
+            found = self._subjects[asked] = self._ends_of(selected)
+        return found
 
     def policies_of(self, namespace: str) -> list[NetworkPolicy]:
         """The NetworkPolicies of one namespace."""
@@ -183,11 +192,10 @@ class Matched:
         found = self._peers.get(item)
         if found is None:
             if peer.ip_block is None:
-                classes = self._select.peers(namespace, peer).among(self._select.pods)
-                ordinals = self._ordinals_of(classes)
+                found = self._ends_of(self._select.pods_of(namespace, peer))
             else:
-                ordinals = self._with_address_in(ip_block(peer.ip_block).addresses)
-            found = self._peers[item] = self._ends(ordinals)
+                found = self._ends(self._with_address_in(ip_block(peer.ip_block).addresses))
+            self._peers[item] = found
         return found
 
     def rule_peers(self, namespace: str, peers: Iterable[NetworkPolicyPeer]) -> Ends:
@@ -196,7 +204,7 @@ class Matched:
         found = self._rules.get(items)
         if found is None:
             if not items:
-                found = self._ends(self._ordinals_of(self._select.pods))
+                found = self._ends_of(self._select.pods)
             elif len(items) == 1:
                 found = self.peers(*items[0])
             else:
@@ -213,23 +221,34 @@ class Matched:
         return endpoints.names[shown, last]
 
     def _named(self, endpoints: Iterable[Endpoint], shown: int, last: str) -> str:
-        sizes = Counter(map(self._workloads.__getitem__, map(id, endpoints)))
+        if isinstance(endpoints, Ends):
+            sizes = Counter(map(self._workloads.__getitem__, endpoints.ordinals))
+        else:
+            sizes = Counter(map(self._workloads_by_identity.__getitem__, map(id, endpoints)))
         first = nsmallest(shown, sizes) if len(sizes) > shown else sorted(sizes)
-        items = [f"{key[0]} ({sizes[key]} pods)" if sizes[key] > 1 else key[0] for key in first]
+        names = self._workload_names
+        items = [f"{names[n]} ({sizes[n]} pods)" if sizes[n] > 1 else names[n] for n in first]
         if len(sizes) > shown:
             return f"{', '.join(items)} and {len(sizes) - shown} more"
         return some(items, shown, last)
 
     @cached_property
-    def _workloads(self) -> dict[int, tuple[str, str]]:
-        """Of each endpoint of the index, by identity: the pods of one workload are told apart only
-        where texts are made, and that is often."""
-        shared: dict[tuple[str, str], tuple[str, str]] = {}
-        found = {}
-        for endpoint in self._endpoints:
-            key = workload_of(endpoint.pod)
-            found[id(endpoint)] = shared.setdefault(key, key)
-        return found
+    def _workloads(self) -> list[int]:
+        """Of each endpoint the number of its workload, by ordinal. Workloads are numbered in the
+        order of their names."""
+        keys = [workload_of(endpoint.pod) for endpoint in self._endpoints]
+        numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
+        return [numbers[key] for key in keys]
+
+    @cached_property
+    def _workloads_by_identity(self) -> dict[int, int]:
+        """The same by identity."""
+        return dict(zip(map(id, self._endpoints), self._workloads, strict=True))
+
+    @cached_property
+    def _workload_names(self) -> list[str]:
+        """The name of each workload, by number."""
+        return [name for name, _ in sorted({workload_of(end.pod) for end in self._endpoints})]
 
     def port_lists(self, endpoints: Ends) -> list[tuple[ContainerPort, ...]]:
         """What pods declare, each list once: pods of one workload share it."""
@@ -241,6 +260,37 @@ class Matched:
                 lists = list({id(end.pod.ports): end.pod.ports for end in endpoints}.values())
             endpoints.port_lists = lists
         return endpoints.port_lists
+
+    def some_declares(self, endpoints: Ends, number: int, protocol: Protocol) -> bool:
+        """Whether one of the pods declares a port."""
+        having = self._declaring.get((number, protocol))
+        return having is not None and having.intersect(endpoints.ordinals)
+
+    def each_declares(self, endpoints: Ends, number: int, protocol: Protocol) -> bool:
+        """Whether each of the pods declares a port."""
+        return endpoints.ordinals <= self._declaring.get((number, protocol), BitMap())
+
+    def some_declares_none(self, endpoints: Ends) -> bool:
+        """Whether one of the pods declares no port at all."""
+        return self._declaring_none.intersect(endpoints.ordinals)
+
+    def protocols(self, endpoints: Ends, number: int) -> list[Protocol]:
+        """The protocols for which one of the pods declares a number."""
+        return [each for each in _PROTOCOLS if self.some_declares(endpoints, number, each)]
+
+    @cached_property
+    def _declaring_none(self) -> BitMap:
+        """The ordinals of the pods that declare no port."""
+        return BitMap.union(BitMap(), *(who for ports, who in self._by_ports if not ports))
+
+    @cached_property
+    def _declaring(self) -> dict[tuple[int, Protocol], BitMap]:
+        """Of each port the ordinals of the pods that declare it."""
+        found: dict[tuple[int, Protocol], BitMap] = {}
+        for ports, having in self._by_ports:
+            for port in ports:
+                found.setdefault((port.port, port.protocol), BitMap()).update(having)
+        return found
 
     @cached_property
     def _by_ports(self) -> list[tuple[tuple[ContainerPort, ...], BitMap]]:
@@ -266,7 +316,7 @@ class Matched:
 
     def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> Ends:
         """Pods with an address that match one selector in namespaces that match the other."""
-        return self._ends(self._ordinals_of(self._select.pods_in(pods, namespaces).classes))
+        return self._ends_of(self._select.pods_in(pods, namespaces).classes)
 
     def in_networks(self, networks: Iterable[IPNetwork]) -> Ends:
         """Pods with an address in one of these (CNP-17)."""
@@ -307,11 +357,8 @@ class Matched:
         """Of each class the ordinal of its first endpoint; at the end, behind the last one."""
         return [0, *accumulate(map(len, self.index.members))]
 
-    def _ordinals_of(self, classes: Iterable[int]) -> BitMap:
-        found, first = BitMap(), self._first
-        for number in classes:
-            found.add_range(first[number], first[number + 1])
-        return found
+    def _ends_of(self, classes: FrozenBitMap) -> Ends:
+        return Ends(self._endpoints, None, classes, self._first)
 
     def _ends(self, ordinals: BitMap) -> Ends:
         return Ends(self._endpoints, ordinals)
