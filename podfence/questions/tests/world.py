@@ -35,7 +35,9 @@ class Family:
         self.number = number
         self._index = index
         self._pairs = pairs
-        self.partitions = pairs.partitions if pairs else KeptPartitions(index, number, PortTable.of(index))
+        self.partitions = (
+            pairs.partitions if pairs else KeptPartitions(index, number, PortTable.of(index))
+        )
         self.table = self.partitions.table
         self.everyone = self.partitions.everyone
         self._wanted = BitMap()
