@@ -141,6 +141,7 @@ _AT = re.compile(
 class _RuleItem(Struct, frozen=True):
     """A rule, and perhaps an item of one of its lists."""
 
+    direction: Direction
     rule: NetworkPolicyRule
     item: int
 
@@ -149,8 +150,9 @@ class _RuleItem(Struct, frozen=True):
         found = _AT.match(path)
         if found is None:
             return None
-        rules = policy.rules_of(Direction(found["way"]).policy_type)
-        return cls(rules[int(found["rule"])], int(found["item"] or 0))
+        direction = Direction(found["way"])
+        rules = policy.rules_of(direction.policy_type)
+        return cls(direction, rules[int(found["rule"])], int(found["item"] or 0))
 
 
 def _misspelt(case: LintedPolicy, path: str) -> Iterator[_Found]:

@@ -49,11 +49,9 @@ def lint(
     for policy in whole.policies:
         as_written = raw(policy.source)
         modes += mode_of(policy, as_written)
-        for finding in (
-            notes_for(index, policy, as_written, matched, written)
-            if policy.ref in index.selected
-            else ()
-        ):
+        if policy.ref not in index.selected:
+            continue
+        for finding in notes_for(index, policy, as_written, matched, written):
             if finding.code in _OF_BLOCKS and (finding.object, finding.path) in ranges:
                 continue
             if finding.code not in _MATCHES_NOBODY or policy.ref.namespace in populated:
