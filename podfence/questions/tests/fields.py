@@ -142,6 +142,7 @@ class DocumentFields:
         if bool(values) is not needs:
             word = "needs values" if needs else "takes no values"
             self.refuse(at(path, "values"), f"{operator.value} {word}")
+            return None
         return LabelSelectorRequirement(key, operator, tuple(map(str, values)))
 
     def worded(self, path: str, read: Callable[[], T]) -> T | None:

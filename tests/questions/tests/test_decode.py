@@ -58,6 +58,18 @@ def wrong(text: str) -> list[str]:
         ),
         ("tests: []\ngroups: {a: $b, b: $a}", "groups.a: group $a names itself"),
         (
+            "groups: {a: {pods: {matchExpressions: [{key: app, operator: In}]}}}",
+            "groups.a.pods.matchExpressions[0].values: In needs values",
+        ),
+        (
+            "groups: {a: {pods: {matchExpressions: [{key: app, operator: NotIn, values: []}]}}}",
+            "groups.a.pods.matchExpressions[0].values: NotIn needs values",
+        ),
+        (
+            "groups: {a: {pods: {matchExpressions: [{key: x, operator: Exists, values: [y]}]}}}",
+            "groups.a.pods.matchExpressions[0].values: Exists takes no values",
+        ),
+        (
             "tests: []\ngroups: {a: 'db:80'}",
             "groups.a: db:80: a group has no ports; write $a:80 where it is used",
         ),
