@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
-DEVICES: Final = "/dev/"
+_DESCRIPTOR: Final = re.compile(r"/dev/(std(in|out|err)|fd/\d+)|/proc/(self|\d+)/fd/\d+")
+"""Names of what a process has open, which may be a file. Others below /dev, such as files of
+/dev/shm, are what they are."""
 _NEW: Final = 0o666
 """The mode of a new file, less the process's mask."""
 _MAY_WRITE: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
@@ -99,7 +102,7 @@ def create_whole(contents: Mapping[str, bytes], folder: str | None = None) -> No
 
 def is_stream(path: str) -> bool:
     """Whether it is a device, a pipe or a name for one: what is written there is passed on."""
-    if os.path.abspath(path).startswith(DEVICES):  # /dev/stdout may lead to a file
+    if _DESCRIPTOR.fullmatch(os.path.abspath(path)):
         return os.path.exists(path)
     try:
         mode = os.stat(path).st_mode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from threading import Thread
 
@@ -94,10 +95,11 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     ],
     ids=["check", "baseline", "report"],
 )
-def test_a_name_in_the_folder_of_devices_is_never_replaced(
+def test_a_name_of_what_is_open_is_never_replaced(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("podfence.manifests.wholefiles.DEVICES", f"{tmp_path}/")
+    names = re.compile(re.escape(str(tmp_path / "stdout")))
+    monkeypatch.setattr("podfence.manifests.wholefiles._DESCRIPTOR", names)
     device, behind = tmp_path / "stdout", tmp_path / "behind"
     behind.write_text("before\n")
     device.symlink_to(behind)

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -102,6 +103,29 @@ def test_a_new_file_is_taken_away_again(folder: Path, olds: dict[str, bytes]) ->
     with pytest.raises(OSError, match="No space left"):
         replace_whole({str(folder / "new"): b"", **olds, "/dev/full": b"text"})
     assert state(folder) == before
+
+
+@pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
+def test_a_name_of_what_is_open_is_written_to(folder: Path, name: str) -> None:
+    """As ``> file`` and /dev/stdout: the shell's file stays, with what stands there already."""
+    file = folder / "a"
+    with file.open("w") as open_file:
+        open_file.write("before ")
+        open_file.flush()
+        replace_whole({name.format(open_file.fileno()): b"after"})
+        assert os.fstat(open_file.fileno()).st_ino == file.stat().st_ino
+    assert file.read_text() == "before after"
+
+
+def test_a_file_below_dev_is_a_file() -> None:
+    """Memory as a file system: a second run replaces what the first has written."""
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("no file system in memory here")
+    with TemporaryDirectory(dir="/dev/shm") as made:
+        file = Path(made) / "a"
+        for text in ("first, and longer", "second"):
+            replace_whole({str(file): text.encode()})
+            assert file.read_text() == text
 
 
 def test_what_the_last_look_finds_changes_nothing(folder: Path, olds: dict[str, bytes]) -> None:
