@@ -5,13 +5,14 @@ Rule: a fix that opens what the edited policy does not say is withdrawn.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from podfence.cli.editedfiles import require_as_read, show_diff
 from podfence.cli.terminal import echo
-from podfence.errors import PodfenceError
+from podfence.errors import PodfenceError, Source
 from podfence.manifests.load import Loaded
 from podfence.manifests.rewrite import Rewritten, rewritten
 from podfence.manifests.yamledit import CannotEdit
@@ -22,7 +23,13 @@ from podfence.questions.lint.fixes import Fix, Fixes
 from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.plan import Plan, plan
-from podfence.questions.repair.changes import NewObject, ObjectPatch
+from podfence.questions.repair.changes import (
+    FieldEdit,
+    NewObject,
+    ObjectPatch,
+    clash,
+    removals_last,
+)
 from podfence.questions.repair.harmless import judged
 from podfence.render.plan_text import outcome_words
 from podfence.sets.addresses import IPNetwork
@@ -69,11 +76,17 @@ def fixes_for(
     withdrawn: list[tuple[Fix, str]] = [(fix, "one run makes no more") for fix in wanted[_MOST:]]
     now = Rewritten({}, loaded.cluster)
     for fix in wanted[:_MOST]:
+        if any(_clash(fix, other) for other in made):
+            withdrawn.append((fix, "another fix edits the same item; run it again"))
+            continue
         try:
-            then = rewritten(loaded, [*_edits(made), fix.edit])
+            then = rewritten(loaded, [*_edits([*made, fix])])
             require_as_read(then.texts)
         except CannotEdit as error:
             withdrawn.append((fix, error.message))
+            continue
+        if len(then.cluster.doubts) > len(loaded.cluster.doubts):
+            withdrawn.append((fix, "a server would refuse what it makes"))
             continue
         _, harm = judged(now.cluster, then.cluster, NO_NAMES, fix.policy)
         if harm is not None and not fix.unsafe:
@@ -85,9 +98,23 @@ def fixes_for(
     return Fixed(tuple(made), tuple(withdrawn), now.texts, found, len(every) - len(wanted))
 
 
+def _clash(fix: Fix, other: Fix) -> bool:
+    one, two = fix.edit, other.edit
+    if isinstance(one, NewObject) or isinstance(two, NewObject):
+        return False
+    return one.source == two.source and clash(one.changes, two.changes)
+
+
 def _edits(fixes: Sequence[Fix]) -> Iterator[ObjectPatch | NewObject]:
+    """One edit for each object: fixes name places of the text as it was read."""
+    by_source: dict[Source, list[FieldEdit]] = defaultdict(list)
     for fix in fixes:
-        yield fix.edit
+        if isinstance(fix.edit, NewObject):
+            yield fix.edit
+        else:
+            by_source[fix.edit.source] += fix.edit.changes
+    for source, changes in by_source.items():
+        yield ObjectPatch(source, removals_last(changes))
 
 
 def show_fixes(fixed: Fixed, loaded: Loaded, *, diff: bool) -> None:

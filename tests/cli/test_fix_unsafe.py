@@ -81,6 +81,45 @@ def test_a_fix_is_made_where_a_person_asks_for_it(code: str, tmp_path: Path) -> 
     assert f"fixed (unsafe): {words}" in said
 
 
+API = "    - podSelector: {matchLabels: {app: api}}\n"
+BLOCK = "    - ipBlock: {cidr: 10.96.0.7/32}\n"
+PODS = f"    - {{{SERVICE}: {{matchLabels: {{app: api}}}}}}\n"
+JOINED = f"{TEAM}      podSelector: {{matchLabels: {{app: api}}}}\n"
+NOBODY = "    - podSelector: {matchLabels: {app: nobody}}\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (f"{API}{TEAM}{BLOCK}{NOBODY}", f"{JOINED}{PODS}{NOBODY}"),
+        (f"{NOBODY}{API}{TEAM}{BLOCK}", f"{NOBODY}{JOINED}{PODS}"),
+        (f"{BLOCK}{TEAM}{API}{NOBODY}", f"{PODS}{JOINED}{NOBODY}"),
+        (
+            f"{API}{TEAM}{BLOCK}  - to:\n{API}{TEAM}{BLOCK}",
+            f"{JOINED}{PODS}  - to:\n{JOINED}{PODS}",
+        ),
+    ],
+)
+def test_an_item_that_goes_moves_no_other_fix(before: str, after: str, tmp_path: Path) -> None:
+    """Each finding names the place that its item had before any of them was edited."""
+    codes = ",".join(CODES)
+    (tmp_path / "a.yaml").write_text(f"{WORLD}  - to:\n{before}")
+    check(tmp_path, "--select", codes, "--fix", "--unsafe")
+    assert (tmp_path / "a.yaml").read_text() == f"{WORLD}  - to:\n{after}"
+
+
+def test_two_fixes_of_one_item_wait_for_one_another(tmp_path: Path) -> None:
+    """The second item that was torn from the same one would take the place of the first."""
+    db = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: db, namespace: ops, labels: {app: db}}\n"
+    text = f"{db}spec: {{containers: [{{name: m}}]}}\n---\n{WORLD}  - to:\n{API}{TEAM}"
+    other = API.replace("api", "db")
+    (tmp_path / "a.yaml").write_text(text + other)
+    said = check(tmp_path, "--select", "PF315", "--fix", "--unsafe")[1]
+    assert "not fixed: another fix edits the same item; run it again" in said
+    joined = text.removesuffix(API + TEAM) + JOINED
+    assert (tmp_path / "a.yaml").read_text() == joined + other
+
+
 def test_a_default_deny_is_written_beside_the_first_policy(tmp_path: Path) -> None:
     other = WORLD.replace("policyTypes: [Egress]\n  egress:\n", "policyTypes: [Ingress]\n")
     (tmp_path / "a.yaml").write_text(other)
@@ -91,11 +130,16 @@ def test_a_default_deny_is_written_beside_the_first_policy(tmp_path: Path) -> No
     check(tmp_path, "--select", "PF351", "--fix", "--unsafe")
     assert (tmp_path / "a.yaml").read_text().startswith(other)
     assert check(tmp_path, "--select", "PF351")[0] == 0
-    taken = other.replace(
-        "name: web, namespace: shop}\nspec:\n  pod",
-        "name: default-deny, namespace: shop}\nspec:\n  pod",
-    )
-    (tmp_path / "a.yaml").write_text(taken)
+
+
+@pytest.mark.parametrize("notes", ["", ", annotations: {podfence.io/mode: audit}"])
+def test_a_default_deny_takes_the_name_of_no_policy(notes: str, tmp_path: Path) -> None:
+    """One that is audited has its name, too."""
+    names = f"metadata: {{name: default-deny, namespace: shop{notes}}}\n"
+    other = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n" + names
+    spec = "spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}\n"
+    (tmp_path / "a.yaml").write_text(f"{WORLD}  - {{}}\n{other}{spec}")
+    assert "PF351" in check(tmp_path, "--select", "PF351")[1]
     assert check(tmp_path, "--select", "PF351", "--fix-diff", "--unsafe")[0] == 0
 
 
@@ -119,6 +163,17 @@ def test_without_the_range_of_pods_nothing_is_guessed(tmp_path: Path) -> None:
     run = ["check", "-f", "a.yaml", "--select", "PF341", "--fix-diff", "--unsafe"]
     done = podfence(run, directory=tmp_path)
     assert (done.status, done.out) == (0, "")
+
+
+@pytest.mark.parametrize("cidr", ["0.0.0.0/0", "::/0"])
+def test_an_edit_that_a_server_would_refuse_is_not_made(cidr: str, tmp_path: Path) -> None:
+    """An exception is a part of its block, never all of it."""
+    (tmp_path / "a.yaml").write_text(f"{WORLD}  - to:\n    - ipBlock: {{cidr: '{cidr}'}}\n")
+    (tmp_path / "podfence.toml").write_text(f"[cluster]\npod-cidrs = ['{cidr}']\n")
+    run = ["check", "-f", "a.yaml", "--select", "PF341", "--fix-diff", "--unsafe"]
+    done = podfence(run, directory=tmp_path)
+    assert "not fixed: a server would refuse what it makes" in done.out
+    assert "would fix" not in done.out
 
 
 def test_unsafe_is_about_fixes(tmp_path: Path) -> None:

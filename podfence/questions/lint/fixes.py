@@ -117,7 +117,8 @@ class Fixes:
         name = finding.object.name
         ref = ObjectRef("NetworkPolicy", name, "default-deny")
         beside = [p for p in self._policies.values() if p.ref.namespace == name and p.source]
-        if ref in self._policies or not beside:
+        taken = {policy.ref for policy in self._index.cluster.with_audited().policies}
+        if ref in taken or not beside:
             return None
         first = beside[0].source
         assert first is not None

@@ -7,7 +7,7 @@ is afterwards; how it is written is another question.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -61,6 +61,31 @@ class NewObject(Struct, frozen=True):
 
     after: Source
     value: Json
+
+
+def removals_last(changes: Iterable[FieldEdit]) -> tuple[FieldEdit, ...]:
+    """Changes in an order in which every path means what it meant before any of them: items go
+    last, and those at the end of a list first."""
+    gone: list[FieldEdit] = []
+    others: list[FieldEdit] = []
+    for change in changes:
+        (gone if isinstance(change, Remove) else others).append(change)
+    gone.sort(key=lambda each: [at for at in steps(each.path) if isinstance(at, int)], reverse=True)
+    return (*others, *gone)
+
+
+def clash(some: Iterable[FieldEdit], others: Collection[FieldEdit]) -> bool:
+    """Whether some changes take away or set otherwise what others are about."""
+    return any(_undoes(a, b) or _undoes(b, a) for a in some for b in others)
+
+
+def _undoes(change: FieldEdit, other: FieldEdit) -> bool:
+    if isinstance(change, Remove):
+        removed = steps(change.path)
+        return steps(other.path)[: len(removed)] == removed
+    if isinstance(change, SetField) and isinstance(other, SetField):
+        return change.path == other.path and change.value != other.value
+    return False
 
 
 def applied(value: Json, changes: Sequence[FieldEdit]) -> Json:
