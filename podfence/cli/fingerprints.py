@@ -46,6 +46,8 @@ def _key(finding: Finding, written: Mapping[str, object] | None) -> str:
         value = _value(written, finding.path)
         content = json.dumps(value, sort_keys=True, default=str)
     ref = finding.object
+    if ref.kind == "Namespace" and path == "metadata.namespace":
+        path = "metadata.name"  # its own object was not read; it is the same namespace
     return "\0".join((finding.code, ref.kind, str(ref), path, content, finding.about))
 
 

@@ -85,6 +85,15 @@ def test_pods_that_come_make_nothing_new(tmp_path: Path) -> None:
     assert new_codes(tmp_path, BOTH + workload, scaled) == []
 
 
+@pytest.mark.parametrize("namespace", ["ops", "shop"])
+def test_a_namespace_is_the_same_one_where_its_object_is_read(
+    namespace: str, tmp_path: Path
+) -> None:
+    whole = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\n{BOTH}"
+    assert new_codes(tmp_path, BOTH, whole) == []
+    assert new_codes(tmp_path, whole, BOTH) == []
+
+
 def test_a_workload_that_nothing_isolates_is_news_and_one_that_is_gone_is_not(
     tmp_path: Path,
 ) -> None:
