@@ -89,7 +89,8 @@ class Account:
             self._events[told.key[0], "gone" if isinstance(told.event, Gone) else "put"] += 1
         self._standings.take(taken.standings, self._clock())
         if taken.notices:
-            self._drifted = taken.notices[-1]
+            named = [each for each in taken.notices if each.number]
+            self._drifted = (named or taken.notices)[-1]
 
     def arrived(self, events: Iterable[tuple[str, float]]) -> None:
         """The kernel holds what came of events: their kinds, and when each had come."""
@@ -133,7 +134,10 @@ class Account:
                 name = f"{who.process} (process {who.number})"
                 text = f"the table podfence was changed by another: {name}"
                 if not who.number:
-                    text = "another may have changed the table podfence: notifications were lost"
+                    text = (
+                        "the table podfence was changed by another; who, is not known: "
+                        "notifications were lost"
+                    )
                 self.hold(ConditionKind.DRIFT, "", text)
             case ReportKind.TABLE_REFUSED:
                 self.hold(ConditionKind.TABLE_REFUSED, "", report.words)

@@ -140,7 +140,8 @@ class Enforcer:
         self._account.take(taken)
         inputs: list[ReconcileInput] = []
         if taken.notices:
-            inputs.append(Drifted(gone=not self._table.exists()))
+            heard = any(each.number for each in taken.notices)
+            inputs.append(Drifted(gone=not self._table.exists(), heard=heard))
         was_in_sync = self._wanted.in_sync
         planned = self._wanted.take((told.event for told in taken.events), whole=taken.whole)
         if planned and was_in_sync:

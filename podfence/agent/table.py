@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podfence.errors import NftUnanswered
+from podfence.errors import NftError, NftUnanswered
 from podfence.kernel import ctsweep
 from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.notices import Notices
@@ -83,16 +83,28 @@ class KernelTable:
 
     def _run_unheard(self, notices: Notices, transaction: Transaction) -> None:
         """Without listening. What others do meanwhile is seen in the number of transactions: it is
-        read before the one and after the other, so nothing falls between."""
-        before, taken = self._table.generation(), 0
+        read before the one and after the other. It counts a transaction before others are told of
+        it, so who is in it already is waited for; then nothing falls between."""
+        others = self._others()
+        self._socket.settle()
         notices.leave()
         try:
             self._table.run(transaction)
-            taken = 1
         finally:
             notices.join()
-            if self._table.generation() != before + taken:
+            if not self._is_still(others):
                 notices.miss()
+
+    def _others(self) -> int:
+        """A number that grows with each transaction of others. Raises NftError."""
+        return self._table.generation() - self._socket.taken
+
+    def _is_still(self, others: int) -> bool:
+        """Whether others did nothing since; False where nobody knows."""
+        try:
+            return self._others() == others
+        except NftError:
+            return False
 
     def _opened(self) -> NetlinkNft:
         if self._notices is not None:

@@ -56,9 +56,11 @@ class Read(Struct, frozen=True):
 
 
 class Drifted(Struct, frozen=True):
-    """Somebody else changed our table. ``gone``: it is not there, so nothing is enforced."""
+    """Somebody else changed our table. ``gone``: it is not there, so nothing is enforced.
+    ``heard``: False where nobody knows whether anybody did."""
 
     gone: bool = False
+    heard: bool = True
 
 
 class Swept(Struct, frozen=True):
@@ -194,6 +196,8 @@ class ReconcileState(Struct, frozen=True):
     unsure: bool = False
     """Until the next epoch: nobody knows who had an address before the start, or what was written
     last."""
+    doubted: bool = False
+    """Others may have changed the table; it is read to find that out."""
     check: bool = False
     """The table was read, and is to be compared with what is wanted."""
     reading: bool = False
@@ -207,6 +211,8 @@ class ReconcileState(Struct, frozen=True):
     repair_at: float = inf
     repairs: tuple[float, ...] = ()
     """When the table was read because others had changed it, in the last minute."""
+    looks: tuple[float, ...] = ()
+    """When it was read because they may have, in the last minute."""
 
     @classmethod
     def of(cls, enforced: Ruleset, *, limit: float = LIMIT, strict: bool = False) -> ReconcileState:

@@ -23,6 +23,7 @@ from podfence.nft.lowering.tightening import Released, Tightening, tightening
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import DeleteTable, Operation, Transaction
 from podfence.reconcile.bumps import Bumps, joint, less, meet
+from podfence.reconcile.doubt import differs, drifted, looked
 from podfence.reconcile.quarantine import halves, units, without
 from podfence.reconcile.states import (
     Drifted,
@@ -50,9 +51,6 @@ Made = tuple[tuple[Operation, ...], Ruleset | None]
 """What is to be done to the table, and all rules after it, where they are known."""
 RETRY = 60.0
 """Seconds after which what was refused is tried again."""
-REPAIRS = 5
-"""Times a minute that a table is mended that others change; one that is gone always is."""
-MINUTE = 60.0
 
 
 def step(
@@ -97,8 +95,8 @@ class _Step:
                     self._answered(pending, given)
             case Read(ruleset):
                 self._read(ruleset)
-            case Drifted(gone):
-                self._drifted(gone)
+            case Drifted(gone, heard):
+                self._drifted(gone=gone, heard=heard or gone)
             case Swept(quarter, done):
                 if done:
                     self._set(bumps=self.state.bumps.swept(quarter))
@@ -140,6 +138,7 @@ class _Step:
         trial = self.state.trial
         carried = joint(self.state.carried, pending.released)
         self._set(carried=carried, distrusted=pending.distrusted, unsure=pending.unsure)
+        self._set(doubted=False)  # no reading will tell what others did from what was refused
         if self.state.strict:
             self._report(ReportKind.TABLE_REFUSED, "", words)
         elif trial is not None:
@@ -154,27 +153,28 @@ class _Step:
         state = self.state
         carried = joint(state.carried, pending.released)
         self._set(trial=None, carried=carried, distrusted=pending.distrusted, unsure=True)
+        self._set(doubted=False)
         self._set(bumps=state.bumps.using(pending.bumps))
         self._read_back()
 
     def _read(self, ruleset: Ruleset | None) -> None:
-        if not self.state.reading:
+        state = self.state
+        if not state.reading:
             return
-        mask = self.state.mark_mask
+        mask = state.mark_mask
         known = ruleset if ruleset is not None and is_ours(ruleset, mask) else None
-        self._set(reading=False, enforced=known, lost=known is None, check=True)
+        if state.doubted and (known is None or differs(state, known)):
+            self._report(ReportKind.DRIFT, "", "")
+        self._set(doubted=False, reading=False, enforced=known, lost=known is None, check=True)
         if known is not None:
             self._set(bumps=self.state.bumps.at(known))
 
-    def _drifted(self, gone: bool) -> None:
-        recent = tuple(at for at in self.state.repairs if at > self.now - MINUTE)
-        self._set(repairs=recent, distrusted=True)
-        self._report(ReportKind.DRIFT, "", "")
-        if gone or len(recent) < REPAIRS:
-            self._set(repairs=(*recent, self.now))
+    def _drifted(self, *, gone: bool, heard: bool) -> None:
+        if heard:
+            self._report(ReportKind.DRIFT, "", "")
+        self.state, is_now = drifted(self.state, self.now, gone=gone, heard=heard)
+        if is_now:
             self._read_back()
-        else:
-            self._set(repair_at=recent[0] + MINUTE)
 
     def _read_back(self) -> None:
         self._set(reading=True, repair_at=inf)
@@ -191,7 +191,7 @@ class _Step:
         if state.pending is not None or state.reading:
             return
         if state.repair_at <= self.now:
-            self._set(repairs=(*state.repairs[1:], self.now))
+            self.state = looked(state, self.now)
             self._read_back()
         elif state.trial is not None:
             self._try_next(state.trial)

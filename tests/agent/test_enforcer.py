@@ -180,6 +180,25 @@ def test_other_hands_are_named_and_mended() -> None:
     assert stage.holds() == []
 
 
+def test_what_others_may_have_done_is_told_only_where_they_did() -> None:
+    """As when kube-proxy writes rules of its own while nobody listens."""
+    stage = Stage()
+    stage.put(HERE, WEB, DB, ONLY_WEB)
+    stage.whole()
+    reads = stage.enforcer.status.reads
+    stage.inbox.notice(Notice("", 0))
+    stage.tell(Gone("Pod", DB.namespace, DB.name))
+    stage.pass_time(0.2)
+    status = stage.enforcer.status
+    assert (status.drifts, status.reads, stage.holds()) == (0, reads + 1, [])
+    stage.table.run(diff(stage.rules, with_epoch(wanted(), epoch(stage.rules))))
+    stage.inbox.notice(Notice("", 0))
+    stage.pass_time(0.2)
+    assert same_rules(stage.rules, wanted(WEB, ONLY_WEB))
+    assert (stage.enforcer.status.drifts, stage.holds()) == (1, [ConditionKind.DRIFT])
+    assert "who, is not known" in stage.enforcer.status.conditions[0].message
+
+
 def test_a_table_that_is_deleted_again_and_again_is_mended_every_time() -> None:
     """Others that only change it are answered a few times a minute; without it nothing holds."""
     stage = Stage()

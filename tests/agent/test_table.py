@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from podfence.agent.table import MANY, KernelTable
 from podfence.errors import NftError, NftUnanswered
 from podfence.kernel.nftables.nf_tables import NFNLGRP_NFTABLES
+from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.notices import Notice, Notices
 from podfence.kernel.nftables.table import NetlinkNft
 from podfence.nft.difference import diff, load
@@ -155,5 +157,53 @@ def test_a_large_write_that_is_refused_is_nobody_elses(
         table.run(refused)
     assert meanwhile.listened == [False]
     assert notices.wait(0.1) is None
+    kernel.nft("add", "chain", "inet", TABLE, "theirs")
+    assert (notices.wait(5) or Notice("", 0)).process == "nft"
+
+
+def test_what_others_have_begun_before_a_large_write_is_known_to_have_been_done(
+    table: KernelTable, notices: Notices, kernel: NftNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel counts their transaction first, and tells of it only when it is through."""
+    many = Members.of(4, range(1 << 28, (1 << 28) + 100_000))
+    read = NetlinkNft.generation
+    with NftSocket(kernel.fd) as socket, ThreadPoolExecutor(1) as other:
+        others = NetlinkNft(socket)
+        before = read(others)
+
+        def as_soon_as_it_is_counted(table: NetlinkNft) -> int:
+            while (now := read(table)) == before:
+                pass
+            return now
+
+        monkeypatch.setattr(NetlinkNft, "generation", as_soon_as_it_is_counted)
+        theirs = other.submit(
+            others.run, large_write(replace(BIG, name="p4_theirs", elements=many))
+        )
+        table.run(large_write())
+        theirs.result()
+    assert notices.wait(5) is not None
+
+
+def test_a_large_write_in_several_transactions_is_nobody_elses(
+    table: KernelTable, notices: Notices, kernel: NftNamespace, meanwhile: Meanwhile
+) -> None:
+    table._socket.limit = 1 << 17  # as of a user other than root
+    much = Members.of(4, range(1 << 24, (1 << 24) + 40_000))
+    table.run(large_write(replace(BIG, elements=much)))
+    assert meanwhile.listened == [False]
+    assert notices.wait(0.1) is None
+    meanwhile.do = lambda: kernel.nft("add", "chain", "inet", TABLE, "theirs")
+    table.run(large_write(replace(BIG, name="p4_other", elements=much)))
+    assert notices.wait(0.1) == Notice("", 0)
+
+
+def test_a_socket_that_fails_in_a_large_write_leaves_open_what_others_did(
+    table: KernelTable, notices: Notices, kernel: NftNamespace, meanwhile: Meanwhile
+) -> None:
+    meanwhile.do = table.close
+    table.run(large_write())
+    assert notices.wait(0.1) == Notice("", 0)
+    assert table.exists()
     kernel.nft("add", "chain", "inet", TABLE, "theirs")
     assert (notices.wait(5) or Notice("", 0)).process == "nft"

@@ -279,7 +279,7 @@ class Day:
             case 2:
                 other = with_epoch(self.rng.choice((A, self.wanted)), epoch(node.rules))
                 node.by_other_hands(diff(node.rules, other))
-                node.feed(Drifted())
+                node.feed(Drifted(heard=self.rng.random() < 0.5))
             case _:
                 self.change()
         self.check()

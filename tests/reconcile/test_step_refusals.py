@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
+import pytest
 from msgspec.structs import replace
 
 from podfence.nft.difference import diff
@@ -12,9 +13,10 @@ from podfence.nft.lowering.epoch import epoch, with_epoch
 from podfence.nft.lowering.lower import lower
 from podfence.nft.objects import goto
 from podfence.nft.transaction import DeleteTable, Transaction
+from podfence.reconcile.doubt import MINUTE, REPAIRS
 from podfence.reconcile.quarantine import addresses, units, without
 from podfence.reconcile.states import Drifted, PlannedRules, ReconcileState, ReportKind
-from podfence.reconcile.step import MINUTE, RETRY
+from podfence.reconcile.step import RETRY
 from podfence.testing.builders import pod, policy
 from tests.nft.cases import DB_ALLOW, NODE, WEB_OUT, index_of
 from tests.reconcile.nodes import SteppedNode
@@ -165,3 +167,59 @@ def test_what_is_refused_because_the_table_is_another_is_compared_first() -> Non
     node.feed(planned(B, rules(NOBODY_TO_DB)))
     assert (node.reads, node.rules) == (1, with_epoch(rules(NOBODY_TO_DB), 2))
     assert node.reports == []
+
+
+# --- what others may have done -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("remembers", [False, True])
+@pytest.mark.parametrize("busy", [False, True])
+def test_what_others_may_have_done_is_a_drift_only_where_the_table_differs(
+    remembers: bool, busy: bool
+) -> None:
+    """``remembers``: the rules that are enforced; ``busy``: something is planned meanwhile."""
+    after = rules(NOBODY_TO_DB)
+    ahead = [planned(B, after)] if busy else []
+    wanted = after if busy else B
+    for changed in (False, True):
+        node = node_with(B)
+        node.state = replace(node.state, enforced=B if remembers else None)
+        if changed:
+            node.kernel.run(diff(B, A))
+        node.feed(Drifted(heard=False), *ahead)
+        node.pass_time(1)
+        assert node.reports == [(ReportKind.DRIFT, "")] * changed
+        assert node.reads == 1
+        assert node.rules == with_epoch(wanted, 2)  # in each case it is judged again
+
+
+def test_a_table_that_is_gone_is_a_drift_though_nobody_heard_of_it() -> None:
+    node = node_with(B)
+    node.kernel.run(Transaction(B.table, (DeleteTable(),)))
+    node.feed(Drifted(gone=True, heard=False))
+    assert node.rules == with_epoch(B, 2)
+    assert node.reports == [(ReportKind.DRIFT, "")]
+
+
+def test_what_is_only_possible_is_looked_at_a_few_times_a_minute_and_delays_no_repair() -> None:
+    node = node_with(B)
+    for _ in range(20):
+        node.feed(Drifted(heard=False))
+        node.pass_time(0.5)
+    assert (node.reads, node.reports) == (REPAIRS, [])
+    node.kernel.run(diff(node.rules, with_epoch(A, epoch(node.rules))))
+    node.feed(Drifted())
+    node.pass_time(0.5)
+    assert node.rules == with_epoch(B, epoch(node.rules))
+    assert node.reports == [(ReportKind.DRIFT, "")]
+
+
+def test_a_look_that_had_to_wait_finds_what_was_changed() -> None:
+    node = node_with(B)
+    for _ in range(REPAIRS + 1):
+        node.feed(Drifted(heard=False))
+        node.pass_time(0.5)
+    node.kernel.run(diff(node.rules, with_epoch(A, epoch(node.rules))))
+    node.pass_time(MINUTE)
+    assert node.rules == with_epoch(B, epoch(node.rules))
+    assert node.reports == [(ReportKind.DRIFT, "")]

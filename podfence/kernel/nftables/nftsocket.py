@@ -88,6 +88,8 @@ class NftSocket:
         """Bytes of the largest transaction that this socket can send."""
         self.port: int = self._socket.getsockname()[0]
         """The address of the socket, by which the kernel names who changed something."""
+        self.taken = 0
+        """Transactions that the kernel took."""
 
     def __enter__(self) -> Self:
         return self
@@ -123,6 +125,18 @@ class NftSocket:
         _raise_first(batch, first, answers)
         if all(answer.sequence != last for answer in answers):
             raise NftUnanswered("the kernel did not say whether it took the transaction")
+        self.taken += 1
+
+    def settle(self) -> None:
+        """Wait for transactions that take effect just now, by anybody: afterwards all that they
+        have to tell is told. An empty transaction waits its turn and changes nothing.
+
+        Raises NftUnanswered.
+        """
+        self._sequence += 2
+        self._send(b"".join(_frames((), self._sequence - 1)))
+        for _ in self._answers():
+            pass
 
     def dump(self, kind: int, body: bytes, family: int | None = None) -> list[bytes]:
         """The bodies of everything that a request lists, each without the protocol's header.

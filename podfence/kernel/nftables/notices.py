@@ -30,6 +30,8 @@ _TABLE = 1
 """The attribute that names the table: the same number in tables, chains, rules, sets, elements."""
 _INSTRUCTION = struct.Struct("=HBBI")
 _LOAD_WORD, _JUMP_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_NUMBER = slice(2, 4)
+"""Where the head of a body has the last bits of the transaction's number."""
 _PORT_AT = 12
 """Where the header of a message names the port of who caused it."""
 _ALL = 0xFFFFFFFF
@@ -54,7 +56,9 @@ class Notices:
         except OSError as error:
             text = f"no notifications of nftables: {error.strerror}"
             raise NftError(text) from error
-        self._touched = False
+        self._touched = b""
+        """The number of the transaction that changes our table; its end has the same. The end of
+        one that began before we left may never come."""
         self._has_missed = False
 
     def close(self) -> None:
@@ -83,7 +87,8 @@ class Notices:
         self._member(_ADD_MEMBERSHIP)
 
     def miss(self) -> None:
-        """Others have changed something while nobody listened; said with the next ``wait``."""
+        """Others have written while nobody listened, perhaps elsewhere; said with the next
+        ``wait``."""
         self._has_missed = True
 
     def wait(self, seconds: float) -> Notice | None:
@@ -103,7 +108,7 @@ class Notices:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise NftError(f"no notifications of nftables: {error.strerror}") from error
-                self._touched = False
+                self._touched = b""
                 return Notice("", 0)
             found = self._read(data)
             if found is not None:
@@ -116,11 +121,11 @@ class Notices:
         """The last notice in a datagram. A transaction may be several; NEWGEN is its end."""
         notice = None
         for kind, _, _, body in messages(data):
-            said = body[len(FAMILY) :]
+            number, said = body[_NUMBER], body[len(FAMILY) :]
             if kind != _NEWGEN:
-                self._touched = self._touched or self._is_about_ours(body, said)
-            elif self._touched:
-                self._touched = False
+                self._touched = number if self._is_about_ours(body, said) else self._touched
+            elif self._touched == number:
+                self._touched = b""
                 notice = _notice(dict(attributes(said)))
         return notice
 
