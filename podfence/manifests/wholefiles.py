@@ -121,6 +121,14 @@ def require_writable(paths: Iterable[str]) -> None:
             raise ReadOnlyFile(path, mode)
 
 
+def _require_own(real: str, owner: int) -> None:
+    """In a folder such as /tmp only its owner takes a file away, so that it cannot be replaced, nor
+    a second name of it be taken away again. Raises PermissionError."""
+    folder = os.stat(os.path.dirname(real) or ".")
+    if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, owner, folder.st_uid):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
 @contextmanager
 def _beside(path: str, data: bytes, real: str) -> Iterator[str]:
     """A temporary file in the folder of the one that it is to become, ``real``."""
@@ -139,6 +147,7 @@ def _written_beside(real: str, data: bytes) -> str:
     old = os.stat(real) if os.path.exists(real) else None
     if old is not None:
         require_writable([real])
+        _require_own(real, old.st_uid)
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(real) or ".", prefix=".podfence-")
     try:
         with os.fdopen(handle, "wb") as file:

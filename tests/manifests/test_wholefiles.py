@@ -117,6 +117,28 @@ def test_a_name_of_what_is_open_is_written_to(folder: Path, name: str) -> None:
     assert file.read_text() == "before after"
 
 
+@pytest.mark.parametrize(("mode", "refused"), [(0o1777, True), (0o777, False)])
+def test_in_a_folder_for_everybody_the_file_of_another_is_left(
+    mode: int,
+    refused: bool,
+    folder: Path,
+    olds: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A second name of it could not be taken away again."""
+    folder.chmod(mode)
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    before = state(folder)
+    if refused:
+        with pytest.raises(PermissionError) as raised:
+            replace_whole(olds)
+        assert raised.value.filename == str(folder / "a")
+        assert state(folder) == before
+    else:
+        replace_whole(olds)
+        assert (folder / "a").read_bytes() == olds[str(folder / "a")]
+
+
 def test_a_file_below_dev_is_a_file() -> None:
     """Memory as a file system: a second run replaces what the first has written."""
     if not os.access("/dev/shm", os.W_OK):
