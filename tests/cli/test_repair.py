@@ -13,6 +13,7 @@ import yaml
 
 from podfence.library.input import Input, load
 from podfence.model.cluster import Cluster
+from podfence.testing.builders import pod, policy
 from podfence.testing.manifest import to_manifest
 from tests.cli.session import podfence
 from tests.support.random_clusters import Size, random_cluster
@@ -107,3 +108,46 @@ def test_the_same_at_length(tmp_path: Path) -> None:
     rng = Random(1000)
 
     assert sum(check(rng, tmp_path) for _ in range(500)) > 15
+
+
+PODS = {
+    "web": {"app": "web"},
+    "db": {"app": "db"},
+    "bare": {},
+    "bare-2": {},
+    "job": {"app": "job"},
+    "job-2": {"app": "job"},
+    "job-3": {"app": "job", "tier": "back"},
+}
+NO_APP = {"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}
+JOBS = {"matchLabels": {"app": "job"}}
+NO_TIER = {"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]}
+ISOLATED: dict[str, tuple[dict[str, Any], str, set[str]]] = {
+    "labels tell it from the others": ({}, "db", {"db"}),
+    "it has no labels, and all are isolated": ({}, "bare", {*PODS} - {"web"}),
+    "it has no labels, and others are not isolated": (NO_APP, "bare", {"bare", "bare-2"}),
+    "a pod with its labels is not isolated": (JOBS | NO_TIER, "job", {"job", "job-2"}),
+    "a pod with its labels is isolated, too": (JOBS, "job", {"job", "job-2", "job-3"}),
+    "labels tell it from those that are isolated": (JOBS, "job-3", {"job-3"}),
+}
+"""Whom a policy isolates, who is to be reached then, and who else can be without need."""
+
+
+@pytest.mark.parametrize(("selector", "to", "opened"), ISOLATED.values(), ids=ISOLATED)
+def test_an_edit_closes_nothing_and_opens_no_pod_that_another_edit_would_leave_closed(
+    selector: dict[str, Any], to: str, opened: set[str], tmp_path: Path
+) -> None:
+    values = [to_manifest(pod(f"shop/{name}", labels)) for name, labels in PODS.items()]
+    isolating = to_manifest(policy("shop/isolating", types=["Ingress"]))
+    isolating["spec"]["podSelector"] = selector
+    path = tmp_path / "all.yaml"
+    path.write_text("---\n".join(map(yaml.safe_dump, (*values, isolating))))
+
+    done = podfence(["why", "shop/web", f"shop/{to}:80", "-f", str(path), "--repair", "-o", "json"])
+
+    before, after = load(path), load(patched(path, json.loads(done.out)["repair"]["files"]))
+    ways = [
+        (f"shop/{one}", f"shop/{two}:{port}") for one in PODS for two in PODS for port in (80, 81)
+    ]
+    turned = {way for way in ways if before.can(*way).allowed is not after.can(*way).allowed}
+    assert turned == {("shop/web", f"shop/{name}:80") for name in opened}

@@ -2,8 +2,9 @@
 
 Rule: what opens beyond the connection comes first, the size of the edit second. An item is added to
 a rule only where it means nothing more than the connection; else a rule is added to a policy that
-selects the workload alone; else a policy is written that does. What the edits really open is shown
-by their plan, never claimed here.
+selects the workload alone; else a policy is written that does, where it isolates nobody anew; else
+the policy with the fewest other pods gets the rule. So nothing is closed. What the edits really
+open is shown by their plan, never claimed here.
 """
 
 from __future__ import annotations
@@ -110,9 +111,10 @@ class _Side:
             return self._with_rule(alone[0])
         if usable:
             labels = telling_labels(self._index.cluster, self._own)
-            if labels or not self._subject.labels:
+            least = min(usable, key=self._strangers)
+            if self._is_closer(labels, least):
                 return self._written(usable[0], labels)
-            return self._with_rule(min(usable, key=self._strangers))
+            return self._with_rule(least)
         return None
 
     @cached_property
@@ -135,6 +137,23 @@ class _Side:
         """How many pods of other workloads a policy selects."""
         own = {pod.name for pod in self._own}
         return sum(end.pod.name not in own for end in self._matched.subjects(policy))
+
+    def _is_closer(self, labels: Mapping[str, str], least: NetworkPolicy) -> bool:
+        """Whether a policy for these labels means fewer pods of other workloads than the one that
+        means the fewest, and only pods that are isolated already: it would close the others."""
+        meant = {
+            pod.name
+            for pod in self._index.cluster.pods
+            if pod.namespace == self._namespace and labels.items() <= dict(pod.labels).items()
+        }
+        isolated = {
+            end.pod.name
+            for policy in self._matched.policies_of(self._namespace)
+            if self._direction.policy_type in policy.policy_types
+            for end in self._matched.subjects(policy)
+        }
+        strangers = meant - {pod.name for pod in self._own}
+        return meant <= isolated and len(strangers) < self._strangers(least)
 
     def _rules(self, policy: NetworkPolicy) -> Iterator[tuple[str, NetworkPolicyRule]]:
         for at, rule in enumerate(policy.rules_of(self._direction.policy_type)):
