@@ -32,6 +32,21 @@ spec:
 DENIED = "#/map?pair=shop/frontend~shop/db&ask=tcp/5432"
 SAID = "document.querySelector('.allow [role=status]')?.innerText ?? ''"
 
+HELD = """
+(() => {
+  const before = fetch;
+  globalThis.fetch = async (url, more) => {
+    if (!url.includes('frontend.yaml')) return before(url, more);
+    await new Promise((go) => (globalThis.go = go));
+    const answer = await before(url, more);
+    const read = answer.json.bind(answer);
+    answer.json = () => read().finally(() => (globalThis.wasRead = true));
+    return answer;
+  };
+})()
+"""
+"""The other of the two files is answered when the test says so."""
+
 
 @pytest.fixture
 def server(tmp_path: Path, browser: Browser) -> Iterator[Serving]:
@@ -100,6 +115,25 @@ def test_text_that_is_not_saved_is_not_typed_over(
     browser.go(f"#/edit?file={DB}")
     browser.wait("document.querySelector('.cm-content')?.innerText.includes('# mine')")
     assert "frontend" not in browser.text(".cm-content")
+
+
+def test_text_that_is_typed_while_another_file_is_read_is_not_typed_over(
+    browser: Browser, server: Serving, tmp_path: Path
+) -> None:
+    browser.go(f"#/edit?file={DB}&line=1")
+    in_editor(browser, DB)
+    browser.run(HELD)
+    propose(browser, DENIED)
+    browser.wait("globalThis.go !== undefined")
+    browser.go(f"#/edit?file={DB}&line=1")
+    in_editor(browser, DB)
+    browser.type("# mine\n")
+    browser.run("go()")
+    browser.wait("globalThis.wasRead === true")
+    for _ in range(5):
+        browser.settle()
+    assert "# mine" in browser.text(".cm-content")
+    assert browser.run("document.querySelectorAll('.dirty').length") == 1
 
 
 def test_what_no_edit_allows_is_told_why(browser: Browser, server: Serving) -> None:

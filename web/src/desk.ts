@@ -262,15 +262,16 @@ export class Desk {
   async allow(query: string): Promise<{ file: string; line: number }> {
     const { answer, texts } = await this.server.get<Allowing>(`allow?${query}`);
     if (texts.length === 0) throw new Error(answer.repair?.because ?? "it is allowed already");
-    for (const { file, before } of texts) await this.readFor(file, plain(before));
+    for (const { file } of texts) await this.read(file);
+    // Nothing is awaited from here on: what somebody types while a file is read is seen, and kept.
+    for (const { file, before } of texts) this.requireText(file, plain(before));
     for (const { file, after } of texts) this.type(file, plain(after));
     const [first] = texts;
     return { file: first!.file, line: firstDifference(plain(first!.before), plain(first!.after)) };
   }
 
-  /** Opens a file that is to be typed over. Throws where it is not what is expected. */
-  private async readFor(file: string, expected: string): Promise<void> {
-    await this.read(file);
+  /** Throws where the text of a file that is to be typed over is not what is expected. */
+  private requireText(file: string, expected: string): void {
     const known = this.open.get(file);
     if (known === undefined) throw new Error(this.said(file));
     if (known.text !== known.saved.text) throw new Error(`${file} has text that is not saved; save it or undo it first`);
