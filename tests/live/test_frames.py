@@ -81,7 +81,7 @@ def test_whatever_policies_can_tell_makes_another_identity(other: PodFacts) -> N
 
 def test_an_identity_that_nobody_told_of_is_an_error_and_not_a_pod_without_labels() -> None:
     unknown = replace(frame(POD), began=())
-    with pytest.raises(ClusterError, match="before the identity that they have"):
+    with pytest.raises(ClusterError, match="pods whose identity it has not told"):
         Identities("n2").take(told(unknown))
 
 

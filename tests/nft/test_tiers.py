@@ -310,7 +310,7 @@ def crowd(*, last_of_all_ports: bool, pods: int = 60) -> list[ClusterObject]:
             cluster_rule(
                 ("Deny", "Accept", "Pass")[(number + at) % 3],
                 cluster_peer(pods={"n": str(at % 20)}),
-                protocols=[] if at == 24 and last_of_all_ports else [f"{number * 25 + at}/TCP"],
+                protocols=[] if at == 24 and last_of_all_ports else [f"{number * 25 + at + 1}/TCP"],
             )
             for at in range(25)
         ]
