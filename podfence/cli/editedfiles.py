@@ -34,8 +34,8 @@ def show_diff(texts: Mapping[str, tuple[str, str]]) -> None:
 def require_as_read(texts: Mapping[str, tuple[str, str]]) -> None:
     """Raises CannotEdit for a file of other bytes than its text was read as."""
     for file, (before, _) in texts.items():
-        with suppress(OSError), open(file, "rb") as stream:
-            if stream.read() != before.encode():
+        with suppress(OSError):
+            if not _holds(file, before):
                 raise CannotEdit(
                     "the file has line ends of another kind, a byte order mark or another "
                     "encoding, or was changed meanwhile; edit it by hand"
@@ -49,10 +49,9 @@ def write_edits(texts: Mapping[str, tuple[str, str]], option: str) -> None:
 
     def confirm() -> None:
         for file, (before, _) in texts.items():
-            with open(file, encoding="utf-8", newline="") as stream:
-                if stream.read() != before:
-                    said = f"{printable(file)} was changed meanwhile; run it again"
-                    raise PodfenceError(f"{option}: {said}")
+            if not _holds(file, before):
+                said = f"{printable(file)} was changed meanwhile; run it again"
+                raise PodfenceError(f"{option}: {said}")
 
     try:
         replace_whole({file: after.encode() for file, (_, after) in texts.items()}, confirm)
@@ -63,3 +62,9 @@ def write_edits(texts: Mapping[str, tuple[str, str]], option: str) -> None:
     except OSError as error:
         said = f"{error.strerror}: {printable(str(error.filename))}"
         raise PodfenceError(f"{option}: nothing was changed: {said}") from error
+
+
+def _holds(file: str, text: str) -> bool:
+    """Whether a file has exactly the bytes of a text. Raises OSError."""
+    with open(file, "rb") as stream:
+        return stream.read() == text.encode()

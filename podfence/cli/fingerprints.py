@@ -16,8 +16,9 @@ from hashlib import sha256
 from msgspec.structs import replace
 
 from podfence.errors import Source
-from podfence.manifests.fieldpaths import PathStep, parse_path
+from podfence.manifests.fieldpaths import parse_path
 from podfence.questions.lint.findings import Finding
+from podfence.questions.repair.changes import value_at
 
 _NUMBER = re.compile(r"\[\d+\]")
 Raw = Callable[[Source | None], Mapping[str, object] | None]
@@ -43,23 +44,9 @@ def _key(finding: Finding, written: Mapping[str, object] | None) -> str:
     # (spec.egress) other parts may change without any meaning for it.
     content = ""
     if "[]" in path or path.endswith("Selector"):
-        value = _value(written, finding.path)
+        value = value_at(written, parse_path(finding.path))
         content = json.dumps(value, sort_keys=True, default=str)
     ref = finding.object
     if ref.kind == "Namespace" and path == "metadata.namespace":
         path = "metadata.name"  # its own object was not read; it is the same namespace
     return "\0".join((finding.code, ref.kind, str(ref), path, content, finding.about))
-
-
-def _value(written: object, path: str) -> object:
-    for step in parse_path(path):
-        written = _item(written, step)
-    return written
-
-
-def _item(written: object, step: PathStep) -> object:
-    if isinstance(written, Mapping):
-        return written.get(str(step))
-    if isinstance(written, list) and isinstance(step, int) and step < len(written):
-        return written[step]
-    return None

@@ -174,8 +174,7 @@ def command(
     edits = Edits(*(Texts(each.raw, each.locate) for each in sides))
     revisions = (versions.old, versions.new) if versions else ()
     judged = _judged(read, before, after, names) if read else None
-    title = f"podfence plan: {_asked_for(revision, context, paths)}"
-    page = partial(_page, after, names, read, title)
+    page = partial(_page, after, names, read, _asked_for(revision, context, paths))
     shown = PlanAnswer(answer, edits, revisions, top, order, seen, judged, page)
     write_outputs(formats, lambda form: answer_text(shown, form))
     if transition is not None:
@@ -203,7 +202,7 @@ def _page(
     after: Loaded,
     names: DomainTable,
     read: ReadTests | None,
-    title: str,
+    source: str,
     parts: Mapping[str, object],
 ) -> str:
     """NEW as ``podfence report`` shows it, with the plan."""
@@ -213,7 +212,7 @@ def _page(
     from podfence.render.report_names import AsWritten
 
     index = compile_cluster(after.cluster, names)
-    source = title.removeprefix("podfence plan: ")
+    title = f"podfence plan: {source}"
     made = PageParts(
         after, index, report(index, frozenset()), title, source, AsWritten(), True, read
     )

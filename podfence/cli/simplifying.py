@@ -22,7 +22,15 @@ from podfence.policy.origin import Origin
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.lint import lint
 from podfence.questions.plan.plan import plan
-from podfence.questions.repair.changes import Append, FieldEdit, ObjectPatch, Remove
+from podfence.questions.repair.changes import (
+    Append,
+    FieldEdit,
+    ObjectPatch,
+    Remove,
+    removals_last,
+    steps,
+    value_at,
+)
 from podfence.questions.simplify.covered import (
     Part,
     Simplification,
@@ -39,7 +47,6 @@ _BUDGET = 5_000_000
 """Characters of documents that are read again, for each edit: a whole cluster may be one of
 them."""
 _TOO_LARGE = "its document is too large to edit; put its objects into files of their own"
-_ORDER = {Part.PORT: 0, Part.PEER: 1, Part.RULE: 2}
 
 
 class Simplified(Struct, frozen=True):
@@ -135,7 +142,7 @@ def _editable(
 
 
 def _patches(loaded: Loaded, made: Iterable[Simplification]) -> Iterator[ObjectPatch]:
-    """One edit for each object. Items go from the end, so that places stay those of the text."""
+    """One edit for each object."""
     by_source: dict[Source, list[Simplification]] = defaultdict(list)
     for each in made:
         assert each.origin.source is not None
@@ -148,10 +155,8 @@ def _patches(loaded: Loaded, made: Iterable[Simplification]) -> Iterator[ObjectP
             if each.joined
             for item in _moved(raw, each)
         ]
-        members.sort(key=lambda each: (_ORDER[each.part], _numbers(each.origin.path)), reverse=True)
-        members.sort(key=lambda each: _ORDER[each.part])
         changes += [Remove(each.origin.path, remarks=not each.joined) for each in members]
-        yield ObjectPatch(source, tuple(changes))
+        yield ObjectPatch(source, removals_last(changes))
 
 
 def _numbers(path: str) -> list[int]:
@@ -159,8 +164,7 @@ def _numbers(path: str) -> list[int]:
 
 
 def _moved(raw: Any, each: Simplification) -> Iterator[Any]:
-    direction, _, number = each.origin.path.removeprefix("spec.").partition("[")
-    rule = raw["spec"][direction][int(number.rstrip("]"))]
+    rule: Any = value_at(raw, steps(each.origin.path))
     for at in each.moved:
         yield rule[each.field][at]
 

@@ -38,6 +38,7 @@ from podfence.questions.repair.changes import (
     Rename,
     SetField,
     steps,
+    value_at,
 )
 from podfence.sets.addresses import IPNetwork
 
@@ -243,7 +244,7 @@ def _one_item(case: LintedPolicy, path: str) -> Iterator[_Found]:
         if peer_path(item.direction, item.number, item.at) == path:
             beside = and_partners(case, item)
             written = [at for at, peer in enumerate(_peers(case, item)) if peer in beside]
-            selector = _written(case, f"{path}.podSelector")
+            selector = value_at(case.raw, steps(f"{path}.podSelector"))
             if len(written) == 1 and selector is not None:
                 other = peer_path(item.direction, item.number, written[0])
                 changes = (SetField(f"{other}.podSelector", selector), Remove(path))
@@ -252,19 +253,6 @@ def _one_item(case: LintedPolicy, path: str) -> Iterator[_Found]:
 
 def _peers(case: LintedPolicy, item: PeerItem) -> tuple[NetworkPolicyPeer, ...]:
     return case.policy.rules_of(item.direction.policy_type)[item.number].peers
-
-
-def _written(case: LintedPolicy, path: str) -> object:
-    """A field as it was written, None where that is not known."""
-    found: object = case.raw
-    for step in steps(path):
-        if isinstance(found, Mapping):
-            found = found.get(step)
-        elif isinstance(found, list) and isinstance(step, int) and step < len(found):
-            found = found[step]
-        else:
-            return None
-    return found
 
 
 def _pods_of_service(case: LintedPolicy, path: str) -> Iterator[_Found]:

@@ -7,7 +7,7 @@ is afterwards; how it is written is another question.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -138,3 +138,15 @@ def steps(path: str) -> tuple[str | int, ...]:
     """Keys and indexes of a path."""
     found = (match.groups() for match in _STEP.finditer(path))
     return tuple(int(index) if index else key or name for index, key, name in found)
+
+
+def value_at(value: object, steps: Iterable[str | int]) -> object:
+    """What stands in a value where steps lead to; None where they lead nowhere."""
+    for step in steps:
+        if isinstance(value, Mapping):
+            value = value.get(str(step))
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
