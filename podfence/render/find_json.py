@@ -14,6 +14,7 @@ from podfence.questions.find.removal import Purpose
 from podfence.questions.find.selectors import Unused
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
+from podfence.render.jsontext import position_data
 from podfence.render.plan_json import outcome_data
 from podfence.render.verdicts import VerdictEncoder
 
@@ -104,12 +105,7 @@ class FindEncoder:
 
     def _purpose(self, purpose: Purpose, without: Sequence[Outcome]) -> dict[str, object]:
         policy = purpose.policy
-        position = self._locate(policy.source, "")
-        place = (
-            {"file": position.file, "line": position.line, "column": position.column}
-            if position
-            else {}
-        )
+        place = position_data(self._locate(policy.source, ""))
         audited = {"audited": True} if purpose.audited else {}
         return (
             place

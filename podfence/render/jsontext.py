@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from podfence.errors import Position
+
 _SURROGATE: Final = "[\ud800-\udfff]"
 
 
@@ -29,6 +31,13 @@ def json_bytes(value: object) -> bytes:
 def json_text(value: object) -> str:
     """``value`` with indentation, to be read by people too; without a newline at its end."""
     return msgspec.json.format(json_bytes(value)).decode()
+
+
+def position_data(position: Position | None) -> dict[str, object]:
+    """``{"file", "line", "column"}`` as every schema has it; ``{}`` where no position is known."""
+    if position is None:
+        return {}
+    return {"file": position.file, "line": position.line, "column": position.column}
 
 
 def _escaped(data: bytes) -> bytes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from podfence.errors import Position
 from podfence.flows.seen import FlowRecords
 from podfence.questions.plan.edits import Edit
 from podfence.questions.plan.ends import WorkloadPods
 from podfence.questions.plan.outcomes import Outcome, Who
 from podfence.questions.plan.plan import Plan, summary
+from podfence.render.jsontext import position_data
 from podfence.render.plan_edits import Spot
 from podfence.render.plan_order import order_data
 from podfence.render.plan_text import Spots
@@ -67,17 +67,11 @@ def _edit(edit: Edit, spots: Iterable[Spot]) -> dict[str, object]:
                 "path": spot.path,
                 "words": spot.words,
                 "side": "old" if spot.old else "new",
-                **_place(spot.position),
+                **position_data(spot.position),
             }
             for spot in spots
         ],
     }
-
-
-def _place(position: Position | None) -> dict[str, object]:
-    if position is None:
-        return {}
-    return {"file": position.file, "line": position.line, "column": position.column}
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:

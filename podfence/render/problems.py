@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from podfence.errors import Position, Problem
+from podfence.render.jsontext import position_data
 from podfence.text import printable
 
 WITHOUT_LINES = frozenset({"PF106", "PF112", "PF115"})
@@ -38,6 +39,4 @@ def problem_data(problem: Problem, position: Position | None) -> dict[str, objec
     }
     if problem.reason:
         data["reason"] = problem.reason
-    if position is not None:
-        data |= {"file": position.file, "line": position.line, "column": position.column}
-    return data
+    return data | position_data(position)

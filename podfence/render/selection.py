@@ -8,6 +8,7 @@ from podfence.errors import Locate, Position
 from podfence.policy.index import NETWORK_POLICY_TIER
 from podfence.questions.phrases import words
 from podfence.questions.selecting import SelectingPolicies, SelectingPolicy
+from podfence.render.jsontext import position_data
 from podfence.text import printable
 
 SCHEMA = "podfence.describe/v1"
@@ -84,7 +85,4 @@ def _data(policy: SelectingPolicy, locate: Locate) -> dict[str, object]:
         data["priority"] = policy.priority
     data |= {"rules": policy.rules, "pods": list(policy.pods)}
     data |= {"audited": True} if policy.audited else {}
-    position = locate(policy.source, "")
-    if position is not None:
-        data |= {"file": position.file, "line": position.line, "column": position.column}
-    return data
+    return data | position_data(locate(policy.source, ""))

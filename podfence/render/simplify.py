@@ -10,6 +10,7 @@ from podfence.errors import Locate
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.words import count, some
 from podfence.questions.simplify.covered import Simplification, Strength
+from podfence.render.jsontext import position_data
 from podfence.text import printable
 
 _SHOWN = 3
@@ -117,7 +118,4 @@ def _origin(origin: Origin, locate: Locate) -> Mapping[str, object]:
         "name": origin.policy.name,
         "path": origin.path,
     }
-    position = locate(origin.source, origin.path)
-    if position is not None:
-        data |= {"file": position.file, "line": position.line, "column": position.column}
-    return data
+    return data | position_data(locate(origin.source, origin.path))

@@ -13,6 +13,7 @@ from podfence.questions.tests.ends import WEAK
 from podfence.questions.tests.judge import Result, ResultStatus, Witness
 from podfence.questions.tests.run import FileResults
 from podfence.render.annotations import SHOWN, annotation
+from podfence.render.jsontext import position_data
 from podfence.render.junit import Case, Suite
 from podfence.render.tests_text import reasons
 from podfence.text import printable
@@ -84,11 +85,8 @@ def _witness_data(witness: Witness, locate: Locate) -> dict[str, Any]:
 
 def origin_data(origin: Origin, locate: Locate) -> dict[str, Any]:
     """A rule or an isolating policy, with its place."""
-    data: dict[str, Any] = {"name": origin_name(origin), "path": origin.path}
-    position = locate(origin.source, origin.path)
-    if position is not None:
-        data |= {"file": position.file, "line": position.line, "column": position.column}
-    return data
+    named = {"name": origin_name(origin), "path": origin.path}
+    return named | position_data(locate(origin.source, origin.path))
 
 
 # -- JUnit

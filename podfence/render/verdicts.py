@@ -15,6 +15,7 @@ from podfence.questions.parties import PartyEnd
 from podfence.questions.phrases.nearmiss import near_miss
 from podfence.questions.phrases.tierwords import origin_name, policy_name
 from podfence.questions.phrases.words import some
+from podfence.render.jsontext import position_data
 from podfence.render.problems import message_text
 from podfence.sets.ports import OTHER
 from podfence.text import printable
@@ -319,14 +320,11 @@ class VerdictEncoder:
         NetworkPolicy."""
         known = self._origins.get(origin)
         if known is None:
-            known = self._origins[origin] = {**_named(origin.policy), "path": origin.path}
-            position = self._locate(origin.source, origin.path)
-            if position is not None:
-                known |= {
-                    "file": position.file,
-                    "line": position.line,
-                    "column": position.column,
-                }
+            known = self._origins[origin] = {
+                **_named(origin.policy),
+                "path": origin.path,
+                **position_data(self._locate(origin.source, origin.path)),
+            }
         return known
 
     def why(self, answer: WhyAnswer) -> dict[str, object]:
