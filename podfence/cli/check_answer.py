@@ -118,16 +118,21 @@ def judge(
 
 
 def _surroundings(loaded: Loaded, index: PolicyIndex, settings: Settings) -> Surroundings:
+    cluster = settings.cluster
     return Surroundings(
-        touched_pods(loaded, index),
-        loaded.beside.routes,
-        settings.cluster.controllers,
-        settings.cluster.api_server,
-        settings.cluster.tenant_label,
-        settings.shared,
-        settings.cluster.plugin,
-        settings.cluster.service_cidrs,
-        tuple(_twins(loaded)),
+        touched=touched_pods(loaded, index),
+        entries=loaded.beside.routes,
+        controllers=cluster.controllers,
+        api_server=cluster.api_server,
+        tenant_label=cluster.tenant_label,
+        shared=settings.shared,
+        shared_labels=settings.shared_labels,
+        plugin=cluster.plugin,
+        service_cidrs=cluster.service_cidrs,
+        twins=tuple(_twins(loaded)),
+        dns=cluster.dns,
+        metadata_allowed=settings.metadata_allowed,
+        is_partial=settings.is_partial,
     )
 
 

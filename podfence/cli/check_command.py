@@ -146,7 +146,11 @@ def command(
             from podfence.cli.fixing import fixes_for, show_fixes
 
             fixed = fixes_for(
-                loaded, judged.new, unsafe=unsafe, pod_cidrs=settings.cluster.pod_cidrs
+                loaded,
+                judged.new,
+                unsafe=unsafe,
+                pod_cidrs=settings.cluster.pod_cidrs,
+                is_partial=settings.is_partial,
             )
             if fix_diff:
                 show_fixes(fixed, loaded, diff=True)

@@ -58,6 +58,7 @@ def fixes_for(
     *,
     unsafe: bool = False,
     pod_cidrs: tuple[IPNetwork, ...] = (),
+    is_partial: bool = False,
 ) -> Fixed:
     """The fixes of findings, one proved after the other; ``unsafe``: also those that open or
     close what no text names, which are shown and not withdrawn. Raises PodfenceError where
@@ -69,7 +70,7 @@ def fixes_for(
         raise PodfenceError("--fix: not every object can be read; fix that first", code="PF007")
     index = compile_cluster(loaded.cluster)
     written = WrittenObjects(index, loaded.raw)
-    fixes = Fixes(index, written, pod_cidrs)
+    fixes = Fixes(index, written, pod_cidrs, is_partial=is_partial)
     every = [fix for finding in findings if (fix := fixes.of(finding)) is not None]
     wanted = [fix for fix in every if unsafe or not fix.unsafe]
     made: list[Fix] = []

@@ -7,6 +7,7 @@ nobody reads is an error, so that a misspelt one cannot be without effect.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatch
@@ -21,19 +22,23 @@ from podfence.errors import PodfenceError, Severity
 from podfence.likeness import similar
 from podfence.model.entries import Controllers
 from podfence.model.meta import Labels, labels_of
+from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
 from podfence.questions.plan.gate import FailOn
 from podfence.sets.addresses import IPAddress, IPNetwork
 
 NAME = "podfence.toml"
-_KEYS = ("fail-on", "ignore", "paths", "severity", "shared")
+_KEYS = ("fail-on", "ignore", "metadata-allowed", "paths", "severity", "shared")
 _CLUSTER_KEYS = (
     "api-server",
+    "dns",
     "ingress-controllers",
     "plugin",
     "pod-cidrs",
     "service-cidrs",
     "tenant-label",
 )
+_DNS_KEYS = ("node-local", "pods")
+_INPUT_KEYS = ("partial",)
 _PLAN_KEYS = ("fail-on", "flows")
 _TEST_KEYS = ("files", "score", "touched")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,6 +54,7 @@ class ClusterSettings(Struct, frozen=True):
     plugin: str = ""
     pod_cidrs: tuple[IPNetwork, ...] = ()
     service_cidrs: tuple[IPNetwork, ...] = ()
+    dns: ClusterDns = UNTOLD
 
 
 class PlanSettings(Struct, frozen=True):
@@ -81,12 +87,20 @@ class Settings(Struct, frozen=True):
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def ignored_in(self, file: str, code: str) -> bool:
-        """Whether a code is not said of a file."""
-        return any(fnmatch(file, each) and code.startswith(c) for each, c in self.paths.items())
+        """Whether a code is not said of a file. Patterns are about paths from the folder of the
+        settings, wherever the command runs and however the file was named."""
+        path = os.path.relpath(file, Path(self.file).parent)
+        return any(fnmatch(path, each) and code.startswith(c) for each, c in self.paths.items())
 
     cluster: ClusterSettings = ClusterSettings()
     shared: frozenset[str] = frozenset()
-    """Namespaces that every tenant may meet."""
+    """Namespaces that every tenant may meet, by name."""
+    shared_labels: tuple[Labels, ...] = ()
+    """More of them, by labels."""
+    metadata_allowed: frozenset[str] = frozenset()
+    """Namespaces whose pods may reach the metadata service of a cloud."""
+    is_partial: bool = False
+    """``[input] partial``: the cluster has pods and namespaces that no file holds."""
     plan: PlanSettings = PlanSettings()
     test: TestSettings = TestSettings()
 
@@ -154,7 +168,7 @@ class _Reader:
         self._file = file
 
     def settings(self, data: Mapping[str, Any]) -> Settings:
-        self._known(data, ("check", "cluster", "plan", "test"), "")
+        self._known(data, ("check", "cluster", "input", "plan", "test"), "")
         check = self._table(data.get("check", {}), "check")
         self._known(check, _KEYS, "check.")
         fail_on = check.get("fail-on", "")
@@ -175,11 +189,52 @@ class _Reader:
             paths[pattern] = self._codes(table.get("ignore", []), f"check.paths.{pattern!r}.ignore")
         ignore = self._codes(check.get("ignore", []), "check.ignore")
         cluster = self._cluster(self._table(data.get("cluster", {}), "cluster"))
-        said = 'use namespaces, such as ["kube-system"]'
-        shared = frozenset(self._texts(check.get("shared", []), "check.shared", said))
+        shared, shared_labels = self._shared(check.get("shared", []))
+        allowed = check.get("metadata-allowed", [])
+        allowed = self._namespaces(allowed, "check.metadata-allowed")
         plan = self._plan(self._table(data.get("plan", {}), "plan"))
         test = self._test(self._table(data.get("test", {}), "test"))
-        return Settings(self._file, fail_on, ignore, weights, paths, cluster, shared, plan, test)
+        read = self._table(data.get("input", {}), "input")
+        self._known(read, _INPUT_KEYS, "input.")
+        return Settings(
+            file=self._file,
+            fail_on=fail_on,
+            ignore=ignore,
+            severity=weights,
+            paths=paths,
+            cluster=cluster,
+            shared=shared,
+            shared_labels=shared_labels,
+            metadata_allowed=frozenset(allowed),
+            is_partial=self._truth(read.get("partial", False), "input.partial"),
+            plan=plan,
+            test=test,
+        )
+
+    def _shared(self, value: object) -> tuple[frozenset[str], tuple[Labels, ...]]:
+        """Namespaces by name, and by labels."""
+        key = "check.shared"
+        said = 'use namespaces and labels of namespaces, such as ["kube-system", "shared=true"]'
+        names: set[str] = set()
+        labels = []
+        for each in self._texts(value, key, said):
+            if "=" in each:
+                labels.append(self._labels(each, key, said))
+            else:
+                names.update(self._namespaces([each], key))
+        return frozenset(names), tuple(labels)
+
+    def _namespaces(self, value: object, key: str) -> tuple[str, ...]:
+        found = self._texts(value, key, 'use namespaces, such as ["kube-system"]')
+        for each in found:
+            if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", each):
+                self._refuse(key, f"{each!r} is no name of a namespace")
+        return found
+
+    def _truth(self, value: object, key: str) -> bool:
+        if not isinstance(value, bool):
+            self._refuse(key, "use true or false")
+        return value
 
     def _plan(self, table: Mapping[str, Any]) -> PlanSettings:
         self._known(table, _PLAN_KEYS, "plan.")
@@ -222,7 +277,22 @@ class _Reader:
             self._text(table.get("plugin", ""), "cluster.plugin"),
             tuple(self._cidrs(table.get("pod-cidrs", []), "cluster.pod-cidrs")),
             tuple(self._cidrs(table.get("service-cidrs", []), "cluster.service-cidrs")),
+            self._dns(self._table(table.get("dns", {}), "cluster.dns")),
         )
+
+    def _dns(self, table: Mapping[str, Any]) -> ClusterDns:
+        self._known(table, _DNS_KEYS, "cluster.dns.")
+        pods = node_local = None
+        if "pods" in table:
+            pods = self._pods(table["pods"], "cluster.dns.pods")
+        if "node-local" in table:
+            key = "cluster.dns.node-local"
+            text = self._text(table["node-local"], key)
+            try:
+                node_local = ip_address(text)
+            except ValueError:
+                self._refuse(key, f"{text!r} is no address, such as 169.254.20.10")
+        return ClusterDns(pods, node_local)
 
     def _cidrs(self, value: object, key: str) -> Iterator[IPNetwork]:
         for each in self._texts(value, key, 'use CIDRs, such as ["10.244.0.0/16"]'):
@@ -256,10 +326,17 @@ class _Reader:
         if not isinstance(value, str):
             self._refuse(key, said)
         namespace, found, rest = value.partition("/")
-        pairs = [each.partition("=") for each in rest.split(",")]
-        if not namespace or not found or not all(name and sign for name, sign, _ in pairs):
+        if not namespace or not found:
             self._refuse(key, said)
-        return namespace, labels_of({name: text for name, _, text in pairs})
+        return namespace, self._labels(rest, key, said)
+
+    def _labels(self, value: str, key: str, said: str) -> Labels:
+        """``KEY=VALUE,...``."""
+        pairs = [each.partition("=") for each in value.split(",")]
+        labels = {name.strip(): text.strip() for name, _, text in pairs}
+        if len(labels) < len(pairs) or not all(name.strip() and sign for name, sign, _ in pairs):
+            self._refuse(key, said)
+        return labels_of(labels)
 
     def _codes(self, value: object, key: str) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):

@@ -100,7 +100,7 @@ def test_floors_count_where_the_figure_is_asked_for(
         ("[test]\ntouched = 101", "test.touched: use a number from 0 to 100"),
         ("[test]\nscore = true", "test.score: use a number from 0 to 100"),
         ("[test]\nscore = nan", "test.score: use a number from 0 to 100"),
-        ("[input]\nfiles = ['old']", "input: no such key"),
+        ("[input]\nfiles = ['old']", "input.files: no such key"),
         ("test = 1", "test: use a table"),
         ("[check.severity]\nPF331 = ['error']", "check.severity.PF331: use a code and a weight"),
         ("[check.severity]\nPF331 = {weight = 'error'}", "check.severity.PF331: use a code"),

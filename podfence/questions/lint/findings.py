@@ -251,6 +251,13 @@ LINT_CODES: Mapping[str, str] = {code: rule.title for code, rule in LINT_RULES.i
 LINT_SLUGS: Mapping[str, str] = {rule.slug: code for code, rule in LINT_RULES.items()}
 """The code of every slug."""
 
+NEEDS_EVERYBODY = frozenset(
+    "PF223 PF306 PF307 PF308 PF309 PF314 PF315 PF318 PF320 PF321 PF322 PF325 PF327 PF329 PF330 "
+    "PF360".split()
+)
+"""Codes that say of a selector, a port or a rule that nobody is meant: pods and namespaces that
+were not read may be."""
+
 
 def code_of(name: str) -> str:
     """The code that a slug means; any other text as it is."""

@@ -22,7 +22,7 @@ from podfence.policy.addressblocks import ip_block
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import NEEDS_EVERYBODY, Finding
 from podfence.questions.lint.note import LintedPolicy, PeerItem, PortItem, WrittenObjects
 from podfence.questions.lint.note_labels import near_labels
 from podfence.questions.lint.note_outside import METADATA
@@ -60,17 +60,21 @@ _Found = tuple[tuple[FieldEdit, ...], str]
 
 class Fixes:
     """Repairs for findings of one index. ``written``: how objects were written. ``pod_cidrs``:
-    where the cluster's pods have addresses."""
+    where the cluster's pods have addresses. ``is_partial``: whether it has pods that are not in the
+    index, so that what means nobody may be right."""
 
     def __init__(
         self,
         index: PolicyIndex,
         written: WrittenObjects,
         pod_cidrs: tuple[IPNetwork, ...] = (),
+        *,
+        is_partial: bool = False,
     ) -> None:
         self._index = index
         self._written = written
         self._pod_cidrs = pod_cidrs
+        self._is_partial = is_partial
         self._matched = Matched(index)
         self._policies = {policy.ref: policy for policy in index.cluster.policies}
 
@@ -84,7 +88,7 @@ class Fixes:
         raw = self._written.raw(policy.source)
         case = LintedPolicy.of(self._index, policy, raw, self._matched, self._written)
         make = _FIXES.get(finding.code)
-        unsafe = make is None
+        unsafe = make is None or (self._is_partial and finding.code in NEEDS_EVERYBODY)
         if make is None:
             make = self._made_unsafely(finding.code)
         found = next(make(case, finding.path), None) if make is not None else None

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from podfence.errors import Source
+from msgspec.structs import replace
+
+from podfence.errors import Severity, Source
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.conflicts import conflicts
 from podfence.questions.lint.coverage import coverage
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import NEEDS_EVERYBODY, Finding
 from podfence.questions.lint.modes import mode_of
 from podfence.questions.lint.note import Raw, WrittenObjects
 from podfence.questions.lint.notes import notes_for
@@ -37,6 +39,20 @@ def lint(
 ) -> Iterator[Finding]:
     """All findings, by policy. ``raw`` tells how an object was written, None where that is not
     known."""
+    found = _findings(index, raw, around)
+    return map(_as_of_a_part, found) if around.is_partial else found
+
+
+def _as_of_a_part(finding: Finding) -> Finding:
+    """What pods that were not read may turn is only worth knowing."""
+    if finding.code not in NEEDS_EVERYBODY:
+        return finding
+    return replace(finding, severity=Severity.NOTE)
+
+
+def _findings(
+    index: PolicyIndex, raw: Callable[[Source | None], Raw | None], around: Surroundings
+) -> Iterator[Finding]:
     populated = {endpoint.pod.namespace for endpoint in index.endpoints.values()}
     matched = Matched(index)
     written = WrittenObjects(index, raw)
@@ -51,8 +67,10 @@ def lint(
         modes += mode_of(policy, as_written)
         if policy.ref not in index.selected:
             continue
-        for finding in notes_for(index, policy, as_written, matched, written):
+        for finding in notes_for(index, policy, as_written, matched, written, around.dns):
             if finding.code in _OF_BLOCKS and (finding.object, finding.path) in ranges:
+                continue
+            if finding.code == "PF353" and policy.ref.namespace in around.metadata_allowed:
                 continue
             if finding.code not in _MATCHES_NOBODY or policy.ref.namespace in populated:
                 said.append(finding)
@@ -64,7 +82,7 @@ def lint(
     if populated:
         reach = LintIndex.of(index, matched, written)
         yield from together(reach, said)
-        yield from resolving(reach)
+        yield from resolving(reach, around)
         yield from coverage(reach, said, around.touched)
         yield from wanted(reach, around)
     yield from plugin_findings(index, around.plugin)

@@ -18,6 +18,7 @@ from podfence.model.networkpolicy import (
 from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import DIRECTIONS, Direction
 from podfence.policy.index import PolicyIndex
+from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
 from podfence.questions.phrases.ends import Ends
 from podfence.questions.phrases.matched import Matched
 
@@ -155,6 +156,7 @@ class LintedPolicy(Struct, frozen=True):
     """Every peer of these rules; most checks ask whom it means."""
     ports: tuple[PortItem, ...]
     """Every port of these rules."""
+    dns: ClusterDns = UNTOLD
 
     @classmethod
     def of(
@@ -164,6 +166,7 @@ class LintedPolicy(Struct, frozen=True):
         raw: Raw | None,
         matched: Matched,
         written: WrittenObjects,
+        dns: ClusterDns = UNTOLD,
     ) -> LintedPolicy:
         """A policy of the index. All of it is found at once: every check asks for some of it."""
         namespace, subjects = policy.ref.namespace, matched.subjects(policy)
@@ -195,6 +198,7 @@ class LintedPolicy(Struct, frozen=True):
             tuple(rules),
             tuple(peers),
             tuple(ports),
+            dns,
         )
 
     @property

@@ -187,8 +187,16 @@ def dns_over_tcp(case: LintedPolicy) -> Iterator[Note]:
         for item in items:
             port = item.port
             if port.protocol is Protocol.TCP and port.port == _DNS and port.end_port is None:
+                if not _has_block(item) and case.dns.is_none_of(item.targets):
+                    continue  # a zone transfer, say
                 text = (
                     "This is TCP port 53; without protocol a port is TCP. Most questions to DNS "
                     "go over UDP and stay closed. Add {protocol: UDP, port: 53} beside it."
                 )
                 yield Note("PF312", text, item.path)
+
+
+def _has_block(item: PortItem) -> bool:
+    """Whether the end that is connected to may be outside."""
+    peers = item.rule.peers if item.direction is Direction.EGRESS else ()
+    return any(peer.ip_block is not None for peer in peers)

@@ -22,6 +22,7 @@ from podfence.questions.lint import (
     note_shape,
     note_who,
 )
+from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.note import LintedPolicy, Note, Raw, WrittenObjects
 from podfence.questions.phrases.matched import Matched
@@ -126,15 +127,16 @@ def notes_for(
     raw: Raw | None = None,
     matched: Matched | None = None,
     written: WrittenObjects | None = None,
+    dns: ClusterDns = UNTOLD,
 ) -> tuple[Finding, ...]:
     """Findings about one policy of the index.
 
     ``raw``: the object as it was read, for what decoding loses (empty or absent, null items,
     annotations); without it PF302 and PF305 are never given. ``matched``: of this index, shared
-    by many policies. ``written``: how any object was written.
+    by many policies. ``written``: how any object was written. ``dns``: where names are asked for.
     """
     known = matched or Matched(index)
-    case = LintedPolicy.of(index, policy, raw, known, written or _not_known(index))
+    case = LintedPolicy.of(index, policy, raw, known, written or _not_known(index), dns)
     has = traits(case)
     notes = [note for check, needs in CHECKS if not needs & ~has for note in check(case)]
     if not notes:

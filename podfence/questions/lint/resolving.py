@@ -1,7 +1,8 @@
 """Findings about DNS: pods that may not ask for a name.
 
-Rule: what is asked is the engine, for the pods of the cluster's DNS that were read. Where none was,
-only what no rule allows to anybody is said.
+Rule: what is asked is the engine, for the pods of the cluster's DNS that were read: those that
+somebody said, else those that are labelled as distributions label them. Where none was read, only
+what no rule allows to anybody is said.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.engine.connections import connections, end_ports
 from podfence.errors import Severity
@@ -19,11 +21,14 @@ from podfence.model.objects import Pod, Service
 from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, Endpoint
 from podfence.policy.networkpolicies import rule_ports
+from podfence.questions.lint.clusterdns import ClusterDns
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.note import pod_spec
 from podfence.questions.lint.reach import FAMILIES, LintIndex
+from podfence.questions.lint.surroundings import NOWHERE, Surroundings
 from podfence.questions.phrases.matched import grouped
 from podfence.sets import PortSet
+from podfence.sets.addresses import IPAddress
 
 _DNS = 53
 _SYSTEM, _SERVICE = "kube-system", "kube-dns"
@@ -44,12 +49,12 @@ class _Server(Struct, frozen=True):
     tcp: PortSet
 
 
-def resolving(reach: LintIndex) -> Iterator[Finding]:
+def resolving(reach: LintIndex, around: Surroundings = NOWHERE) -> Iterator[Finding]:
     """PF333 and PF334."""
     policies = {policy.ref: policy for policy in reach.index.cluster.policies}
-    servers = list(_servers(reach))
-    at_node = _asked_at_the_node(reach)
-    said: dict[tuple[NetworkPolicy, str], list[Endpoint]] = {}
+    servers = list(_servers(reach, around.dns))
+    at_node = around.dns.node_local or _asked_at_the_node(reach)
+    said: dict[tuple[NetworkPolicy, str, bool], list[Endpoint]] = {}
     named = {ref for ref, policy in policies.items() if _names_dns(policy)}
     for policy, subjects in reach.holders[Direction.EGRESS].values():
         writers = _writers(reach, policy, policies)
@@ -59,9 +64,12 @@ def resolving(reach: LintIndex) -> Iterator[Finding]:
         for number in subjects:
             ends = [end for end in reach.index.members[number] if _asks_the_cluster(reach, end.pod)]
             if ends and (missing := _missing(reach, number, servers, names, at_node)):
-                said.setdefault((writers[0], missing), []).extend(ends)
-    for (writer, missing), ends in said.items():
-        yield _finding(reach, writer, missing, ends)
+                said.setdefault((writers[0], missing, names), []).extend(ends)
+    for (writer, missing, names), ends in said.items():
+        finding = _finding(reach, around.dns, writer, missing, ends)
+        # A rule that allows DNS may mean pods that were not read.
+        is_open = around.is_partial and names and finding.code == "PF333"
+        yield replace(finding, severity=Severity.NOTE) if is_open else finding
 
 
 def _writers(
@@ -83,24 +91,37 @@ def _asks_the_cluster(reach: LintIndex, pod: Pod) -> bool:
     return pod_spec(reach.written.raw(pod.source)).get("dnsPolicy") not in _ASKED_OTHERWISE
 
 
-def _servers(reach: LintIndex) -> Iterator[_Server]:
-    service = next(
-        (
-            s
-            for s in reach.index.cluster.services
-            if s.ref.namespace == _SYSTEM and s.ref.name == _SERVICE
-        ),
-        None,
+def _servers(reach: LintIndex, dns: ClusterDns) -> Iterator[_Server]:
+    services = reach.index.cluster.services
+    usual = next(
+        (s for s in services if (s.ref.namespace, s.ref.name) == (_SYSTEM, _SERVICE)), None
     )
     seen = set[int]()
     for end in reach.index.endpoints.values():
-        if end.endpoint_class not in seen and _serves(end.pod, service):
+        if end.endpoint_class in seen:
+            continue
+        service = usual
+        if dns.pods is not None:
+            if not dns.is_served_by(end.pod):
+                continue
+            service = next((each for each in services if _asks_for(each, end.pod)), None)
+        if dns.pods is not None or _serves(end.pod, service):
             seen.add(end.endpoint_class)
             yield _Server(
                 end.endpoint_class,
                 _listening(end.pod, service, Protocol.UDP),
                 _listening(end.pod, service, Protocol.TCP),
             )
+
+
+def _asks_for(service: Service, pod: Pod) -> bool:
+    """Whether a Service leads questions for names to a pod."""
+    return (
+        service.ref.namespace == pod.namespace
+        and bool(service.selector)
+        and set(service.selector) <= set(pod.labels)
+        and any(port.port == _DNS for port in service.ports)
+    )
 
 
 def _serves(pod: Pod, service: Service | None) -> bool:
@@ -124,11 +145,13 @@ def _listening(pod: Pod, service: Service | None, protocol: Protocol) -> PortSet
     return PortSet.union(PortSet.port(protocol.value, n) for n in numbers or {_DNS})
 
 
-def _asked_at_the_node(reach: LintIndex) -> bool:
-    return any(
+def _asked_at_the_node(reach: LintIndex) -> IPAddress | None:
+    """The address by custom, where the workload that listens there was read."""
+    is_there = any(
         pod.host_network and pod.owner is not None and pod.owner.name == _NODE_LOCAL
         for pod in reach.index.cluster.pods
     )
+    return _NODE_LOCAL_ADDRESS if is_there else None
 
 
 def _missing(
@@ -136,13 +159,21 @@ def _missing(
     number: int,
     servers: list[_Server],
     names_dns: bool,
-    at_node: bool,
+    at_node: IPAddress | None,
 ) -> str:
     """What a class may not do: ``nothing`` (no rule names the port), ``UDP``, ``TCP``, ``node``;
-    "" if all is well. ``names_dns``: of its policies."""
+    "" if all is well. ``names_dns``: of its policies. ``at_node``: where a cache is asked."""
+    to_cache = PortSet.union(())
+    if at_node is not None:
+        # The cache asks for its part on the network of its node, which no policy closes.
+        remote = reach.index.class_of(at_node)
+        to_cache = end_ports(reach.index, number, Direction.EGRESS, remote, at_node.version)
+    cached = ("UDP", _DNS) in to_cache
     if not servers:
-        return "" if names_dns else "nothing"
-    udp = tcp = False
+        if not names_dns:
+            return "nothing"
+        return "node" if at_node is not None and not cached else ""
+    udp, tcp = cached, ("TCP", _DNS) in to_cache
     for server in servers:
         for family in FAMILIES:
             if not _both_speak(reach, number, server.endpoint_class, family):
@@ -152,7 +183,7 @@ def _missing(
             tcp = tcp or bool(passing & server.tcp)
     if not udp:
         return "UDP"
-    if at_node and not _reaches_node_cache(reach, number):
+    if at_node is not None and not cached:
         return "node"
     return "" if tcp else "TCP"
 
@@ -175,19 +206,15 @@ def _names_dns(policy: NetworkPolicy) -> bool:
     return False
 
 
-def _reaches_node_cache(reach: LintIndex, number: int) -> bool:
-    remote = reach.index.class_of(_NODE_LOCAL_ADDRESS)
-    ports = end_ports(reach.index, number, Direction.EGRESS, remote, 4)
-    return ("UDP", _DNS) in ports
-
-
 def _finding(
-    reach: LintIndex, writer: NetworkPolicy, missing: str, ends: list[Endpoint]
+    reach: LintIndex, dns: ClusterDns, writer: NetworkPolicy, missing: str, ends: list[Endpoint]
 ) -> Finding:
     who = reach.matched.names(ends, 3)
+    namespace, labels = dns.pods or (_SYSTEM, _LABELS[:1])
+    labelled = ", ".join(f"{key}: {value}" for key, value in labels)
     add = (
         "Add an egress rule to namespaceSelector {"
-        f"{METADATA_NAME_LABEL}: {_SYSTEM}}} with podSelector {{k8s-app: kube-dns}}, ports 53 UDP "
+        f"{METADATA_NAME_LABEL}: {namespace}}} with podSelector {{{labelled}}}, ports 53 UDP "
         "and TCP."
     )
     code, severity = "PF333", None
@@ -201,11 +228,13 @@ def _finding(
         )
     elif missing == "node":
         code = "PF334"
+        address = dns.node_local or _NODE_LOCAL_ADDRESS
+        source = "" if dns.node_local else f" by custom (DaemonSet {_NODE_LOCAL})"
         text = (
-            f"The DNS of {who} goes to the cache on the node, {_NODE_LOCAL_ADDRESS} by custom "
-            f"(DaemonSet {_NODE_LOCAL}), which no rule allows. Add an ipBlock of "
-            f"{_NODE_LOCAL_ADDRESS}/32 with port 53 over UDP and TCP; where kube-proxy uses "
-            "iptables, the address of the Service is answered there, too."
+            f"The DNS of {who} goes to the cache on the node, {address}{source}, which no rule "
+            f"allows. Add an ipBlock of {address}/{address.max_prefixlen} with port 53 over UDP "
+            "and TCP; where kube-proxy uses iptables, the address of the Service is answered "
+            "there, too."
         )
     else:
         severity = Severity.WARNING

@@ -8,6 +8,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from podfence.model.entries import Controllers, Entries
+from podfence.model.meta import Labels
+from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
 from podfence.questions.lint.conflicts import Twin
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.sets.addresses import IPAddress, IPNetwork
@@ -25,13 +27,25 @@ class Surroundings(Struct, frozen=True):
     tenant_label: str = ""
     """Of namespaces: those with different values are not to meet."""
     shared: frozenset[str] = frozenset()
-    """Namespaces that every tenant may meet."""
+    """Namespaces that every tenant may meet, by name."""
+    shared_labels: tuple[Labels, ...] = ()
+    """More of them: those that have all the labels of one."""
     plugin: str = ""
     """The network plugin, with its version where that is known: ``calico 3.30``."""
     service_cidrs: tuple[IPNetwork, ...] = ()
     """The ranges from which the cluster gives addresses to Services."""
     twins: tuple[Twin, ...] = ()
     """Policies that others of the same name took the place of."""
+    dns: ClusterDns = UNTOLD
+    metadata_allowed: frozenset[str] = frozenset()
+    """Namespaces whose pods are meant to reach the metadata service of a cloud."""
+    is_partial: bool = False
+    """Whether the cluster has pods and namespaces that the input does not hold."""
+
+    def is_shared(self, namespace: str, labels: Labels) -> bool:
+        """Whether every tenant may meet a namespace."""
+        held = set(labels)
+        return namespace in self.shared or any(held.issuperset(each) for each in self.shared_labels)
 
 
 NOWHERE = Surroundings()

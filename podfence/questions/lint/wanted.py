@@ -257,9 +257,11 @@ def _tenants(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
     tenants: dict[str, BitMap] = defaultdict(BitMap)
     namespaces = reach.index.cluster.namespaces
     for each in reach.index.classes:
-        labels = dict(namespaces[each.namespace].labels) if each.namespace in namespaces else {}
-        tenant = labels.get(around.tenant_label)
-        if tenant is not None and each.outside is None and each.namespace not in around.shared:
+        labels = namespaces[each.namespace].labels if each.namespace in namespaces else ()
+        tenant = dict(labels).get(around.tenant_label)
+        if tenant is None or each.outside is not None:
+            continue
+        if not around.is_shared(each.namespace, labels):
             tenants[tenant].add(each.number)
     tenant_of = {number: tenant for tenant, members in tenants.items() for number in members}
     met: dict[tuple[str, str], dict[tuple[int, int], PortSet]] = defaultdict(dict)
