@@ -23,6 +23,8 @@ from podfence.cli.common import (
 from podfence.cli.inputs import Inputs, complete_files, input_options, namespace_option
 from podfence.cli.lab_drops import name_option
 from podfence.cli.targets import qualified, question
+from podfence.cli.testinputs import read_tests
+from podfence.cli.testplaces import lab_progress, lab_refuses, tried_in_lab
 from podfence.errors import HostError, LabError, LabGone, Locate, PodfenceError
 from podfence.kernel import mounts, netns
 from podfence.kernel.bindnotice import announce_binds
@@ -43,7 +45,6 @@ from podfence.render import lab as texts
 from podfence.render import lab_json as data
 from podfence.render.jsontext import json_text
 from podfence.render.lab_report import report_text
-from podfence.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
@@ -86,7 +87,7 @@ def run(inputs: Inputs, nodes: int | None, resolve: str | None, output: str) -> 
     names = read_names(resolve, *inputs.paths)
     loaded = _load(inputs)
     index = compile_cluster(loaded.cluster, names)
-    report = run_lab(index, LabOptions(nodes=nodes or 0), progress=_progress)
+    report = run_lab(index, LabOptions(nodes=nodes or 0), progress=lab_progress)
     return _report(report, loaded.locate, output)
 
 
@@ -100,14 +101,8 @@ def _report(report: LabReport, locate: Locate, output: str) -> int:
 
 def _load(inputs: Inputs) -> Loaded:
     loaded = load_cluster(inputs)
-    if loaded.doubts:
-        raise PodfenceError(f"no lab: {without_verdict(loaded, loaded.doubts)}", code="PF007")
+    lab_refuses(loaded)
     return loaded
-
-
-def _progress(line: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"lab: {printable(line)}", err=True)
 
 
 @command.command("up")
@@ -184,7 +179,7 @@ def _up_with_api(path: Path, name: str, nodes: int, folder: Path | None, output:
     programs = find_programs(folder)
     options = LabOptions(nodes=nodes)
     first = empty_world(nodes_of(nodes), options)
-    _progress("starting etcd, kube-apiserver and an agent for each node")
+    lab_progress("starting etcd, kube-apiserver and an agent for each node")
     begin = partial(
         bring_up,
         name=name,
@@ -287,19 +282,14 @@ def test(
 def _try_files(
     files: Sequence[str], inputs: Inputs, names: DomainTable, nodes: int | None, output: str
 ) -> int:
-    from podfence.cli.testinputs import read_tests
-    from podfence.lab.promises import prove
     from podfence.render.lab_tests import proved_data, proved_text
 
     tests = read_tests(files)
     loaded = _load(inputs)
     options = LabOptions(nodes=nodes or 0)
-    found = [
-        result
-        for file in tests.files
-        for result in prove(loaded.cluster, names, file, lambda _: True, options, _progress)
-    ]
-    locate = tests.positions.shown
+    packets = tried_in_lab(loaded, names, tests.files, lambda _: True, options)
+    found = [each for _, proved in packets for each in proved]
+    locate = tests.locating(loaded.locate)
     _say(output, proved_data(found, locate), proved_text(found, locate))
     if all(result.status == "skipped" for result in found):
         click.echo("error[PF001]: no test was run", err=True)

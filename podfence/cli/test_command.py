@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,23 +21,33 @@ from podfence.cli.common import (
 )
 from podfence.cli.inputs import Inputs, complete_files, input_options
 from podfence.cli.numbers import Number
-from podfence.cli.outputs import Output, outputs_option, read_outputs, write_outputs
+from podfence.cli.outputs import outputs_option, read_outputs, write_outputs
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testfigures import Figures
 from podfence.cli.testinputs import read_tests
+from podfence.cli.testplaces import (
+    Judged,
+    compared,
+    lab_refuses,
+    places_option,
+    read_places,
+    tried_in_lab,
+)
 from podfence.errors import Locate, PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests
 from podfence.policy.domains import DomainTable
+from podfence.questions.tests.form import PolicyTest
 from podfence.questions.tests.judge import ResultStatus
-from podfence.questions.tests.run import FileResults, Runs, chosen
+from podfence.questions.tests.run import Runs, chosen
 from podfence.render.jsontext import json_text
+from podfence.render.tests_told import LAB, MODEL
 
 if TYPE_CHECKING:
     from podfence.questions.tests.coverage import Touching
 
-FORMATS = ("text", "json", "junit", "tap", "github")
+FORMATS = ("text", "json", "junit", "tap", "github", "sarif")
 
 
 @click.command("test")
@@ -53,6 +63,7 @@ FORMATS = ("text", "json", "junit", "tap", "github")
 @click.option(
     "--tag", "tags", multiple=True, metavar="TAG", help="Only tests with this tag. Repeatable."
 )
+@places_option
 @outputs_option(FORMATS)
 @click.option(
     "--init",
@@ -105,6 +116,7 @@ def command(
     inputs: Inputs,
     pattern: str,
     tags: tuple[str, ...],
+    places: str,
     outputs: tuple[str, ...],
     first: str | None,
     coverage: bool,
@@ -142,6 +154,10 @@ def command(
 
     if touched is not None and not coverage:
         raise click.UsageError("--touched is about what --coverage shows; use it with --coverage")
+    where = read_places(places)
+    if MODEL not in where and (coverage or mutate):
+        raise click.UsageError("--coverage and --mutate ask the model; use them with --in model")
+    wanted_tests = _chosen(pattern, tags)
     floors = (
         settings.touched if touched is None else touched,
         settings.score if score is None else score,
@@ -150,14 +166,17 @@ def command(
     def run() -> int:
         tests = read_tests(files)
         loaded = load_cluster(inputs)
+        if LAB in where:
+            lab_refuses(loaded)
         runs = Runs(loaded.cluster, names)
         touching = _touching(loaded) if coverage else None
-        found = _judged(tests, runs, pattern, tags, touching)
+        found = _judged(tests, runs, wanted_tests, touching, loaded, names, where)
         figures = Figures(
             touching.coverage() if touching is not None else None,
-            runs.mutation(found, mutants) if mutate else None,
+            runs.mutation(found.results, mutants) if mutate else None,
         )
-        _show(found, tests, loaded, wanted, figures, strict=strict)
+        locate = tests.locating(loaded.locate)
+        write_outputs(wanted, lambda form: _text(found, locate, form, figures, strict=strict))
         status = _status(found, loaded, strict=strict, keep_going=keep_going)
         return status or int(figures.are_below(*floors))
 
@@ -196,58 +215,82 @@ def _touching(loaded: Loaded) -> Touching:
     return Touching(loaded.cluster)
 
 
-def _judged(
-    tests: ReadTests, runs: Runs, pattern: str, tags: Sequence[str], touching: Touching | None
-) -> list[FileResults]:
+def _chosen(pattern: str, tags: Sequence[str]) -> Callable[[PolicyTest], bool]:
     try:
-        wanted = chosen(pattern, tags)
+        return chosen(pattern, tags)
     except re.error as error:
         raise click.UsageError(f"--run {pattern!r} is no regular expression: {error}") from error
-    return list(runs.all(tests.files, wanted, touching))
 
 
-def _show(
-    found: Sequence[FileResults],
+def _judged(
     tests: ReadTests,
+    runs: Runs,
+    wanted: Callable[[PolicyTest], bool],
+    touching: Touching | None,
     loaded: Loaded,
-    outputs: Sequence[Output],
-    figures: Figures,
-    *,
-    strict: bool,
-) -> None:
-    locate = tests.locating(loaded.locate)
-    write_outputs(outputs, lambda form: _text(found, locate, form, figures, strict=strict))
+    names: DomainTable,
+    where: Sequence[str],
+) -> Judged:
+    results = tuple(runs.all(tests.files, wanted, touching)) if MODEL in where else ()
+    if LAB not in where:
+        return Judged(results)
+    packets = tried_in_lab(loaded, names, tests.files, wanted)
+    return Judged(results, packets, compared(results, packets) if results else None)
 
 
-def _text(
-    found: Sequence[FileResults],
-    locate: Locate,
-    output: str,
-    figures: Figures,
-    *,
-    strict: bool,
-) -> str:
+def _text(found: Judged, locate: Locate, output: str, figures: Figures, *, strict: bool) -> str:
     if output == "text":
-        from podfence.render.tests_text import render_tests
-
-        text = render_tests(found, locate, strict=strict)
+        text = _for_people(found, locate, strict=strict)
         return text + "".join(f"{line}\n" for line in figures.lines(locate))
     from podfence.render import tests_formats as formats
 
     if output == "json":
-        return f"{json_text(formats.results_data(found, locate, figures.data(locate)))}\n"
+        return f"{json_text(_data(found, locate, figures.data(locate)))}\n"
+    told = found.told(locate, strict=strict)
     if output == "junit":
         from podfence.render.junit import junit_text
 
-        properties = figures.properties()
-        return junit_text(formats.suites(found, locate, strict=strict, properties=properties))
-    write = formats.tap_lines if output == "tap" else formats.annotations_of
-    return "".join(f"{line}\n" for line in write(found, locate, strict=strict))
+        return junit_text(formats.suites(told, locate, figures.properties()))
+    if output == "sarif":
+        return f"{json_text(formats.sarif_of(told, locate))}\n"
+    write = formats.tap_lines(told) if output == "tap" else formats.annotations_of(told, locate)
+    return "".join(f"{line}\n" for line in write)
 
 
-def _status(found: Sequence[FileResults], loaded: Loaded, *, strict: bool, keep_going: bool) -> int:
-    results = [result for each in found for result in each.results]
-    if not any(result.status is not ResultStatus.SKIPPED for result in results):
+def _for_people(found: Judged, locate: Locate, *, strict: bool) -> str:
+    if found.agreement is not None:
+        from podfence.render.lab_agreement import agreement_text
+
+        return agreement_text(found.agreement, locate, strict=strict)
+    if found.packets:
+        from podfence.render.lab_tests import proved_text
+
+        return proved_text(found.proved, locate)
+    from podfence.render.tests_text import render_tests
+
+    return render_tests(found.results, locate, strict=strict)
+
+
+def _data(found: Judged, locate: Locate, extra: dict[str, Any]) -> dict[str, Any]:
+    from podfence.render import tests_formats as formats
+
+    tests = [formats.test_data(r, locate) for each in found.results for r in each.results]
+    where = [MODEL] if found.results else []
+    if found.packets:
+        from podfence.render.lab_tests import packets_data
+
+        where.append(LAB)
+        tests += [{**packets_data(each, locate), "where": LAB} for each in found.proved]
+    if found.agreement is not None:
+        from podfence.render.lab_agreement import agreement_data
+
+        extra |= {"agreement": agreement_data(found.agreement, locate)}
+    return formats.results_data(tests, where, extra)
+
+
+def _status(found: Judged, loaded: Loaded, *, strict: bool, keep_going: bool) -> int:
+    results = [result for each in found.results for result in each.results]
+    if not found.ran:
         echo("error[PF001]: no test was run", err=True)
         return 2
     open_ = any(result.status is ResultStatus.UNDECIDED for result in results)
@@ -259,4 +302,5 @@ def _status(found: Sequence[FileResults], loaded: Loaded, *, strict: bool, keep_
     if (open_ or missing) and not keep_going:
         return 2
     wrong = (ResultStatus.FAILED, ResultStatus.VACUOUS)
-    return int(any(r.status in wrong or (strict and r.weak) for r in results))
+    failed = int(any(r.status in wrong or (strict and r.weak) for r in results))
+    return max(failed, found.lab_status()) if found.packets else failed

@@ -143,9 +143,9 @@ def _words(probed: Sequence[PortSeen], open_ports: Sequence[PortSeen]) -> str:
 
 def _findings(report: LabReport, locate: Locate) -> Iterator[str]:
     for check in report.disagreements[:_SHOWN]:
-        yield f"DIFFERENT: {packet_text(check.packet)}; the engine says {_said(check)}"
-        for decision in (check.verdict.egress, check.verdict.ingress):
-            yield from (f"    {origin_text(origin, locate)}" for origin in decision.origins)
+        first, *rules = disagreement_lines(check, locate)
+        yield f"DIFFERENT: {first}"
+        yield from (f"    {rule}" for rule in rules)
     if len(report.disagreements) > _SHOWN:
         yield f"... and {len(report.disagreements) - _SHOWN} more differences"
     where = "from the node" if report.live_control else "on the open network"
@@ -153,6 +153,13 @@ def _findings(report: LabReport, locate: Locate) -> Iterator[str]:
         yield f"NO CONTROL: {packet_text(check.packet)} {where}, so the probe proves nothing"
     if len(report.without_control) > _SHOWN:
         yield f"... and {len(report.without_control) - _SHOWN} more without control"
+
+
+def disagreement_lines(check: PacketCheck, locate: Locate) -> Iterator[str]:
+    """What became of a packet and what the engine says, then the rules that the engine goes by."""
+    yield f"{packet_text(check.packet)}; the engine says {_said(check)}"
+    for decision in (check.verdict.egress, check.verdict.ingress):
+        yield from (origin_text(origin, locate) for origin in decision.origins)
 
 
 def packet_text(packet: SentProbe) -> str:

@@ -7,7 +7,12 @@ from typing import Any
 
 from podfence.errors import Locate
 from podfence.lab.testbed.proved import Proved, counted
+from podfence.policy.flow import Verdict
+from podfence.policy.origin import Origin
 from podfence.questions.phrases.words import count
+from podfence.questions.tests.form import PolicyTests
+from podfence.render.lab_report import disagreement_lines
+from podfence.render.tests_told import DIFFERS, FAILS, LAB, UNPROVED, FileTold, Told
 from podfence.render.verdicts import protocol_text
 from podfence.text import printable
 
@@ -26,44 +31,84 @@ def proved_text(found: Sequence[Proved], locate: Locate) -> str:
     lines: list[str] = []
     for each in found:
         remark = f"{count(each.packets, 'packet')}, {each.denials} of them denied"
+        if not each.packets:
+            remark = each.text
         if each.status != "passed":
             position = locate(each.test.source, each.test.path)
             remark = printable(str(position)) if position else ""
         lines.append(f"{_WORDS[each.status]:8} {printable(each.test.name)}  ({remark})")
-        lines += (f"{_INDENT}{line}" for line in _reasons(each))
+        lines += (f"{_INDENT}{line}" for line in reasons(each, locate))
     said = ", ".join(f"{number} {word}" for word, number in counted(found).items())
     lines.append(f"{count(len(found), 'test')}: {said or 'none ran'}")
     return "".join(f"{line}\n" for line in lines)
 
 
-def _reasons(proved: Proved) -> Iterator[str]:
-    if proved.first is not None:
+def reasons(proved: Proved, locate: Locate) -> Iterator[str]:
+    """Why a test is not just passed: what differs from the engine first."""
+    if proved.odd is not None:
+        yield from disagreement_lines(proved.odd, locate)
+    if proved.differ > 1:
+        yield f"{count(proved.differ - 1, 'more packet')} did not do what the engine says"
+    if proved.first is not None and proved.first.agrees:
         seen = proved.first
         ports = protocol_text(seen.protocol, seen.port)
         became = "got through" if seen.open else "got no answer"
-        says = "as the engine says" if seen.agrees else "and the engine says otherwise"
         ends = f"{printable(seen.source)} -> {printable(seen.target)}"
-        yield f"{ends} {ports} over IPv{seen.family} {became}, {says}"
-        if proved.wrong > 1:
-            yield f"{count(proved.wrong - 1, 'more packet')} of {proved.packets}"
-    if proved.differ:
-        yield f"{count(proved.differ, 'packet')} did not do what the engine says"
+        yield f"{ends} {ports} over IPv{seen.family} {became}, as the engine says"
+    if proved.wrong > 1:
+        yield f"{count(proved.wrong, 'packet')} of {proved.packets} are not as the test says"
     for miss in proved.misses:
         yield f"{printable(miss.text)} [{miss.code}]"
-    if proved.text:
+    if proved.text and proved.status != "passed":
         yield printable(proved.text)
 
 
+# -- for build servers
+
+
+def told_packets(
+    file: PolicyTests, found: Sequence[Proved], locate: Locate, disputed: Sequence[Proved] = ()
+) -> FileTold:
+    """What packets say of the tests of a document. ``disputed``: those of which the engine says
+    something else."""
+    tests = tuple(_told(each, locate, is_disputed=each in disputed) for each in found)
+    return FileTold(file, LAB, tests)
+
+
+def _told(each: Proved, locate: Locate, *, is_disputed: bool) -> Told:
+    lines = tuple(reasons(each, locate))
+    skipped = each.text if each.status == "skipped" else ""
+    word, code = each.status, ""
+    if is_disputed or each.differ:
+        word, code = "disputed", DIFFERS
+    elif word == "failed":
+        code = FAILS
+    elif word == "unproved":
+        code = UNPROVED
+    elif word == "vacuous":
+        code = each.misses[0].code
+    origins = () if each.odd is None else _origins(each.odd.verdict)
+    return Told(each.test, LAB, word, lines, code, bool(code), skipped, origins)
+
+
+def _origins(verdict: Verdict) -> tuple[Origin, ...]:
+    return *verdict.egress.origins, *verdict.ingress.origins
+
+
+# -- JSON
+
+
 def proved_data(found: Sequence[Proved], locate: Locate) -> dict[str, Any]:
-    """For ``-o json``."""
+    """For ``lab test -o json``."""
     return {
         "schema": "podfence.lab-test/v1",
         "summary": counted(found),
-        "tests": [_data(each, locate) for each in found],
+        "tests": [packets_data(each, locate) for each in found],
     }
 
 
-def _data(each: Proved, locate: Locate) -> dict[str, Any]:
+def packets_data(each: Proved, locate: Locate) -> dict[str, Any]:
+    """One test."""
     position = locate(each.test.source, each.test.path)
     return {
         "name": each.test.name,
@@ -73,5 +118,5 @@ def _data(each: Proved, locate: Locate) -> dict[str, Any]:
         "packets": each.packets,
         "denials": each.denials,
         "differ": each.differ,
-        "because": list(_reasons(each)),
+        "because": list(reasons(each, locate)),
     }

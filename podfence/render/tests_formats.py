@@ -1,8 +1,9 @@
-"""Results of tests for programs: JSON data, JUnit suites, TAP 14, annotations of a workflow."""
+"""Results of tests for programs: JSON data, JUnit suites, TAP 14, annotations, SARIF."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from typing import Any
 
 from podfence.errors import Locate, Position
@@ -10,38 +11,46 @@ from podfence.policy.origin import Origin
 from podfence.questions.phrases.tierwords import origin_name
 from podfence.questions.phrases.words import count
 from podfence.questions.tests.ends import WEAK
+from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import Result, ResultStatus, Witness
-from podfence.questions.tests.run import FileResults
 from podfence.render.annotations import SHOWN, annotation
 from podfence.render.jsontext import position_data
 from podfence.render.junit import Case, Suite
-from podfence.render.tests_text import reasons
+from podfence.render.sarif import sarif_place, sarif_run
+from podfence.render.tests_told import (
+    DIFFERS,
+    LAB,
+    MODEL,
+    TITLES,
+    UNPROVED,
+    UNPROVED_WORD,
+    UNREAD,
+    FileTold,
+    Told,
+    all_told,
+)
 from podfence.text import printable
 
 SCHEMA = "podfence.test/v1"
-
-
-def is_failure(result: Result, *, strict: bool) -> bool:
-    """Whether a result makes the whole run fail."""
-    return not result.is_good or (strict and bool(result.weak))
 
 
 # -- JSON
 
 
 def results_data(
-    found: Iterable[FileResults], locate: Locate, extra: dict[str, Any] | None = None
+    tests: Sequence[dict[str, Any]], where: Sequence[str], extra: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The whole answer; ``extra``: coverage and mutation."""
-    results = [result for each in found for result in each.results]
-    summary = {
-        status.value: sum(result.status is status for result in results) for status in ResultStatus
-    }
+    """The whole answer. ``tests``: each test in each place; ``where``: these places; ``extra``:
+    coverage, mutation, and whether places agree."""
+    words = [status.value for status in ResultStatus]
+    words += [UNPROVED_WORD] if LAB in where else []
+    summary = {word: sum(test["status"] == word for test in tests) for word in words}
+    weak = sum(any(said["code"] == WEAK for said in test.get("reasons", ())) for test in tests)
     return {
         "schema": SCHEMA,
-        "where": ["model"],
-        "summary": {**summary, "weak": sum(bool(result.weak) for result in results)},
-        "tests": [test_data(result, locate) for result in results],
+        "where": list(where),
+        "summary": {**summary, "weak": weak},
+        "tests": list(tests),
         **(extra or {}),
     }
 
@@ -54,7 +63,7 @@ def test_data(result: Result, locate: Locate) -> dict[str, Any]:
         "file": result.test.source.file,
         "line": position.line if position else result.test.source.line,
         "status": result.status.value,
-        "where": "model",
+        "where": MODEL,
         "pairs": result.pairs,
         "total": result.total,
         "counterexamples": [],
@@ -93,73 +102,105 @@ def origin_data(origin: Origin, locate: Locate) -> dict[str, Any]:
 
 
 def suites(
-    found: Iterable[FileResults],
-    locate: Locate,
-    *,
-    strict: bool,
-    properties: Sequence[tuple[str, str]] = (),
+    found: Iterable[FileTold], locate: Locate, properties: Sequence[tuple[str, str]] = ()
 ) -> Iterator[Suite]:
-    """One suite a document."""
+    """One suite a document and place."""
     for each in found:
         file = each.file.source.file
         stem = file.rpartition("/")[2].removesuffix(".yaml").removesuffix(".podfence")
-        name = f"{file} {each.file.name}".strip()
-        cases = (_case(result, stem, locate, strict=strict) for result in each.results)
+        place = "" if each.where == MODEL else f"({each.where})"
+        name = " ".join(filter(None, (file, each.file.name, place)))
+        cases = (_case(told, stem, locate) for told in each.tests)
         yield Suite(printable(name), tuple(cases), tuple(properties))
 
 
-def _case(result: Result, stem: str, locate: Locate, *, strict: bool) -> Case:
-    position = locate(result.test.source, result.test.path)
+def _case(told: Told, stem: str, locate: Locate) -> Case:
+    position = locate(told.test.source, told.test.path)
     place = (position.file, position.line) if position else ("", 0)
-    outcome, kind = {
-        ResultStatus.PASSED: ("", ""),
-        ResultStatus.FAILED: ("failure", "failed"),
-        ResultStatus.VACUOUS: ("failure", "vacuous"),
-        ResultStatus.SKIPPED: ("skipped", ""),
-        ResultStatus.UNDECIDED: ("error", "undecided"),
-    }[result.status]
-    if strict and result.weak and not outcome:
-        outcome, kind = "failure", "weak"
-    text = "\n".join(reasons(result, locate))
-    return Case(printable(result.test.name), printable(stem), outcome, kind, text, *place)
+    outcome, kind = "", ""
+    if told.skipped:
+        outcome = "skipped"
+    elif told.code in (UNREAD, UNPROVED, DIFFERS):
+        outcome, kind = "error", told.word
+    elif told.is_failure:
+        outcome, kind = "failure", told.word
+    text = "\n".join(told.lines)
+    return Case(printable(told.test.name), printable(stem), outcome, kind, text, *place)
 
 
 # -- TAP
 
 
-def tap_lines(found: Iterable[FileResults], locate: Locate, *, strict: bool) -> Iterator[str]:
-    """TAP version 14: one line a test, with a block of YAML below those that do not pass."""
-    results = [result for each in found for result in each.results]
+def tap_lines(found: Iterable[FileTold]) -> Iterator[str]:
+    """TAP version 14: one line a test and place, with a block of YAML below those that do not
+    pass."""
+    tests = all_told(found)
     yield "TAP version 14"
-    yield f"1..{len(results)}"
-    for number, result in enumerate(results, start=1):
-        good = not is_failure(result, strict=strict)
-        name = printable(result.test.name).replace("#", "\\#")
-        skip = f" # SKIP {printable(result.text)}" if result.status is ResultStatus.SKIPPED else ""
-        yield f"{'ok' if good else 'not ok'} {number} - {name}{skip}"
-        if good:
+    yield f"1..{len(tests)}"
+    for number, told in enumerate(tests, start=1):
+        place = "" if told.where == MODEL else f" ({told.where})"
+        name = printable(told.test.name).replace("#", "\\#") + place
+        skip = f" # SKIP {printable(told.skipped)}" if told.skipped else ""
+        yield f"{'not ok' if told.is_failure else 'ok'} {number} - {name}{skip}"
+        if not told.is_failure:
             continue
         yield "  ---"
-        yield f"  got: {'weak' if result.is_good else result.status.value}"
+        yield f"  got: {told.word}"
         yield "  because: |"
-        yield from (f"    {line}" for line in reasons(result, locate))
+        yield from (f"    {line}" for line in told.lines)
         yield "  ..."
 
 
 # -- annotations
 
 
-def annotations_of(found: Iterable[FileResults], locate: Locate, *, strict: bool) -> Iterator[str]:
+def annotations_of(found: Iterable[FileTold], locate: Locate) -> Iterator[str]:
     """A line a test that does not pass, at its place in the test file."""
-    results = [result for each in found for result in each.results]
-    bad = [result for result in results if is_failure(result, strict=strict)]
-    weak = [result for result in results if result.weak and result not in bad]
+    tests = all_told(found)
+    bad = [told for told in tests if told.is_failure]
+    weak = [told for told in tests if told.code and not told.is_failure]
     for level, members in (("error", bad), ("warning", weak)):
-        for result in members[:SHOWN]:
-            place: Position | None = locate(result.test.source, result.test.path)
-            word = result.status.value if not result.is_good else "weak"
-            said = [printable(result.test.name), *reasons(result, locate)]
-            yield annotation(level, f"podfence test: {word}", "\n".join(said), place)
+        for told in members[:SHOWN]:
+            place: Position | None = locate(told.test.source, told.test.path)
+            said = [printable(told.test.name), *told.lines]
+            yield annotation(level, f"podfence test: {told.word}", "\n".join(said), place)
         if len(members) > SHOWN:
             rest = count(len(members) - SHOWN, "test")
             yield f"::notice title=podfence test::and {rest} more"
+
+
+# -- SARIF
+
+
+def sarif_of(found: Iterable[FileTold], locate: Locate) -> dict[str, object]:
+    """One run: a result for each test and place that does not pass or proves little, at its place
+    in the test file. What decided over the connection that is shown are the related places."""
+    bad = [(each.file, told) for each in found for told in each.tests if told.code]
+    codes = sorted({told.code for _, told in bad})
+    rules = [{"id": code, "shortDescription": {"text": TITLES[code]}} for code in codes]
+    return sarif_run(rules, (_sarif_result(file, told, locate) for file, told in bad))
+
+
+def _sarif_result(file: PolicyTests, told: Told, locate: Locate) -> dict[str, object]:
+    test = told.test
+    key = f"{told.code} {told.where} {test.source.file} {file.name} {test.name}"
+    said = [f"{TITLES[told.code]}: {printable(test.name)}", *told.lines]
+    result: dict[str, object] = {
+        "ruleId": told.code,
+        "level": "error" if told.is_failure else "warning",
+        "message": {"text": "\n".join(said)},
+        "locations": [],
+        "partialFingerprints": {"podfenceTest/v1": sha256(key.encode()).hexdigest()},
+    }
+    place = locate(test.source, test.path)
+    if place is not None:
+        result["locations"] = [sarif_place(printable(place.file), place.line, place.column)]
+    related = []
+    for origin in told.origins[:SHOWN]:
+        position = locate(origin.source, origin.path)
+        if position is not None:
+            where = printable(position.file), position.line, position.column
+            related.append(sarif_place(*where, printable(origin_name(origin))))
+    if related:
+        result["relatedLocations"] = related
+    return result

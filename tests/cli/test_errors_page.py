@@ -19,6 +19,7 @@ from podfence.questions.lint.findings import LINT_CODES, LINT_RULES, LINT_SLUGS
 from podfence.questions.lint.ignoring import IGNORE_CODES
 from podfence.questions.tests.ends import TEST_CODES
 from podfence.render.plan_findings import PLAN_CODES
+from podfence.render.tests_told import RESULT_CODES
 from tests.cli.session import ROOT, UPDATE, podfence
 
 PAGE = ROOT / "docs" / "errors.md"
@@ -33,6 +34,7 @@ SOURCE = {
     **PLAN_CODES,
     **TEST_FILE_CODES,
     **TEST_CODES,
+    **RESULT_CODES,
     **IGNORE_CODES,
 }
 OF_ALL_TOGETHER = frozenset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from podfence.lab.testbed.ports import choose_ports
+from podfence.lab.testbed.ports import RelevantPorts, choose_ports
 from podfence.model.cluster import ClusterObject
 from podfence.testing.builders import peer, pod, policy, rule
 from tests.lab.clusters import placed
@@ -52,3 +52,16 @@ def test_limit_keeps_the_undeclared_one_and_says_so() -> None:
     assert len(choice.ports) == 5
     assert UNDECLARED in choice.ports
     assert choice.notes == ("5 of 103 port numbers are probed",)
+
+
+def test_ports_that_are_asked_for_come_before_those_of_rules() -> None:
+    index = placed(WEB, allow(*range(1000, 1200, 2)))
+    choice = choose_ports(index, 3, [("TCP", 4711), ("SCTP", 99), ("UDP", 4712)])
+    assert {4711, 4712} < set(choice.ports)
+    assert choice.sctp == (99,)
+    assert RelevantPorts(index, choice).between(None, None) == choice.ports
+
+
+def test_the_port_that_nobody_names_is_none_that_is_asked_for() -> None:
+    plain = choose_ports(placed(WEB), 32).undeclared
+    assert choose_ports(placed(WEB), 32, [("TCP", plain)]).undeclared != plain

@@ -22,12 +22,14 @@ from podfence.questions.tests.run import Runs
 from podfence.render.jsontext import json_text
 from podfence.render.lab_tests import proved_data
 from tests.cli.schema import violations
+from tests.cli.session import podfence
 from tests.questions.tests.judged import file_of
 from tests.support.random_clusters import Size, random_cluster
 from tests.support.random_tiers import NAMES
 from tests.support.testlaws import random_test
 
 pytestmark = pytest.mark.kernel
+BOTH = ["test", "--in", "model,lab"]
 
 
 def proved(cluster: Cluster, file: PolicyTests) -> list[Proved]:
@@ -93,3 +95,65 @@ def test_packets_and_engine_agree_on_random_tests(seed: int) -> None:
 def test_they_agree_on_a_thousand() -> None:
     """40 tests to a lab, so that a lab's start is paid 25 times."""
     assert sum(agree(seed, 40, suppose=False) for seed in range(100, 125)) > 250
+
+
+def test_model_and_lab_in_one_run_agree_about_the_shop() -> None:
+    done = podfence([*BOTH, "examples/tests/shop.podfence.yaml", "-f", "examples/shop"])
+
+    assert done.status == 0, done.out
+    assert "model and lab agree on 8 tests (" in done.out
+    assert "DISPUTE" not in done.out
+
+
+def test_a_kernel_that_enforces_nothing_is_disputed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if lowering were wrong: what the engine denies gets through, and the exit status says that
+    no verdict can be relied on."""
+    monkeypatch.setattr("podfence.lab.run.load", lambda _: "table inet podfence {\n}\n")
+    shop = [*BOTH, "examples/tests/shop.podfence.yaml", "-f", "examples/shop"]
+
+    done = podfence(shop)
+    said = json.loads(podfence([*shop, "-o", "json"]).out)
+
+    assert done.status == 2
+    assert "DISPUTE a debug pod gets nothing" in done.out
+    assert "open; the engine says denied" in done.out
+    schema = json.loads(Path("docs/schemas/test.schema.json").read_text("utf-8"))
+    assert violations(said, schema, schema) == []
+    assert "a debug pod gets nothing" in [d["name"] for d in said["agreement"]["disagreements"]]
+    assert said["where"] == ["model", "lab"]
+
+
+@pytest.mark.parametrize("form", ["junit", "tap", "sarif", "github", "json"])
+def test_every_form_has_a_test_once_for_each_place(form: str) -> None:
+    done = podfence([*BOTH, "examples/tests/shop.podfence.yaml", "-f", "examples/shop", "-o", form])
+
+    assert done.status == 0
+    if form in ("junit", "tap", "json"):
+        assert done.out.count("the backend reads the database") == 2
+
+
+PORTS = """
+apiVersion: podfence.io/v1alpha1
+kind: PolicyTests
+defaults: {namespace: shop}
+tests:
+- {name: nobody asks there, from: frontend, to: db:4711, expect: deny}
+- {name: nor at the end of a range, from: backend, to: db, ports: [5433-6000], expect: deny}
+- {name: of no pod, from: 203.0.113.200, to: 203.0.113.201, expect: deny}
+"""
+
+
+def test_packets_go_to_the_ports_that_tests_name(
+    tmp_path: Path,
+) -> None:
+    tests = tmp_path / "odd.podfence.yaml"
+    tests.write_text(PORTS)
+
+    said = json.loads(podfence([*BOTH, str(tests), "-f", "examples/shop", "-o", "json"]).out)
+
+    assert said["agreement"]["agree"] == 2
+    by_name = {each["name"]: each for each in said["tests"] if each["where"] == "lab"}
+    assert by_name["nobody asks there"]["denials"] == 4
+    assert by_name["nor at the end of a range"]["denials"] >= 2
+    (left,) = said["agreement"]["notCompared"]
+    assert left["name"] == "of no pod"

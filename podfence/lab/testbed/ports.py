@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -28,27 +28,35 @@ class PortChoice(Struct, frozen=True):
     """By SCTP, where there is room for more."""
     notes: tuple[str, ...] = ()
     """What was left out, one sentence each."""
+    asked: frozenset[int] = frozenset()
+    """Those that somebody asks for by number."""
 
 
-def choose_ports(index: PolicyIndex, limit: int) -> PortChoice:
-    """One port that nobody names, the ends of every range of every rule, the declared container
-    ports, the first ports beyond each range; in this order, at most ``limit``."""
+def choose_ports(
+    index: PolicyIndex, limit: int, asked: Iterable[tuple[str, int]] = ()
+) -> PortChoice:
+    """One port that nobody names, those that are asked for, the ends of every range of every rule,
+    the declared container ports, the first ports beyond each range; in this order, at most
+    ``limit``. ``asked``: protocols with ports."""
+    asked = sorted(asked)
     ranges = sorted({r for policy in index.direction_policies.values() for r in _ranges(policy)})
     declared = sorted({d for endpoint in index.endpoints.values() for d in _declared(endpoint)})
-    undeclared = _undeclared(ranges, {number for _, number in declared})
+    undeclared = _undeclared(ranges, {number for _, number in (*declared, *asked)})
     wanted = dict.fromkeys((undeclared,))
+    wanted.update(dict.fromkeys(p for name, p in asked if name != _SCTP))
     wanted.update(dict.fromkeys(p for name, *ends in ranges if name != _SCTP for p in ends))
     wanted.update(dict.fromkeys(p for name, p in declared if name != _SCTP))
     wanted.update(dict.fromkeys(_beyond(ranges)))
     possible = [port for port in wanted if 0 < port <= MAX_PORT]
     note = f"{limit} of {len(possible)} port numbers are probed"
     sctp = {p for name, *ends in ranges if name == _SCTP for p in ends}
-    sctp |= {p for name, p in declared if name == _SCTP}
+    sctp |= {p for name, p in (*declared, *asked) if name == _SCTP}
     return PortChoice(
         tuple(sorted(possible[:limit])),
         undeclared,
         tuple(sorted(sctp)),
         (note,) if len(possible) > limit else (),
+        frozenset(p for name, p in asked if name != _SCTP),
     )
 
 
@@ -58,21 +66,22 @@ class RelevantPorts:
     def __init__(self, index: PolicyIndex, choice: PortChoice) -> None:
         self._index = index
         self._direction_policies = index.direction_policies
-        self._undeclared = choice.undeclared
+        self._always = choice.asked | {choice.undeclared}
         self._chosen = frozenset(choice.ports)
         self._declared: dict[tuple[ContainerPort, ...], frozenset[int]] = {}
         self._ends: dict[int, frozenset[int]] = {}
         self._found: dict[tuple[int, int, frozenset[int]], tuple[int, ...]] = {}
 
     def between(self, source: Endpoint | None, target: Endpoint | None) -> tuple[int, ...]:
-        """The port that nobody declares, the target's own, and the ends of the ranges in the
-        source's egress and the target's ingress rules. ``None``: that end is no pod."""
+        """The port that nobody declares, those that are asked for, the target's own, and the ends
+        of the ranges in the source's egress and the target's ingress rules. ``None``: that end is
+        no pod."""
         egress = -1 if source is None else self._policies(source).egress.number
         ingress = -1 if target is None else self._policies(target).ingress.number
         own = self._own(target)
         key = (egress, ingress, own)
         if key not in self._found:
-            wanted = own | self._named(egress) | self._named(ingress) | {self._undeclared}
+            wanted = own | self._named(egress) | self._named(ingress) | self._always
             self._found[key] = tuple(sorted(wanted & self._chosen))
         return self._found[key]
 

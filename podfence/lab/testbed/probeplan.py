@@ -98,6 +98,8 @@ class PlanLimits(Struct, frozen=True):
     probes: int = 400_000
     ports: int = 32
     outside: int = 64
+    asked: tuple[tuple[str, int], ...] = ()
+    """Protocols with ports that are probed whatever policies name."""
 
 
 def make_plan(
@@ -113,7 +115,7 @@ def make_plan(
     pods = _pods(index, families, notes)
     outside = _outside(index, families, limits.outside, notes)
     nodes = _nodes(index, families)
-    choice = choose_ports(index, limits.ports)
+    choice = choose_ports(index, limits.ports, limits.asked)
     notes.extend(choice.notes)
     parties = tuple(map(_node_party, nodes))
     everything = _Cast(index, pods, parties, outside, choice.ports, choice.sctp)

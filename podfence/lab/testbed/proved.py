@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from podfence.lab.testbed.report import PacketCheck
 from podfence.questions.tests.ends import Miss
 from podfence.questions.tests.form import PolicyTest
 
@@ -25,13 +26,14 @@ class Disagreement(Struct, frozen=True):
 class Proved(Struct, frozen=True):
     """What packets say of a test. ``status``: passed, failed, vacuous, unproved or skipped;
     ``packets``: probes of its connections, ``denials`` those that had to get nowhere; ``differ``:
-    probes that did not do what the engine says."""
+    probes that did not do what the engine says, ``odd`` the first of them."""
 
     test: PolicyTest
     status: str
     packets: int = 0
     denials: int = 0
     differ: int = 0
+    odd: PacketCheck | None = None
     first: Disagreement | None = None
     wrong: int = 0
     misses: tuple[Miss, ...] = ()

@@ -1,0 +1,91 @@
+"""One test in model and lab: whether both say the same. Pure.
+
+Rule: model and lab disagree where a packet did what the engine does not say, or where one keeps a
+promise that the other breaks over connections that both looked at. What packets do not reach is no
+agreement: it is told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from msgspec import Struct
+
+from podfence.lab.testbed.proved import Proved
+from podfence.questions.tests.form import Expect
+from podfence.questions.tests.judge import Result, ResultStatus
+
+_JUDGED = (ResultStatus.PASSED, ResultStatus.FAILED)
+
+
+class Sight(Enum):
+    """How two places see a test."""
+
+    AGREE = "agree"
+    DISAGREE = "disagree"
+    UNPROVED = "unproved"
+    """The lab sent no packet that could tell."""
+    ONE = "one"
+    """It ran in one place alone, or in none."""
+    EMPTY = "vacuous"
+    """It looks at nobody."""
+
+
+class Compared(Struct, frozen=True):
+    """One test in both places."""
+
+    result: Result
+    proved: Proved
+    sight: Sight
+
+
+class Agreement(Struct, frozen=True):
+    """All tests. ``connections``: packets of tests on which both agree; ``denials``: those that had
+    to get nowhere, each to a port that answered before."""
+
+    tests: tuple[Compared, ...]
+    connections: int
+    denials: int
+
+    def seen(self, sight: Sight) -> Sequence[Compared]:
+        """The tests that are seen so."""
+        return [each for each in self.tests if each.sight is sight]
+
+
+def agreement(results: Sequence[Result], proved: Sequence[Proved]) -> Agreement:
+    """Compare the same tests, in the same order, as model and lab judged them."""
+    tests = tuple(
+        Compared(result, packets, _sight(result, packets))
+        for result, packets in zip(results, proved, strict=True)
+    )
+    same = [each.proved for each in tests if each.sight is Sight.AGREE]
+    return Agreement(tests, sum(p.packets for p in same), sum(p.denials for p in same))
+
+
+def _sight(result: Result, proved: Proved) -> Sight:
+    if proved.differ:
+        return Sight.DISAGREE
+    if ResultStatus.SKIPPED is result.status or proved.status == "skipped":
+        return Sight.ONE
+    vacuous = result.status is ResultStatus.VACUOUS, proved.status == "vacuous"
+    if any(vacuous):
+        return Sight.EMPTY if all(vacuous) or proved.status == "unproved" else Sight.DISAGREE
+    if proved.status == "unproved" or result.status not in _JUDGED:
+        return Sight.UNPROVED
+    kept, seen = _is_kept(result), _is_seen_kept(proved)
+    if kept is seen:
+        return Sight.AGREE
+    # The lab sends packets on some ports of a range. They may miss the one that breaks a promise,
+    # or the one that is enough to keep it.
+    missed = seen or result.test.expect is Expect.SOME
+    return Sight.UNPROVED if missed else Sight.DISAGREE
+
+
+def _is_kept(result: Result) -> bool:
+    """Whether the promise is kept, whatever is expected of that."""
+    return (result.status is ResultStatus.PASSED) is not bool(result.test.expect_failure)
+
+
+def _is_seen_kept(proved: Proved) -> bool:
+    return (proved.status == "passed") is not bool(proved.test.expect_failure)

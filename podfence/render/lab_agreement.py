@@ -1,0 +1,110 @@
+"""Whether model and lab agree on tests, as text and as data.
+
+Rule: what they disagree on comes first and whole; a test that both see alike and that passed is
+counted, no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from podfence.errors import Locate
+from podfence.lab.testbed.agreement import Agreement, Compared, Sight
+from podfence.questions.phrases.words import count
+from podfence.questions.tests.judge import ResultStatus
+from podfence.render import lab_tests
+from podfence.render.tests_text import lines_of_test
+from podfence.text import printable
+
+_INDENT = " " * 9
+
+
+def agreement_text(found: Agreement, locate: Locate, *, strict: bool = False) -> str:
+    """What is not as it should be, then the sum."""
+    lines: list[str] = []
+    for each in found.seen(Sight.DISAGREE):
+        lines += _disagreement(each, locate)
+    for each in found.tests:
+        if each.sight is not Sight.DISAGREE:
+            lines += _other(each, locate, strict=strict)
+    lines.append(_sum(found))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _disagreement(each: Compared, locate: Locate) -> Iterator[str]:
+    yield _headed("DISPUTE", each, locate)
+    proved = each.proved
+    said = [f"the model says {each.result.status.value}, the lab {proved.status}"]
+    said = [] if proved.odd is not None else said
+    yield from (f"{_INDENT}{line}" for line in (*said, *lab_tests.reasons(proved, locate)))
+
+
+def _other(each: Compared, locate: Locate, *, strict: bool) -> Iterator[str]:
+    result, proved = each.result, each.proved
+    is_bad = not result.is_good or bool(strict and result.weak)
+    if is_bad:
+        yield from lines_of_test(result, locate, strict=strict)
+    if each.sight is Sight.UNPROVED:
+        if proved.status == "unproved":
+            said = proved.text
+        else:
+            said = "no packet was on the connections that decide it in the model"
+        yield _headed("UNPROVED", each, locate)
+        yield f"{_INDENT}{said}"
+    elif each.sight is Sight.ONE and not is_bad:
+        yield from _alone(each, locate)
+
+
+def _alone(each: Compared, locate: Locate) -> Iterator[str]:
+    result, proved = each.result, each.proved
+    if result.status is not ResultStatus.SKIPPED:
+        yield f"model   {printable(each.result.test.name)}  ({result.status.value})"
+        yield f"{_INDENT}not by packets: {printable(proved.text)}"
+    elif proved.status == "skipped":
+        yield from lines_of_test(result, locate)
+    else:
+        yield f"lab     {printable(each.result.test.name)}  ({proved.status})"
+        yield from (f"{_INDENT}{line}" for line in lab_tests.reasons(proved, locate))
+
+
+def _headed(word: str, each: Compared, locate: Locate) -> str:
+    position = locate(each.result.test.source, each.result.test.path)
+    place = f"  ({printable(str(position))})" if position else ""
+    return f"{word:7} {printable(each.result.test.name)}{place}"
+
+
+def _sum(found: Agreement) -> str:
+    same, other = len(found.seen(Sight.AGREE)), len(found.seen(Sight.DISAGREE))
+    denials = f"{count(found.denials, 'denial')} that were answered before any policy"
+    said = f"({count(found.connections, 'connection')}, {denials})"
+    if other:
+        return f"model and lab disagree on {count(other, 'test')}, and agree on {same} {said}"
+    return f"model and lab agree on {count(same, 'test')} {said}"
+
+
+def agreement_data(found: Agreement, locate: Locate) -> dict[str, Any]:
+    """For ``-o json``."""
+    return {
+        "agree": len(found.seen(Sight.AGREE)),
+        "connections": found.connections,
+        "denials": found.denials,
+        "disagreements": [_data(each, locate) for each in found.seen(Sight.DISAGREE)],
+        "notCompared": [
+            {"name": each.result.test.name, "reason": each.sight.value}
+            for each in found.tests
+            if each.sight in (Sight.UNPROVED, Sight.ONE, Sight.EMPTY)
+        ],
+    }
+
+
+def _data(each: Compared, locate: Locate) -> dict[str, Any]:
+    found = lab_tests.packets_data(each.proved, locate)
+    return {
+        "name": found["name"],
+        "file": found["file"],
+        "line": found["line"],
+        "model": each.result.status.value,
+        "lab": each.proved.status,
+        "because": found["because"],
+    }

@@ -1,0 +1,95 @@
+"""What came of a test in one place, as every form for build servers tells it.
+
+Rule: a test is told once for each place in which it ran, and bad news has a code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from podfence.errors import Locate
+from podfence.policy.origin import Origin
+from podfence.questions.tests.ends import TEST_CODES, WEAK
+from podfence.questions.tests.form import PolicyTest, PolicyTests
+from podfence.questions.tests.judge import Result, ResultStatus
+from podfence.questions.tests.run import FileResults
+from podfence.render.tests_text import reasons
+
+MODEL, LAB = "model", "lab"
+"""Places in which a test runs."""
+UNPROVED_WORD = "unproved"
+FAILS, UNPROVED, DIFFERS, UNREAD = "PF507", "PF508", "PF509", "PF007"
+RESULT_CODES: Mapping[str, str] = {
+    FAILS: "a test fails",
+    UNPROVED: "a test was not proved by packets",
+    DIFFERS: "packets did not do what the engine says",
+}
+"""Codes of what comes of tests, with their meaning in one line."""
+TITLES: Mapping[str, str] = {
+    **TEST_CODES,
+    **RESULT_CODES,
+    UNREAD: "a test has no verdict: part of the input could not be read",
+}
+"""The meaning of every code that a test can have."""
+
+
+class Told(Struct, frozen=True):
+    """One test in one place. ``word``: what came of it; ``lines``: why, safe to print; ``code``: of
+    bad news and remarks, "" where all is well; ``is_failure``: it makes the whole run fail.
+    ``skipped``: why it did not run, "" if it did. ``origins``: what decided over the connection
+    that is shown."""
+
+    test: PolicyTest
+    where: str
+    word: str
+    lines: tuple[str, ...] = ()
+    code: str = ""
+    is_failure: bool = False
+    skipped: str = ""
+    origins: tuple[Origin, ...] = ()
+
+
+class FileTold(Struct, frozen=True):
+    """The tests of one document in one place, in its order."""
+
+    file: PolicyTests
+    where: str
+    tests: tuple[Told, ...]
+
+
+def told_results(
+    found: Iterable[FileResults], locate: Locate, *, strict: bool = False
+) -> Iterator[FileTold]:
+    """What the engine says. ``strict``: a test that proves little fails."""
+    for each in found:
+        tests = tuple(_told(result, locate, strict=strict) for result in each.results)
+        yield FileTold(each.file, MODEL, tests)
+
+
+def all_told(found: Iterable[FileTold]) -> Sequence[Told]:
+    """The tests of all documents."""
+    return [test for each in found for test in each.tests]
+
+
+def _told(result: Result, locate: Locate, *, strict: bool) -> Told:
+    status = result.status
+    weak = bool(result.weak) and result.is_good
+    code = WEAK if result.weak else ""
+    if status is ResultStatus.FAILED:
+        code = FAILS
+    elif status is ResultStatus.UNDECIDED:
+        code = UNREAD
+    elif status is ResultStatus.VACUOUS:
+        code = result.misses[0].code
+    return Told(
+        result.test,
+        MODEL,
+        "weak" if weak else status.value,
+        tuple(reasons(result, locate)),
+        code,
+        not result.is_good or (strict and weak),
+        result.text if status is ResultStatus.SKIPPED else "",
+        () if result.witness is None else result.witness.origins,
+    )
