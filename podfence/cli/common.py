@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 from msgspec.structs import replace
@@ -94,19 +94,22 @@ def read_inputs(
     policies_of: tuple[str, ...] | None = None,
     strict_cidrs: bool = True,
     kept: DecodedDocuments | None = None,
+    stdin: BinaryIO | None = None,
 ) -> Loaded:
     """Read manifests or a cluster; the problems are in what is returned.
 
     ``about``: the namespaces that the command is about: of a cluster that may not be read whole,
     they are read alone. ``policies_of``: the namespaces whose NetworkPolicies are enough, None for
-    all. ``kept``: of the reading of another version. Raises ClusterError when a cluster cannot be
+    all. ``kept``: of the reading of another version. ``stdin``: what is read for ``-`` where that
+    was read before. Raises ClusterError when a cluster cannot be
     asked.
     """
     if inputs.are_live:
         from podfence.cli.live import load_live
 
         return load_live(inputs, about, policies_of=policies_of, strict_cidrs=strict_cidrs)
-    stdin = sys.stdin.buffer if "-" in inputs.paths else None
+    if stdin is None and "-" in inputs.paths:
+        stdin = sys.stdin.buffer
     if renders(inputs):
         from podfence.cli.rendering import rendered_files
 

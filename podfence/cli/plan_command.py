@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +13,6 @@ from msgspec.structs import replace
 from podfence.cli.common import (
     has_errors,
     keep_going_option,
-    read_inputs,
     read_names,
     require_stdin_once,
     resolve_option,
@@ -27,15 +24,13 @@ from podfence.cli.flowinputs import read_seen
 from podfence.cli.inputs import Inputs, access_options, complete_files, shared_input_options
 from podfence.cli.outputs import outputs_option, read_outputs, write_outputs
 from podfence.cli.plan_answer import FORMATS, PlanAnswer, Tests, answer_text
+from podfence.cli.plan_sides import Sides
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testinputs import read_tests
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
-from podfence.intake.build import Reading
-from podfence.intake.kept import DecodedDocuments
-from podfence.manifests.inputfiles import read_inputs as read_files
-from podfence.manifests.load import Loaded, load, load_files
+from podfence.manifests.load import Loaded
 from podfence.manifests.wholefiles import create_whole
 from podfence.model.doubt import Doubt
 from podfence.questions.phrases.words import count, some
@@ -46,7 +41,6 @@ from podfence.text import printable
 
 if TYPE_CHECKING:
     from podfence.flows.seen import FlowRecords
-    from podfence.manifests.gittree import Range
     from podfence.manifests.testfiles import ReadTests
     from podfence.policy.domains import DomainTable
 
@@ -62,6 +56,28 @@ SHOWN_WORKLOADS = 5
     help="Compare a revision with the working tree, two revisions, or the working tree with where "
     "it left A. PATH are files and directories of the repository, all of the current directory "
     "where none is given.",
+)
+@click.option(
+    "--old",
+    "olds",
+    multiple=True,
+    metavar="FILE|DIR|-",
+    shell_complete=complete_files,
+    help="A file or directory of OLD, where that is several. May be given more than once.",
+)
+@click.option(
+    "--new",
+    "news",
+    multiple=True,
+    metavar="FILE|DIR|-",
+    shell_complete=complete_files,
+    help="The same of NEW.",
+)
+@click.option(
+    "--reverse",
+    is_flag=True,
+    help="Compare the other way round: what would going back open and close, or with --context "
+    "what does the cluster allow, and deny, beside the files.",
 )
 @access_options
 @shared_input_options
@@ -115,6 +131,9 @@ SHOWN_WORKLOADS = 5
 def command(
     paths: tuple[str, ...],
     revision: str | None,
+    olds: tuple[str, ...],
+    news: tuple[str, ...],
+    reverse: bool,
     context: str | None,
     kubeconfig: str | None,
     common: Inputs,
@@ -133,31 +152,34 @@ def command(
 ) -> int:
     """Show what a change opens and closes, and which edit does it.
 
-    OLD and NEW are files or directories of manifests, - for standard input; with --git they are
-    two versions of PATH; with --context OLD is a cluster as it is now, and NEW the same with the
-    files of PATH applied to it: what no file names stays. Workloads are matched by name; what opens
-    and closes is blamed on the edit that does it, which is proved by taking that edit back. Exit
-    status 0: no verdict changes; 1: one does that --fail-on names; 2: part of the input cannot be
-    judged, or with --fail-on used part of the flows.
+    OLD and NEW are files or directories of manifests, - for standard input, or all that --old and
+    --new name; with --git they are two versions of PATH; with --context OLD is a cluster as it is
+    now, and NEW the same with the files of PATH applied to it: what no file names stays. Workloads
+    are matched by name; what opens and closes is blamed on the edit that does it, which is proved
+    by taking that edit back. Exit status 0: no verdict changes; 1: one does that
+    --fail-on names; 2: part of the input cannot be judged, or with --fail-on used part of the
+    flows.
     """
     settings = read_settings(config, none=no_config).plan
     flows = flows or settings.flows
     gate = FailOn(fail_on or settings.fail_on or FailOn.ANY)
-    require_stdin_once(*paths, *common.paths, *flows, *tests)
+    asked = None
+    if context is not None or kubeconfig is not None:
+        asked = replace(common, paths=(), context=context or "", kubeconfig=kubeconfig)
+    both = Sides.named(paths, olds, news, revision, asked, common)
+    require_stdin_once(*both.files, *flows, *tests)
     if gate is FailOn.USED and not flows:
         raise click.UsageError(
             "--fail-on used is about traffic that was seen; name it with --flows"
         )
     formats = read_outputs(outputs, FORMATS)
-    names = read_names(resolve, *paths, *common.paths, *flows, *tests)
-    kept = DecodedDocuments()
-    asked = None
-    if context is not None or kubeconfig is not None:
-        asked = Inputs((), common.namespace, common.exclude, context or "", kubeconfig)
-    versions = _range(revision) if revision is not None else None
-    sides = _sides(paths, versions, asked, common, kept)
+    names = read_names(resolve, *both.files, *flows, *tests)
+    old, new, revisions = both.read()
+    sides, title = (old, new), both.title
+    if reverse:
+        sides, revisions, title = (new, old), revisions[::-1], f"{title}, reversed"
     seen = read_seen(flows) if flows else None
-    read = read_tests(tests) if tests else None
+    promises = read_tests(tests) if tests else None
     told: set[str] = set()
     before, after = (usable(side, told) for side in sides)
     order = order or transition is not None
@@ -172,9 +194,8 @@ def command(
             flows=None if seen is None else tuple(seen.flows()),
         )
     edits = Edits(*(Texts(each.raw, each.locate) for each in sides))
-    revisions = (versions.old, versions.new) if versions else ()
-    judged = _judged(read, before, after, names) if read else None
-    page = partial(_page, after, names, read, _asked_for(revision, context, paths))
+    judged = _judged(promises, before, after, names) if promises else None
+    page = partial(_page, after, names, promises, title)
     shown = PlanAnswer(answer, edits, revisions, top, order, seen, judged, page)
     write_outputs(formats, lambda form: answer_text(shown, form))
     if transition is not None:
@@ -187,15 +208,6 @@ def command(
     if (answer.undecided or missing or unread or groundless) and not keep_going:
         return 2
     return 1 if answer.fails(gate) else 0
-
-
-def _asked_for(revision: str | None, context: str | None, paths: Sequence[str]) -> str:
-    """What a page says that it compares."""
-    if revision is not None:
-        return " ".join((revision, *paths))
-    if context is not None:
-        return " ".join((context, *paths))
-    return " -> ".join("standard input" if path == "-" else path for path in paths)
 
 
 def _page(
@@ -219,93 +231,12 @@ def _page(
     return made.page(parts)
 
 
-def _sides(
-    paths: tuple[str, ...],
-    versions: Range | None,
-    asked: Inputs | None,
-    common: Inputs,
-    kept: DecodedDocuments,
-) -> tuple[Loaded, Loaded]:
-    """OLD and NEW: of a cluster that is ``asked``, of ``versions`` in git, or two paths. Raises
-    UsageError, ClusterError, GitError."""
-    if asked is not None:
-        if versions is not None or common.paths:
-            raise click.UsageError("--context compares a cluster with files; drop --git and -f")
-        return _applied(asked, paths)
-    if versions is not None:
-        return _versions(versions, paths or (".",), common, kept)
-    if len(paths) == 2:
-        return _read(paths[:1], common, kept), _read(paths[1:], common, kept)
-    raise click.UsageError(
-        "name what was and what is: plan OLD NEW, plan --git REV for versions in git, or plan "
-        "--context NAME PATH for what applying files to a cluster would do"
-    )
-
-
 def _judged(read: ReadTests, before: Loaded, after: Loaded, names: DomainTable) -> Tests:
     """The tests on both sides. Places are those of their files and of NEW."""
     from podfence.questions.tests.turning import turning
 
     found = turning(read.files, before.cluster, after.cluster, names)
     return Tests(found, read.locating(after.locate))
-
-
-def _read(paths: Sequence[str], common: Inputs, kept: DecodedDocuments) -> Loaded:
-    return read_inputs(replace(common, paths=(*paths, *common.paths)), kept=kept)
-
-
-def _applied(asked: Inputs, paths: Sequence[str]) -> tuple[Loaded, Loaded]:
-    """A cluster, and the same with files applied. Raises ClusterError."""
-    from podfence.cli.live import load_applied
-
-    if not paths:
-        raise click.UsageError("name the files that would be applied: plan --context NAME PATH...")
-
-    def read(onto: Reading, namespace: str) -> Loaded:
-        stdin = sys.stdin.buffer if "-" in paths else None
-        return load(
-            paths,
-            namespace=asked.namespace or namespace,
-            exclude=asked.exclude,
-            stdin=stdin,
-            onto=onto,
-        )
-
-    return load_applied(asked, read)
-
-
-def _range(text: str) -> Range:
-    """What ``--git`` names. Raises GitError."""
-    from podfence.manifests.gittree import read_range
-
-    return read_range(text)
-
-
-def _versions(
-    both: Range, paths: Sequence[str], common: Inputs, kept: DecodedDocuments
-) -> tuple[Loaded, Loaded]:
-    """Two versions of the same paths. Raises GitError."""
-    if "-" in paths:
-        raise click.UsageError("standard input has no versions; name files and directories")
-    old = _revision(both.old, paths, common, kept)
-    if both.new:
-        return old, _revision(both.new, paths, common, kept)
-    return old, _read(paths, common, kept)
-
-
-def _revision(
-    revision: str, paths: Sequence[str], common: Inputs, kept: DecodedDocuments
-) -> Loaded:
-    """The paths as they are in a revision, with what is common from the disk. Raises GitError."""
-    from podfence.manifests.gittree import GitTree
-
-    stdin = sys.stdin.buffer if "-" in common.paths else None
-    files = chain(
-        GitTree.of(revision).files(paths, common.exclude),
-        read_files(common.paths, stdin, common.exclude),
-    )
-    names = [f"{revision}:{path}" for path in paths]
-    return load_files(files, [*names, *common.paths], namespace=common.namespace, kept=kept)
 
 
 def _alike(before: Loaded, after: Loaded) -> Iterator[Doubt]:

@@ -250,12 +250,12 @@ def _read_stdin(stdin: BinaryIO | None) -> InputFile:
     if stdin is None:
         return InputFile(STDIN, error="there is no standard input to read: name a file")
     try:
-        return decoded(STDIN, _limited(stdin))
+        return decoded(STDIN, limited(stdin))
     except (OSError, ValueError) as error:  # ValueError: closed already
         return InputFile(STDIN, error=f"cannot read standard input: {error}")
 
 
-def _limited(stream: BinaryIO) -> bytes:
+def limited(stream: BinaryIO) -> bytes:
     """All of a stream, or more than MAX_FILE_BYTES of it. It is read in pieces, because ``read``
     reserves memory for as much as it is asked for."""
     pieces: list[bytes] = []

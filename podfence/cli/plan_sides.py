@@ -1,0 +1,167 @@
+"""The two versions that ``plan`` compares: of paths, of git, or of a cluster and files.
+
+Rule: what both have in common is read with each of them, so that neither lacks it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from itertools import chain
+from typing import BinaryIO
+
+import click
+from msgspec import Struct
+from msgspec.structs import replace
+
+from podfence.cli.common import read_inputs, renders
+from podfence.cli.inputs import Inputs
+from podfence.intake.build import Reading
+from podfence.intake.kept import DecodedDocuments
+from podfence.manifests.inputfiles import InputFile, Skipped, limited
+from podfence.manifests.inputfiles import read_inputs as read_files
+from podfence.manifests.load import Loaded, load_files
+
+
+class Sides(Struct, frozen=True):
+    """What a command line names: ``revision`` of git, a cluster that is ``asked`` and the files of
+    ``paths`` applied to it, else ``olds`` and ``news``. ``common``: what both sides have."""
+
+    paths: tuple[str, ...]
+    olds: tuple[str, ...]
+    news: tuple[str, ...]
+    revision: str | None
+    asked: Inputs | None
+    common: Inputs
+
+    @classmethod
+    def named(
+        cls,
+        paths: tuple[str, ...],
+        olds: tuple[str, ...],
+        news: tuple[str, ...],
+        revision: str | None,
+        asked: Inputs | None,
+        common: Inputs,
+    ) -> Sides:
+        """Raises UsageError where no two sides are named, or more than two."""
+        if olds or news:
+            others = [("--context", asked), ("--git", revision), ("the paths without one", paths)]
+            for other, given in others:
+                if given:
+                    raise click.UsageError(f"--old and --new name both sides; drop {other}")
+            if not olds or not news:
+                raise click.UsageError("--old and --new go together; name both sides")
+        elif asked is not None:
+            if revision is not None or common.paths:
+                raise click.UsageError("--context compares a cluster with files; drop --git and -f")
+            if not paths:
+                raise click.UsageError(
+                    "name the files that would be applied: plan --context NAME PATH..."
+                )
+        elif revision is not None:
+            if "-" in paths:
+                raise click.UsageError("standard input has no versions; name files and directories")
+            if renders(replace(common, paths=(*paths, *common.paths))):
+                raise click.UsageError(
+                    "--git reads files as they are in git, and renders none; render both versions "
+                    "and compare the results: plan OLD NEW"
+                )
+        elif len(paths) == 2:
+            olds, news = paths[:1], paths[1:]
+        else:
+            raise click.UsageError(
+                "name what was and what is: plan OLD NEW, plan --old A --old B --new C for several "
+                "of a side, plan --git REV for versions in git, or plan --context NAME PATH for "
+                "what applying files to a cluster would do"
+            )
+        return cls(paths, olds, news, revision, asked, common)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All that is read."""
+        return (*(self.paths or (*self.olds, *self.news)), *self.common.paths)
+
+    @property
+    def title(self) -> str:
+        """What a page says that it compares."""
+        if self.revision is not None:
+            return " ".join((self.revision, *self.paths))
+        if self.asked is not None:
+            return " ".join((self.asked.context or "the current context", *self.paths))
+        both = (self.olds, self.news)
+        sides = (["standard input" if path == "-" else path for path in side] for side in both)
+        return " -> ".join(" ".join(side) for side in sides)
+
+    def read(self) -> tuple[Loaded, Loaded, tuple[str, str]]:
+        """OLD, NEW, and what stands before the names of their files. Raises ClusterError,
+        GitError."""
+        if self.asked is not None:
+            return (*_applied(self.asked, self.paths), ("", ""))
+        common, kept = _Common(self.common), DecodedDocuments()
+        if self.revision is None:
+            old, new = (common.beside(side, kept) for side in (self.olds, self.news))
+            return old, new, ("", "")
+        from podfence.manifests.gittree import read_range
+
+        both = read_range(self.revision)
+        paths = self.paths or (".",)
+        old = common.beside_revision(both.old, paths, kept)
+        if both.new:
+            return old, common.beside_revision(both.new, paths, kept), (both.old, both.new)
+        return old, common.beside(paths, kept), (both.old, both.new)
+
+
+class _Common:
+    """What both sides have. Standard input among it is read once."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._given: bytes | None = None
+
+    def _stdin(self) -> BinaryIO | None:
+        if "-" not in self._inputs.paths:
+            return None
+        if self._given is None:
+            try:
+                self._given = limited(sys.stdin.buffer)
+            except (OSError, ValueError):  # whoever reads it says so
+                return sys.stdin.buffer
+        return BytesIO(self._given)
+
+    def beside(self, paths: Sequence[str], kept: DecodedDocuments) -> Loaded:
+        """One side as it is on the disk."""
+        inputs = replace(self._inputs, paths=(*paths, *self._inputs.paths))
+        return read_inputs(inputs, kept=kept, stdin=self._stdin())
+
+    def beside_revision(
+        self, revision: str, paths: Sequence[str], kept: DecodedDocuments
+    ) -> Loaded:
+        """One side as it is in a revision, with what is common from the disk. Raises GitError."""
+        from podfence.manifests.gittree import GitTree
+
+        inputs = self._inputs
+        files = chain(
+            GitTree.of(revision).files(paths, inputs.exclude),
+            read_files(inputs.paths, self._stdin(), inputs.exclude),
+        )
+        names = [f"{revision}:{path}" for path in paths]
+        return load_files(files, [*names, *inputs.paths], namespace=inputs.namespace, kept=kept)
+
+
+def _applied(asked: Inputs, paths: Sequence[str]) -> tuple[Loaded, Loaded]:
+    """A cluster, and the same with files applied. Raises ClusterError, RenderError."""
+    from podfence.cli.live import load_applied
+
+    def read(onto: Reading, namespace: str) -> Loaded:
+        inputs = replace(asked, paths=tuple(paths), namespace=asked.namespace or namespace)
+        stdin = sys.stdin.buffer if "-" in paths else None
+        files: Iterable[InputFile | Skipped] = read_files(paths, stdin, inputs.exclude)
+        if renders(inputs):
+            from podfence.cli.rendering import rendered_files
+
+            files = rendered_files(inputs, stdin)
+        return load_files(files, paths, namespace=inputs.namespace, onto=onto)
+
+    return load_applied(asked, read)
