@@ -19,11 +19,11 @@ from podfence.cli.agent_options import (
 
 @click.command("cleanup")
 @node_option(
-    "The Node object of this node; else $NODE_NAME. Without it, counts of all nodes that lie in "
-    "--state-dir are forgotten."
+    "The Node object of this node; without it $NODE_NAME. Without both, the counts of all nodes "
+    "in --state-dir are deleted."
 )
-@run_dir_option("Where the agent kept what outlives it.")
-@state_dir_option("Where it kept what outlives a run of the machine.")
+@run_dir_option("Where the agent kept state that survives a reboot.")
+@state_dir_option("Where the agent kept state that survives a restart, but not a reboot.")
 @mark_option
 @netns_option
 def command(

@@ -45,15 +45,19 @@ COMMANDS = {
     invoke_without_command=True,
 )
 @node_option("The Node object of this node; else $NODE_NAME.")
-@click.option("--kubeconfig", metavar="FILE", help="Else as kubectl, else the pod's own account.")
+@click.option(
+    "--kubeconfig",
+    metavar="FILE",
+    help=("The kubeconfig. Without it: as for kubectl, otherwise the service account of the pod."),
+)
 @click.option(
     "--context", "cluster", default="", metavar="NAME", help="The context of the kubeconfig."
 )
 @ranges_option
-@run_dir_option("Where the lock lies that keeps a second agent away.")
+@run_dir_option("The folder of the lock that allows one agent per node.")
 @state_dir_option(
-    "Where the counts of podfence rules lie, so that they outlive a run of the machine: in a "
-    "folder named after the node."
+    "Where the counts of podfence rules are kept, in a folder named after the node, so that they "
+    "survive a reboot."
 )
 @http_options(9740)
 @click.option(
@@ -61,29 +65,32 @@ COMMANDS = {
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="Where podfence status asks, with a token that the API server knows.",
+    help=(
+        "The address where podfence status asks this agent, with a token that the API server "
+        "accepts."
+    ),
 )
 @click.option(
     "--https-port",
     type=click.IntRange(0, 65535),
     default=0,
     show_default=True,
-    help="And at which port, 9741 by custom; 0: nowhere.",
+    help="The port of that address, by default 9741; 0: none.",
 )
 @click.option(
     "--nri",
     type=click.Path(path_type=Path),
     metavar="SOCKET",
-    help="The container runtime's NRI socket: then the start of a pod waits, a second at the most, "
-    "until its rules are there. Without it, a pod that starts early is closed for that long.",
+    help="The container runtime's NRI socket. With it, the start of a pod waits until its rules "
+    "are there, at most one second. Without it, a pod that starts early is closed until then.",
 )
 @mirror_options
 @click.option(
     "--override",
     multiple=True,
     metavar="NAME",
-    help="Start although this is found in the way; the message that refuses names it. May be given "
-    "more than once.",
+    help="Start although this is in the way; the message that refuses to start names it. "
+    "Repeatable.",
 )
 @click.option(
     "--resolver",
@@ -91,9 +98,9 @@ COMMANDS = {
     callback=addresses,
     multiple=True,
     metavar="ADDRESS",
-    help="A DNS server whose answers about domainNames are believed, beside the pods of "
-    "kube-system with the label k8s-app=kube-dns. May be given more than once; without it, those "
-    "of /etc/resolv.conf.",
+    help="A DNS server whose answers about domainNames are trusted, in addition to the pods of "
+    "kube-system with the label k8s-app=kube-dns. Repeatable. Without it: the servers of "
+    "/etc/resolv.conf.",
 )
 @mark_option
 @netns_option
@@ -125,7 +132,7 @@ def command(
     if context.invoked_subcommand is not None:
         return
     if not node:
-        raise click.UsageError("which node this is, is not known: give --node or set NODE_NAME")
+        raise click.UsageError("the name of this node is unknown: give --node or set NODE_NAME")
     from podfence.agent import main
     from podfence.agent.listening import Listen
     from podfence.agent.log import EventLog

@@ -31,7 +31,7 @@ def networks(
         try:
             found.append(ip_network(text))
         except ValueError as error:
-            message = f"{text!r} is no CIDR ({error}); write one like 10.244.1.0/24"
+            message = f"{text!r} is not a CIDR ({error}); write one like 10.244.1.0/24"
             raise click.BadParameter(message, context, parameter) from error
     return tuple(found)
 
@@ -63,7 +63,7 @@ def http_options(port: int) -> Callable[[F], F]:
             type=click.IntRange(0, 65535),
             default=port,
             show_default=True,
-            help="And at which port; 0: nowhere.",
+            help="The port of that address; 0: none.",
         )
         return address(number(function))
 
@@ -75,7 +75,7 @@ def _node(context: click.Context, parameter: click.Parameter, value: str | None)
     from podfence.admission.validate_names import dns_subdomain
 
     if value and (found := dns_subdomain(value)):
-        message = f"{value!r} is no name of a Node: {found[0]}"
+        message = f"{value!r} is not the name of a Node: {found[0]}"
         raise click.BadParameter(message, context, parameter)
     return value
 
@@ -93,8 +93,8 @@ def ranges_option(function: F) -> F:
         callback=networks,
         multiple=True,
         metavar="CIDR",
-        help="The range that the node's pods get addresses from, instead of spec.podCIDRs of its "
-        "Node object. May be given more than once.",
+        help="The range of addresses of the node's pods, instead of spec.podCIDRs of its Node "
+        "object. Repeatable.",
     )(function)
 
 
@@ -127,11 +127,11 @@ def local_options(function: F) -> F:
             "namespace_file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             metavar="FILE",
-            help="The network namespace that the agent enforces in, where it is not this one.",
+            help="The network namespace that the agent enforces in, if not this one.",
         ),
-        run_dir_option("Where that socket lies."),
+        run_dir_option("The path of that socket."),
         click.option(
-            "--local", is_flag=True, help="Ask the agent of this node alone, at its socket."
+            "--local", is_flag=True, help="Ask only the agent of this node, at its socket."
         ),
     ):
         function = option(function)
@@ -155,7 +155,7 @@ def mark_option(function: F) -> F:
         show_default=True,
         metavar="MASK",
         callback=_mask,
-        help="Bits of the conntrack mark that are podfence's: one run of 8 bits or more.",
+        help="The bits of the conntrack mark that podfence may use: one run of 8 bits or more.",
     )(function)
 
 
@@ -165,7 +165,7 @@ def netns_option(function: F) -> F:
         "--netns",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Enforce in this network namespace, not in that of the process.",
+        help="Enforce in this network namespace, not in that of this process.",
     )(function)
 
 
@@ -189,19 +189,22 @@ def mirror_options(function: F) -> F:
             "--mirror",
             "mirror_url",
             metavar="URL",
-            help="Address of podfence mirror, for pods of other nodes. Default: the API server.",
+            help=(
+                "The address of podfence mirror, which tells the pods of other nodes. Without it: "
+                "the API server."
+            ),
         ),
         click.option(
             "--mirror-ca",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="The certificates that the mirror's must lead to.",
+            help="The CA certificates that the mirror's certificate must be signed by.",
         ),
         click.option(
             "--mirror-token",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="A token for the audience podfence.io, which the mirror is shown.",
+            help="A file with a token for the audience podfence.io, which is sent to the mirror.",
         ),
         click.option(
             "--mirror-patience",
@@ -209,7 +212,7 @@ def mirror_options(function: F) -> F:
             default=60.0,
             show_default=True,
             metavar="SECONDS",
-            help="After how much silence of the mirror the API server is asked.",
+            help="After how many seconds of silence from the mirror the API server is asked.",
         ),
     )
     for option in reversed(options):
@@ -224,7 +227,7 @@ def _mirror(
         return None
     if not url.startswith("https://"):
         raise click.UsageError(
-            "--mirror is a URL of https://, since what a mirror says is believed"
+            "--mirror must be a URL of https://, because the agent trusts what the mirror says"
         )
     if ca is None or token is None:
         raise click.UsageError(

@@ -84,8 +84,8 @@ def _unknown(loaded: Loaded, name: str) -> str:
     known = [printable(each) for each in sorted(names)]
     if not known:
         return (
-            f"there is no node {name!r}, for the {what} names no node at all: add Node objects, or "
-            "spec.nodeName to pods"
+            f"there is no node {name!r}: no object of the {what} names a node; add Node objects, "
+            "or spec.nodeName to pods"
         )
     close = similar(name, known)
     guess = f"; did you mean {close[0]}?" if close else ""
@@ -97,11 +97,11 @@ def _remarks(cluster: Cluster, local: LocalNode) -> None:
     free = sum(not pod.node and not pod.finished for pod in cluster.pods)
     if free:
         pods = "1 pod is" if free == 1 else f"{free} pods are"
-        echo(f"note: {pods} on no node, and so in no node's rules", err=True)
+        echo(f"note: {pods} on no node, and so in the rules of no node", err=True)
     if not local.pod_cidrs:
         echo(
-            f"warning: the pod range of node {printable(local.name)} is not known, so that a pod "
-            "is not closed before its address is known; use --pod-cidr, or give its Node object "
+            f"warning: the pod range of node {printable(local.name)} is unknown, so a new pod is "
+            "not closed until its address is known; use --pod-cidr, or give its Node object "
             "spec.podCIDRs",
             err=True,
         )

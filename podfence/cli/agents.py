@@ -87,13 +87,16 @@ def fleet_options(function: F) -> F:
         default="kube-system",
         show_default=True,
         metavar="NAME",
-        help="Where the DaemonSet of the agents is.",
+        help="The namespace of the agents' DaemonSet.",
     )
     account = click.option(
         "--account",
         default="",
         metavar="NAMESPACE/NAME",
-        help="The ServiceAccount whose token agents are shown; else podfence-viewer beside them.",
+        help=(
+            "The ServiceAccount whose token is sent to agents. Without it: podfence-viewer in the "
+            "same namespace."
+        ),
     )
     agent = click.option(
         "--agent",
@@ -101,8 +104,7 @@ def fleet_options(function: F) -> F:
         multiple=True,
         metavar="NODE=HOST:PORT",
         callback=_direct,
-        help="Ask the agent of this node there, and not through the API server. May be given more "
-        "than once.",
+        help="Ask the agent of this node at this address, not through the API server. Repeatable.",
     )
     return namespace(account(agent(function)))
 
@@ -168,8 +170,8 @@ class Agents:
         resource, found = stored
         if found.metadata.uid != revision.uid:
             raise ClusterError(
-                f"{policy.kind} {policy} is another object by now: its condition is not "
-                "written; ask again"
+                f"{policy.kind} {policy} was replaced meanwhile: its condition is not written; "
+                "ask again"
             )
         before = next((each for each in found.status.conditions if each.type == TYPE), None)
         audited = found.metadata.annotations.get(MODE_ANNOTATION) == AUDIT
@@ -222,7 +224,7 @@ class Agents:
                 return NodeReply(node, None, "no agent runs there")
             if not agent.port:
                 return NodeReply(
-                    node, None, "its agent answers nobody: it runs without --https-port"
+                    node, None, "its agent answers no questions: it runs without --https-port"
                 )
             asked = query
             if since and node in since:
@@ -263,8 +265,8 @@ def condition_option(function: F) -> F:
     return click.option(
         "--condition",
         is_flag=True,
-        help=f"Write the answer into the policy's status, as the condition {TYPE}; for kinds that "
-        "have a status, which NetworkPolicy has not.",
+        help=f"Write the answer into the policy's status, as the condition {TYPE}; only for kinds "
+        "that have a status, which NetworkPolicy does not.",
     )(function)
 
 
@@ -272,8 +274,8 @@ def require_status(policy: ObjectRef) -> None:
     """Raises UsageError for a kind whose status cannot be written, since it has none."""
     if policy.kind in WITHOUT_STATUS:
         raise click.UsageError(
-            f"--condition: {policy.kind} has no status in the API, so nothing can be written "
-            "into it; ClusterNetworkPolicy and AdminNetworkPolicy have one"
+            f"--condition: {policy.kind} has no status in the API, so no condition can be "
+            "written; ClusterNetworkPolicy and AdminNetworkPolicy have one"
         )
 
 
@@ -285,7 +287,7 @@ def _meant(name: str, namespace: str) -> list[ObjectRef]:
     if kind:
         outer.pop()
     if len(outer) > 1 or not all((*outer, last)) or (kind and kind not in _KINDS):
-        raise UnknownObject(f"{name!r} names no policy; use [NAMESPACE/][KIND/]NAME")
+        raise UnknownObject(f"{name!r} is not the name of a policy; use [NAMESPACE/][KIND/]NAME")
     within = outer[0] if outer else namespace
     kinds = (kind,) if kind else _KINDS[: 1 if outer else None]
     return [ObjectRef(each, within if each == _KINDS[0] else "", last) for each in kinds]

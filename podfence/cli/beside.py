@@ -68,7 +68,10 @@ def say_unjudged(loaded: Loaded, index: PolicyIndex, pods: Iterable[str]) -> Non
     for pod in dict.fromkeys(pods):
         if said := touched.words([pod]):
             echo(
-                f"note: {printable(said)} may decide over {printable(pod)} as well, unjudged",
+                (
+                    f"note: {printable(said)} may decide about {printable(pod)} too, and is not "
+                    "judged"
+                ),
                 err=True,
             )
 

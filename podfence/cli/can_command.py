@@ -38,7 +38,7 @@ from podfence.render.verdicts import VerdictEncoder, can_text
 @click.option(
     "--queries",
     metavar="FILE|-",
-    help='Answer a JSON list of {"src", "dst", "protocol", "port"} instead; needs -o json.',
+    help='Answer a JSON list of {"src", "dst", "protocol", "port"}; needs -o json.',
 )
 @resolve_option
 @keep_going_option
@@ -61,9 +61,7 @@ def command(
     """
     if queries is not None:
         if source is not None:
-            raise click.UsageError(
-                "--queries takes the place of SRC and DST:PORT; drop one of the two"
-            )
+            raise click.UsageError("--queries replaces SRC and DST:PORT; drop one of the two")
         if output != "json":
             raise click.UsageError("the answers to --queries are JSON; use -o json")
         return _many(queries, inputs, read_names(resolve, *inputs.paths, queries), keep_going)

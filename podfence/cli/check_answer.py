@@ -251,7 +251,7 @@ def _parts(answer: CheckReport) -> Iterator[str]:
         yield f"{count(len(judged.ignored), 'finding')} ignored by remarks"
     if judged.known or judged.gone:
         verb = "is" if judged.gone == 1 else "are"
-        gone = f" ({judged.gone} more {verb} gone: --write-baseline forgets them)"
+        gone = f" ({judged.gone} more {verb} gone: --write-baseline removes them)"
         yield f"{judged.known} held back by the baseline{gone if judged.gone else ''}"
     if judged.older:
         yield "the baseline is of an older form: --write-baseline renews it"

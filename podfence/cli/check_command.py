@@ -35,41 +35,52 @@ _NAMING = frozenset({"json", "sarif"})
     "--kube-version",
     default="",
     metavar="1.N",
-    help="The server that is meant; the newest one when it is not given.",
+    help="The version of the API server. Without it: the newest one that podfence knows.",
 )
-@click.option("--server-only", is_flag=True, help="Say only what the API server would.")
+@click.option(
+    "--server-only",
+    is_flag=True,
+    help=("Show only what the API server would refuse or warn about."),
+)
 @click.option(
     "--select",
     multiple=True,
     metavar="CODES",
-    help="Of the findings about what policies really do, show only these: PF304, or PF31,PF22, or "
-    "in words: near-miss-label. Repeatable.",
+    help="Show only these findings about what policies do: PF304, or PF31,PF22, or in words: "
+    "near-miss-label. Repeatable.",
 )
-@click.option("--ignore", multiple=True, metavar="CODES", help="Show all but these. Repeatable.")
+@click.option(
+    "--ignore", multiple=True, metavar="CODES", help=("Show all findings but these. Repeatable.")
+)
 @click.option(
     "--fail-on",
     type=click.Choice([*(each.value for each in Severity), "never"]),
-    help="The exit status is 1 from this weight on; error, where podfence.toml says nothing else.",
+    help=(
+        "The exit status is 1 from this severity up. Without it: podfence.toml decides, otherwise "
+        "error."
+    ),
 )
-@click.option("--strict", is_flag=True, help="Pods that no policy isolates are a warning.")
+@click.option("--strict", is_flag=True, help="Report pods that no policy isolates as a warning.")
 @click.option(
     "--baseline",
     metavar="FILE",
-    help="Say only findings that are not in this file.",
+    help="Show only findings that are not in this file.",
 )
-@click.option("--write-baseline", metavar="FILE", help="Write all findings there, as known ones.")
+@click.option(
+    "--write-baseline", metavar="FILE", help=("Write all findings to this file, as known ones.")
+)
 @click.option(
     "--fix",
     is_flag=True,
     help="Edit the files where the fix is clear and allows nothing that the policy does not allow; "
-    "then show what is left.",
+    "then show the remaining findings.",
 )
-@click.option("--fix-diff", is_flag=True, help="Say what --fix would do, and edit nothing.")
+@click.option("--fix-diff", is_flag=True, help="Show what --fix would do, and edit nothing.")
 @click.option(
     "--unsafe",
     is_flag=True,
-    help="With --fix or --fix-diff: also fixes that open or close what no text names, such as a "
-    "default deny. What each does is shown.",
+    help="With --fix or --fix-diff: also make fixes that open or close connections that no text "
+    "names, such as a default deny. Each is shown with what it does.",
 )
 @click.option(
     "--watch", is_flag=True, help="Check again whenever a manifest changes; Ctrl+C ends it."
@@ -81,7 +92,7 @@ _NAMING = frozenset({"json", "sarif"})
     is_eager=True,
     expose_value=False,
     callback=explain,
-    help="Say what a code means, with an example, and end.",
+    help="Explain a code, with an example, and exit.",
 )
 def command(
     inputs: Inputs,
@@ -117,7 +128,7 @@ def command(
             raise click.UsageError("--server-only finds nothing to fix; drop one of the two")
         _require_files_to_fix(inputs, formats, fix=fix, fix_diff=fix_diff)
     elif unsafe:
-        raise click.UsageError("--unsafe is about fixes; add --fix-diff or --fix")
+        raise click.UsageError("--unsafe selects fixes; add --fix-diff or --fix")
     if watch:
         _require_files_to_watch(inputs, edits=fix or fix_diff or write_baseline is not None)
     strict_cidrs = minor_version(kube_version) >= STRICT_CIDRS_SINCE if kube_version else True
@@ -179,15 +190,15 @@ def _require_files_to_fix(
     if fix_diff and (fix or [*formats] != [Output("text")]):
         raise click.UsageError("--fix-diff prints text and edits nothing; drop --fix and -o")
     if fix and "-" in inputs.paths:
-        raise click.UsageError("--fix edits files, and standard input is none; use --fix-diff")
+        raise click.UsageError("--fix edits files, not standard input; use --fix-diff")
     if fix and renders(inputs):
-        raise click.UsageError("--fix edits files, and rendered manifests are none; use --fix-diff")
+        raise click.UsageError("--fix edits files, not rendered manifests; use --fix-diff")
 
 
 def _require_files_to_watch(inputs: Inputs, *, edits: bool) -> None:
     """Raises UsageError."""
     if inputs.are_live or "-" in inputs.paths:
-        raise click.UsageError("--watch looks at files; name them with -f")
+        raise click.UsageError("--watch follows files; name them with -f")
     if edits:
         raise click.UsageError("--watch edits nothing; drop --fix, --fix-diff, --write-baseline")
 
@@ -245,8 +256,8 @@ def chosen(options: Iterable[str]) -> frozenset[str]:
             close = similar(name, LINT_SLUGS)
             hint = f" (did you mean {close[0]}?)" if close else ""
             raise click.UsageError(
-                f"{name!r} is no code of what policies really do{hint}; these begin with {known}, "
-                "and what the server would refuse is always said"
+                f"{name!r} is not a code of what policies do{hint}; these begin with {known}, and "
+                "what the server would refuse is always shown"
             )
         found |= codes
     return frozenset(found)
@@ -261,5 +272,5 @@ def minor_version(text: str) -> int:
     """36 of ``1.36``, ``v1.36.2`` or ``1.36.0-rc.1``. Raises UsageError for anything else."""
     found = _VERSION.fullmatch(text)
     if found is None:
-        raise click.UsageError(f"--kube-version {text!r} is no version; write for example 1.35")
+        raise click.UsageError(f"--kube-version {text!r} is not a version; write for example 1.35")
     return int(found[1])

@@ -34,8 +34,8 @@ def keep_going_option(function: F) -> F:
     return click.option(
         "--keep-going",
         is_flag=True,
-        help="Leave out the verdicts that an unreadable object could change, and let them fail "
-        "nothing else.",
+        help="Leave out the verdicts that an unreadable object could change, and do not fail "
+        "because of it.",
     )(function)
 
 
@@ -57,15 +57,15 @@ def resolve_option(function: F) -> F:
         "--resolve",
         metavar="FILE|-",
         shell_complete=complete_files,
-        help="Addresses of the domain names in policies: one name a line, then its addresses, or a "
-        "YAML or JSON mapping from names to lists of addresses.",
+        help="Addresses of the domain names in policies: on each line a name, then its addresses; "
+        "or a YAML or JSON mapping from names to lists of addresses.",
     )(function)
 
 
 def require_stdin_once(*paths: str) -> None:
     """Raises UsageError where standard input is named twice; ``paths``: all that is read."""
     if paths.count("-") > 1:
-        raise click.UsageError("standard input can be read once only")
+        raise click.UsageError("standard input can be read only once")
 
 
 def read_names(path: str | None, *others: str | None) -> DomainTable:
@@ -138,7 +138,7 @@ def renders(inputs: Inputs) -> bool:
     found = rendering.wanted or (rendering.wanted is None and named)
     if rendering.is_of_charts and not found:
         raise click.UsageError(
-            "--values, --set and --release are about charts: name a Chart.yaml, or use --render"
+            "--values, --set and --release are for charts: name a Chart.yaml, or use --render"
         )
     return bool(found)
 
@@ -208,12 +208,14 @@ def without_verdict(loaded: Loaded, doubts: Sequence[Doubt]) -> str:
     if unlisted:
         listed = some([printable(str(doubt)) for doubt in unlisted], len(unlisted))
         said.append(
-            f"{listed} could change this, and may not be listed (PF117 says which rule allows it)"
+            f"{listed} could change this, and cannot be listed (PF117 names the missing RBAC rule)"
         )
     if not said:
-        asks = f"{'asks' if len(doubts) == 1 else 'ask'} for labels that only running pods have"
+        asks = (
+            f"{('selects' if len(doubts) == 1 else 'select')} by labels that only running pods have"
+        )
         what = _some(loaded, doubts)
-        return f"{what} {asks} and could change this; ask for labels of the template"
+        return f"{what} {asks} and could change this; use labels of the pod template"
     return "; ".join(said)
 
 

@@ -61,7 +61,9 @@ def wanted_options(function: F) -> F:
     """``--follow``, ``-n``, ``--pod`` and ``--audit``."""
     for option in (
         click.option(
-            "--audit", is_flag=True, help="Only what audited policies would drop if enforced."
+            "--audit",
+            is_flag=True,
+            help=("Only what audited policies would drop if they were enforced."),
         ),
         click.option("--pod", metavar="POD", help="Only of this pod (namespace/name, or a name)."),
         click.option(
@@ -70,7 +72,7 @@ def wanted_options(function: F) -> F:
             metavar="NAMESPACE",
             help="Only of pods in this namespace, at either end.",
         ),
-        click.option("--follow", is_flag=True, help="Go on, until you end it."),
+        click.option("--follow", is_flag=True, help="Keep printing, until Ctrl+C."),
     ):
         function = option(function)
     return function

@@ -37,8 +37,8 @@ def require_as_read(texts: Mapping[str, tuple[str, str]]) -> None:
         with suppress(OSError):
             if not _holds(file, before):
                 raise CannotEdit(
-                    "the file has line ends of another kind, a byte order mark or another "
-                    "encoding, or was changed meanwhile; edit it by hand"
+                    "the file has unusual line ends, a byte order mark or another encoding, or "
+                    "was changed meanwhile; edit it by hand"
                 )
 
 
@@ -57,7 +57,7 @@ def write_edits(texts: Mapping[str, tuple[str, str]], option: str) -> None:
         replace_whole({file: after.encode() for file, (_, after) in texts.items()}, confirm)
     except ReadOnlyFile as error:
         named = printable(str(error.filename))
-        said = f"{named} is not to be written to (mode {error.mode:04o}); chmod u+w it first"
+        said = f"{named} is write-protected (mode {error.mode:04o}); chmod u+w it first"
         raise PodfenceError(f"{option}: nothing was changed: {said}") from error
     except OSError as error:
         said = f"{error.strerror}: {printable(str(error.filename))}"

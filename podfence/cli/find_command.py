@@ -160,7 +160,7 @@ def find_from(end: str, port: str | None, asked: FindOptions) -> int:
 
 
 @command.command("exposed")
-@click.option("--to-internet", is_flag=True, help="Those that reach outside instead.")
+@click.option("--to-internet", is_flag=True, help="Find pods that reach outside instead.")
 @_question
 def find_exposed(to_internet: bool, asked: FindOptions) -> int:
     """Pods that addresses outside the cluster reach, on which ports, and by which rule; then every
@@ -265,10 +265,14 @@ def _purposes(
     default=3,
     show_default=True,
     metavar="N",
-    help="Connections at most, one after the other.",
+    help="The most connections in one way.",
 )
 @click.option(
-    "--port", "ports", metavar="PORT", default="any", help="Each hop uses this port; any port."
+    "--port",
+    "ports",
+    metavar="PORT",
+    default="any",
+    help=("Use this port for each hop. Without it: any port."),
 )
 @_question
 def find_path(source: str, target: str, hops: int, ports: str, asked: FindOptions) -> int:
@@ -276,11 +280,11 @@ def find_path(source: str, target: str, hops: int, ports: str, asked: FindOption
     world = asked.world()
     allowed = ports_of(ports)
     if allowed.names:
-        raise QuestionError(f"{ports!r}: a hop has no port names; write a number")
+        raise QuestionError(f"{ports!r}: a hop takes port numbers, not names")
     resolver = Resolver(world)
     near, far = (found_end(resolver, word, asked.namespace).pods for word in (source, target))
     if not near or not far:
-        raise QuestionError("a way leads from pods to pods; find to and from take addresses")
+        raise QuestionError("a way leads from pods to pods; find to and find from take addresses")
     if doubts := Certainty(world.index).doubts:  # any pod may be on the way
         raise PodfenceError(f"no answer: {without_verdict(asked.loaded, doubts)}", code="PF007")
     way = shortest(world, near, far, allowed.numbers, hops)

@@ -74,7 +74,9 @@ def fixes_for(
     every = [fix for finding in findings if (fix := fixes.of(finding)) is not None]
     wanted = [fix for fix in every if unsafe or not fix.unsafe]
     made: list[Fix] = []
-    withdrawn: list[tuple[Fix, str]] = [(fix, "one run makes no more") for fix in wanted[_MOST:]]
+    withdrawn: list[tuple[Fix, str]] = [
+        (fix, ("this run has made its maximum of fixes; run it again")) for fix in wanted[_MOST:]
+    ]
     now = Rewritten({}, loaded.cluster)
     for fix in wanted[:_MOST]:
         if any(_clash(fix, other) for other in made):
@@ -87,7 +89,7 @@ def fixes_for(
             withdrawn.append((fix, error.message))
             continue
         if len(then.cluster.doubts) > len(loaded.cluster.doubts):
-            withdrawn.append((fix, "a server would refuse what it makes"))
+            withdrawn.append((fix, "a server would refuse the result"))
             continue
         _, harm = judged(now.cluster, then.cluster, NO_NAMES, fix.policy)
         if harm is not None and not fix.unsafe:
@@ -140,7 +142,10 @@ def show_fixes(fixed: Fixed, loaded: Loaded, *, diff: bool) -> None:
             echo(f"  and {len(found) - _SHOWN} more (podfence plan shows them)", err=err)
     if fixed.unasked:
         more = f"{count(fixed.unasked, 'more edit')} with --unsafe"
-        echo(f"{more}, opening or closing what no text names: --fix-diff --unsafe", err=err)
+        echo(
+            f"{more}, which open or close connections that no text names: --fix-diff --unsafe",
+            err=err,
+        )
 
 
 def _said(fix: Fix, loaded: Loaded, what: str) -> str:

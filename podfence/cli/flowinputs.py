@@ -11,8 +11,8 @@ from podfence.manifests.flowfiles import read_flows
 from podfence.text import printable
 
 FORMATS = (
-    "Flow records: hubble observe -o jsonpb, flow logs of Calico, conntrack -L, podfence drops "
-    "-o json, or CSV with source,destination,protocol,port. gzip too. May be given more than once."
+    "Flow records: hubble observe -o jsonpb, flow logs of Calico, conntrack -L, podfence drops -o "
+    "json, or CSV with source,destination,protocol,port; also compressed with gzip. Repeatable."
 )
 
 

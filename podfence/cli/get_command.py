@@ -20,15 +20,15 @@ from podfence.text import printable
     "-n",
     "--namespace",
     metavar="NAME",
-    help="The namespace to read where the cluster may not be read whole. Without it: that of the "
-    "context.",
+    help="Read only this namespace, where the whole cluster may not be read. Without it: the "
+    "namespace of the context.",
 )
 @click.option(
     "-A",
     "--all-namespaces",
     is_flag=True,
     expose_value=False,
-    help="Accepted for kubectl's sake: all namespaces are always read.",
+    help="Accepted as in kubectl, without effect: all namespaces are always read.",
 )
 @click.option(
     "-o",

@@ -97,14 +97,14 @@ def access_options(function: F) -> F:
         "--context",
         metavar="NAME",
         shell_complete=_contexts,
-        help="Ask the cluster of this context of the kubeconfig.",
+        help="Ask the cluster of this kubeconfig context.",
     )
     kubeconfig = click.option(
         "--kubeconfig",
         metavar="FILE",
         shell_complete=complete_files,
-        help="The kubeconfig. Without it: $KUBECONFIG, else ~/.kube/config, else the service "
-        "account of the pod that this runs in.",
+        help="The kubeconfig. Without it: $KUBECONFIG, otherwise ~/.kube/config, otherwise the "
+        "service account of the pod that this runs in.",
     )
     return context(kubeconfig(function))
 
@@ -121,7 +121,7 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
         metavar="FILE|DIR|-",
         shell_complete=complete_files,
         help="Manifests: a file, a directory (with everything below it), or - for standard input. "
-        "May be given more than once. Without it: the cluster of the current context.",
+        "Repeatable. Without it: the cluster of the current context.",
     )
     @access_options
     @_reading_options
@@ -141,9 +141,9 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
             raise click.UsageError(f"-f reads files and {name} asks a cluster; drop one of the two")
         if not paths and (input_namespace is not None or exclude):
             name = "--exclude" if exclude else "--input-namespace"
-            raise click.UsageError(f"{name} is about files, and none is given: use -f")
+            raise click.UsageError(f"{name} is for files, and none is given: use -f")
         if not paths and (rendering.wanted is not None or rendering.is_of_charts):
-            raise click.UsageError("charts are files, and none is given: use -f")
+            raise click.UsageError("charts are files, and no file is given: use -f")
         inputs = Inputs(paths, input_namespace, exclude, context or "", kubeconfig, rendering)
         return function(*args, inputs=inputs, **others)
 
@@ -161,8 +161,8 @@ def shared_input_options(function: Callable[..., int]) -> Callable[..., int]:
         multiple=True,
         metavar="FILE|DIR|-",
         shell_complete=complete_files,
-        help="Manifests that both sides have, as a file of workloads beside two folders of "
-        "policies. May be given more than once.",
+        help="Manifests that belong to both sides, such as a file of workloads beside two folders "
+        "of policies. Repeatable.",
     )
     @_reading_options
     @wraps(function)
@@ -186,15 +186,15 @@ def _reading_options(function: F) -> F:
         "--exclude",
         multiple=True,
         metavar="GLOB",
-        help="Files and directories that are not read of a directory, written as in .gitignore "
-        "and relative to it. May be given more than once; goes after .podfenceignore.",
+        help="Files and directories to leave out of a directory, written as in .gitignore and "
+        "relative to it. Repeatable; applied after .podfenceignore.",
     )
     namespace = click.option(
         "--input-namespace",
         metavar="NAME",
         callback=_namespace_name,
-        help="Namespace of objects that name none, as in kubectl apply -n and helm template -n. "
-        f"Without it: {DEFAULT_NAMESPACE}.",
+        help="The namespace of objects that name none, as in kubectl apply -n and helm template "
+        f"-n. Without it: {DEFAULT_NAMESPACE}.",
     )
     return exclude(namespace(_rendering_options(function)))
 
@@ -206,28 +206,29 @@ def _rendering_options(function: F) -> F:
         "--render/--no-render",
         "wanted",
         default=None,
-        help="Render the charts and kustomizations that directories hold, by your helm, kustomize "
-        "or kubectl. Without it: those whose Chart.yaml or kustomization.yaml is named.",
+        help="Also render the charts and kustomizations inside directories, with your helm, "
+        "kustomize or kubectl. Without it: only those whose Chart.yaml or kustomization.yaml is "
+        "named.",
     )
     @click.option(
         "--values",
         multiple=True,
         metavar="FILE",
         shell_complete=complete_files,
-        help="Values for charts, as of helm. May be given more than once.",
+        help="A values file for charts, as in helm. Repeatable.",
     )
     @click.option(
         "--set",
         "sets",
         multiple=True,
         metavar="KEY=VALUE",
-        help="A value for charts, as of helm. May be given more than once.",
+        help="A value for charts, as in helm. Repeatable.",
     )
     @click.option(
         "--release",
         default="",
         metavar="NAME",
-        help="The release that charts are rendered for. Without it: the name of the chart.",
+        help="The release name that charts are rendered with. Without it: the name of the chart.",
     )
     @wraps(function)
     def command(
@@ -239,7 +240,7 @@ def _rendering_options(function: F) -> F:
         **others: Any,
     ) -> Any:
         if release and not re.fullmatch(_DNS_LABEL, release):
-            raise click.UsageError(f"--release {release!r} is no name of a release")
+            raise click.UsageError(f"--release {release!r} is not a valid release name")
         rendering = Rendering(wanted, values, sets, release)
         return function(*args, rendering=rendering, **others)
 
@@ -289,7 +290,7 @@ def _namespace_name(
 ) -> str | None:
     if value is not None and not re.fullmatch(_DNS_LABEL, value):
         raise click.BadParameter(
-            f"{value!r} is no name of a namespace: write lower-case letters, digits and '-', at "
+            f"{value!r} is not a valid namespace name: use lower-case letters, digits and '-', at "
             "most 63",
             context,
             parameter,
@@ -306,8 +307,8 @@ def namespace_option(function: F) -> F:
         "-n",
         "--namespace",
         metavar="NAME",
-        help="Namespace of names given without one on the command line. Without it: that of "
-        "--input-namespace for files, that of the context for a cluster.",
+        help="The namespace of names given without one on the command line. Without it: "
+        "--input-namespace for files, the namespace of the context for a cluster.",
     )(function)
 
 
@@ -319,8 +320,8 @@ def pair_namespaces_option(function: F) -> F:
         "namespaces",
         multiple=True,
         metavar="NAME",
-        help="Only pairs with an end in this namespace. May be given more than once. Without it: "
-        "all of files, and of a cluster the context's namespace.",
+        help="Only pairs with an end in this namespace. Repeatable. Without it: all namespaces of "
+        "files; of a cluster, the namespace of the context.",
     )(function)
 
 
@@ -330,5 +331,7 @@ def all_namespaces_option(function: F) -> F:
         "-A",
         "--all-namespaces",
         is_flag=True,
-        help="All namespaces of a cluster, instead of the context's. Of files it is always all.",
+        help=(
+            "All namespaces of a cluster, instead of the context's. For files this is the default."
+        ),
     )(function)

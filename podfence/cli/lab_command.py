@@ -114,14 +114,14 @@ def _load(inputs: Inputs) -> Loaded:
 @click.option(
     "--api",
     is_flag=True,
-    help="No files: the lab gets an API server of its own, and kubectl brings the objects. "
-    "`podfence agent` enforces on each node (1 without --nodes).",
+    help="Take no files: the lab gets an API server of its own, and you create the objects with "
+    "kubectl. `podfence agent` enforces on each node (1 without --nodes).",
 )
 @click.option(
     "--api-programs",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where etcd and kube-apiserver are. Without it: $PODFENCE_APISERVER_ASSETS, "
+    help="The folder with etcd and kube-apiserver. Without it: $PODFENCE_APISERVER_ASSETS, "
     "$KUBEBUILDER_ASSETS, /usr/local/kubebuilder/bin, or the PATH.",
 )
 def up(
@@ -167,7 +167,7 @@ def _refuse_input(inputs: Inputs, resolve: str | None) -> None:
         raise click.UsageError("--api makes an API server of its own: drop --context, --kubeconfig")
     if resolve is not None:
         raise click.UsageError(
-            "--api has agents enforce, which take no table of names: drop --resolve"
+            "--api enforces with agents, which take no table of names: drop --resolve"
         )
 
 
@@ -211,7 +211,9 @@ def _say(output: str, value: object, text: str) -> None:
 @name_option
 @output_option
 @click.option(
-    "--watch", is_flag=True, help="Keep connections alive meanwhile, and account for them."
+    "--watch",
+    is_flag=True,
+    help=("Keep connections open during the change, and report what happens to them."),
 )
 def apply(inputs: Inputs, resolve: str | None, name: str, output: str, watch: bool) -> int:
     """Make a lab that is up enforce these files, and show which verdicts that changed.
@@ -224,7 +226,7 @@ def apply(inputs: Inputs, resolve: str | None, name: str, output: str, watch: bo
     loaded = load_cluster(inputs)
     if loaded.doubts:
         said = without_verdict(loaded, loaded.doubts)
-        raise PodfenceError(f"the lab stays as it is: {said}", code="PF007")
+        raise PodfenceError(f"the lab is unchanged: {said}", code="PF007")
     read = messages.LabInput.of(loaded.cluster, loaded.positions, names)
     applied = client.ask(name, messages.Apply(read, traffic=watch))
     _say(output, data.applied_data(applied), texts.applied_text(applied))
@@ -274,7 +276,7 @@ def test(
             raise click.UsageError("name the manifests with -f: a lab of its own is built for them")
         return _try_files(files, inputs, read_names(resolve, *files, *inputs.paths), nodes, output)
     if inputs.paths:
-        raise click.UsageError("-f goes with test files; a lab that is up has its input")
+        raise click.UsageError("-f goes with test files; a lab that is up has its own input")
     tested = client.ask(name, messages.TryAll())
     return _report(tested.report, tested.positions.locate, output)
 
@@ -370,7 +372,9 @@ def list_(output: str) -> int:
 @command.command("down")
 @name_option
 @output_option
-@click.option("--all", "everything", is_flag=True, help="Every lab, and what crashed ones left.")
+@click.option(
+    "--all", "everything", is_flag=True, help=("All labs, and what crashed ones left behind.")
+)
 def down(name: str, output: str, everything: bool) -> int:
     """End a lab. Its pods, rules and connections are gone with it."""
     ended: list[str] = []

@@ -24,7 +24,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 def name_option(function: F) -> F:
     """``--name NAME``."""
     return click.option(
-        "--name", default=DEFAULT_NAME, metavar="NAME", help="Which lab, when there are several."
+        "--name",
+        default=DEFAULT_NAME,
+        metavar="NAME",
+        help=("The name of the lab, when there are several."),
     )(function)
 
 

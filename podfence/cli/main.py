@@ -32,21 +32,21 @@ with left_out("inspect", "platform"):
 
 COMMANDS = {
     "map": "Show who can reach whom.",
-    "can": "Can one pod reach another? Answer yes or no.",
+    "can": "Say whether one pod can reach another: yes or no.",
     "why": "Explain a yes or no: every policy that decided or came near.",
     "find": "Look up who reaches what, what stands open, and what a policy is for.",
     "describe": "Say in plain sentences what a policy really does.",
     "plan": "Show what a change opens and closes, and which edit does it.",
     "suggest": "Suggest policies for traffic that was seen.",
-    "test": "Judge whether the cluster keeps what test files promise.",
+    "test": "Check that the cluster keeps what test files promise.",
     "check": "Validate manifests as the API server would.",
-    "simplify": "Say which rules can go while every verdict stays.",
+    "simplify": "Show which rules can go while every verdict stays the same.",
     "report": "Write one HTML file that shows who can reach whom, and why.",
-    "serve": "Show that page from this machine; it follows the files.",
-    "get": "Write what podfence reads of a cluster, safe to send to somebody.",
+    "serve": "Show that page from this machine, updated when the files change.",
+    "get": "Write what podfence reads of a cluster, in a form that is safe to share.",
     "lab": "Enforce the policies in this machine's kernel and test them with real packets.",
     "agent": "Enforce the policies of a cluster on one of its nodes.",
-    "mirror": "Tell the agents of a large cluster its pods, in place of the API server.",
+    "mirror": "Serve the pods of a large cluster to its agents, in place of the API server.",
     "status": "Show how each node stands, and where a policy is in force.",
     "wait": "Wait until a policy is in force on every node.",
     "drops": "Show what was denied, and by which policy.",
@@ -68,7 +68,7 @@ Point it at a folder of manifests (nothing else is needed, no cluster):
 
   {program} map -f manifests/                         who can reach whom
   {program} can shop/web shop/db:5432 -f manifests/   yes or no, and which rule
-  {program} why shop/web shop/db:5432 -f manifests/   every policy that had a say
+  {program} why shop/web shop/db:5432 -f manifests/   every policy that decided
   {program} describe shop/db-allow -f manifests/      what one policy really does
   {program} find to shop/db -f manifests/             who reaches one thing, and by which rule
   {program} plan before/ after/                       what a change opens and closes

@@ -56,13 +56,16 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid", "svg")
 @click.option("--to", "to", metavar="END", help="Only connections to this end.")
 @click.option("--from", "source", metavar="END", help="Only connections from this end.")
 @click.option(
-    "--port", "port", metavar="PORT", help="Only this port: 5432, 53/udp, 9100-9110, a port's name."
+    "--port",
+    "port",
+    metavar="PORT",
+    help=("Only this port: 5432, 53/udp, 9100-9110, or the name of a port."),
 )
 @click.option(
     "--entries",
     is_flag=True,
-    help="Then the ways in from outside: Ingress, routes, Services and ports of nodes, each with "
-    "who can come in (-o table, wide, json; wide shows them anyway).",
+    help="Also show the ways in from outside: Ingress, routes, Services and ports of nodes, each "
+    "with who can come in (-o table, wide, json; wide always shows them).",
 )
 @pair_namespaces_option
 @all_namespaces_option

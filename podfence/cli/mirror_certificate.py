@@ -14,21 +14,21 @@ from podfence.render.jsontext import json_text
     default="kube-system",
     show_default=True,
     metavar="NAME",
-    help="Where the mirrors run.",
+    help="The namespace of the mirrors.",
 )
 @click.option(
     "--service",
     default="podfence-mirror",
     show_default=True,
     metavar="NAME",
-    help="The Service by which agents reach them; the Secret is called NAME-tls.",
+    help="The Service through which agents reach the mirrors; the Secret is called NAME-tls.",
 )
 @click.option(
     "--days",
     type=click.IntRange(1, 3650),
     default=365,
     show_default=True,
-    help="How long the certificate is good for.",
+    help="How long the certificate is valid.",
 )
 def command(namespace: str, service: str, days: int) -> int:
     """Print a Secret with a new key, its certificate and ca.crt, which is what agents trust.

@@ -27,7 +27,11 @@ COMMANDS = {
     module="podfence.cli.mirror_{}",
     invoke_without_command=True,
 )
-@click.option("--kubeconfig", metavar="FILE", help="Else as kubectl, else the pod's own account.")
+@click.option(
+    "--kubeconfig",
+    metavar="FILE",
+    help=("The kubeconfig. Without it: as for kubectl, otherwise the service account of the pod."),
+)
 @click.option(
     "--context", "cluster", default="", metavar="NAME", help="The context of the kubeconfig."
 )
@@ -42,10 +46,14 @@ COMMANDS = {
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="Where agents are answered, by TLS and to those only who may.",
+    help="The address where agents are answered, over TLS and only if they are authorized.",
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=9742, show_default=True, help="And at which."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=9742,
+    show_default=True,
+    help=("The port of that address."),
 )
 @http_options(9743)
 @click.option(
@@ -54,7 +62,7 @@ COMMANDS = {
     default=4000,
     show_default=True,
     metavar="NUMBER",
-    help="Agents at the most; others have to ask another mirror.",
+    help="The most agents that may be connected; others have to ask another mirror.",
 )
 @click.pass_context
 def command(

@@ -20,5 +20,5 @@ class Number(click.FloatRange):
         """The number. Raises BadParameter."""
         found: float = super().convert(value, param, ctx)
         if isnan(found):
-            self.fail(f"{value!r} is no number", param, ctx)
+            self.fail(f"{value!r} is not a number", param, ctx)
         return found

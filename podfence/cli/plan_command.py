@@ -53,9 +53,9 @@ SHOWN_WORKLOADS = 5
     "--git",
     "revision",
     metavar="REV|A..B|A...",
-    help="Compare a revision with the working tree, two revisions, or the working tree with where "
-    "it left A. PATH are files and directories of the repository, all of the current directory "
-    "where none is given.",
+    help="Compare a revision with the working tree, or two revisions; with A... the working tree "
+    "with the point where it left A. PATH are files and directories of the repository. Without "
+    "PATH: the current directory.",
 )
 @click.option(
     "--old",
@@ -88,19 +88,19 @@ SHOWN_WORKLOADS = 5
     default=20,
     show_default=True,
     metavar="N",
-    help="Causes shown at most; 0 shows all.",
+    help="The most causes that are shown; 0 shows all.",
 )
 @click.option("--no-newcomers", is_flag=True, help="Leave out pods that do not exist yet.")
 @click.option(
     "--order",
     is_flag=True,
-    help="Also find in which order the edits can be applied, so that no state in between cuts or "
-    "opens more; with a temporary policy where it needs one.",
+    help="Also find an order in which the edits can be applied so that no state in between cuts or "
+    "opens more; with a temporary policy where one is needed.",
 )
 @click.option(
     "--transition",
     metavar="DIR",
-    help="With what --order says: write the temporary policies there, a file each.",
+    help="With --order: write the temporary policies to this folder, one file each.",
 )
 @click.option(
     "--flows",
@@ -108,7 +108,7 @@ SHOWN_WORKLOADS = 5
     multiple=True,
     metavar="FILE|-",
     shell_complete=complete_files,
-    help="Traffic that was seen: say what of it the change would cut, and let through. "
+    help="Traffic that was seen: show which of it the change would cut or let through. "
     f"{FLOW_FORMATS}",
 )
 @click.option(
@@ -117,13 +117,14 @@ SHOWN_WORKLOADS = 5
     multiple=True,
     metavar="FILE",
     shell_complete=complete_files,
-    help="Test files, as of podfence test: say which of the tests turn.",
+    help="Test files, as for podfence test: show which of the tests change their result.",
 )
 @click.option(
     "--fail-on",
     type=click.Choice([each.value for each in FailOn]),
-    help="The exit status is 1 for these changes alone; outside: new ways in from outside, or out; "
-    "used: connections close that passed in --flows. any, where podfence.toml says nothing else.",
+    help="The exit status is 1 only for these changes; outside: new ways in from outside, or out; "
+    "used: connections close that passed in --flows. Without it: podfence.toml decides, otherwise "
+    "any.",
 )
 @settings_options
 @resolve_option
@@ -169,9 +170,7 @@ def command(
     both = Sides.named(paths, olds, news, revision, asked, common)
     require_stdin_once(*both.files, *flows, *tests)
     if gate is FailOn.USED and not flows:
-        raise click.UsageError(
-            "--fail-on used is about traffic that was seen; name it with --flows"
-        )
+        raise click.UsageError("--fail-on used needs traffic that was seen; name it with --flows")
     formats = read_outputs(outputs, FORMATS)
     names = read_names(resolve, *both.files, *flows, *tests)
     old, new, revisions = both.read()
@@ -284,7 +283,7 @@ def _says_too_little(answer: Plan, seen: FlowRecords | None, keep_going: bool) -
     why = "" if answer.used is None or seen is None else ungrounded(answer.used, seen)
     if why:
         level = "warning" if keep_going else "error"
-        echo(f"{level}[PF011]: --fail-on used: the flows say too little: {why}", err=True)
+        echo(f"{level}[PF011]: --fail-on used: the flows are not sufficient: {why}", err=True)
     return bool(why)
 
 
@@ -295,7 +294,7 @@ def _say_undecided(answer: Plan, sides: tuple[Loaded, Loaded], *, keep_going: bo
             said = without_verdict(loaded, loaded.doubts)
             number = count(len(answer.undecided), "workload")
             echo(
-                f"{'warning' if keep_going else 'error'}[PF007]: the plan leaves out what is not "
-                f"certain of {number} ({names}): {said}",
+                f"{('warning' if keep_going else 'error')}[PF007]: the plan leaves out what is "
+                f"not certain of {number} ({names}): {said}",
                 err=True,
             )

@@ -39,4 +39,4 @@ def proposal(loaded: Loaded, names: DomainTable, asked: Can) -> Proposal:
         except CannotEdit as error:
             return Proposal(because=error.message)
         cluster = made.cluster
-    return Proposal(because="no few edits allow it for every pod that is meant")
+    return Proposal(because="no small set of edits allows it for every pod that is meant")

@@ -52,7 +52,7 @@ SHOWN_PATHS = 3
     "target",
     required=True,
     metavar="FILE.html|-",
-    help="Where the page is written; - for standard output.",
+    help="Where to write the page; - for standard output.",
 )
 @pair_namespaces_option
 @all_namespaces_option
@@ -61,14 +61,14 @@ SHOWN_PATHS = 3
     "before",
     multiple=True,
     metavar="FILE|DIR",
-    help="Everything as it was, workloads included: the page also shows what the change opens and "
-    "closes. May be given more than once; --exclude goes for it too.",
+    help="The state before a change, workloads included: the page also shows what the change "
+    "opens and closes. Repeatable; --exclude applies to it too.",
 )
 @click.option(
     "--order",
     is_flag=True,
-    help="With --plan: also in which order the edits can be applied, so that no state in between "
-    "cuts or opens more.",
+    help="With --plan: also find an order in which the edits can be applied so that no state in "
+    "between cuts or opens more.",
 )
 @tests_option
 @click.option("--title", default="", metavar="TEXT", help="The page's title.")
@@ -76,8 +76,8 @@ SHOWN_PATHS = 3
 @click.option(
     "--anonymise",
     is_flag=True,
-    help="Put numbered words in place of every name, and leave texts, addresses and findings out: "
-    "a page to show to others.",
+    help="Replace every name by a numbered word, and leave out texts, addresses and findings: for "
+    "a page that you show to others.",
 )
 @resolve_option
 @keep_going_option
@@ -106,7 +106,7 @@ def command(
     if before and anonymise:
         raise click.UsageError("a plan shows names as they are; drop --plan or --anonymise")
     if order and not before:
-        raise click.UsageError("--order is about the edits of a plan; it goes with --plan")
+        raise click.UsageError("--order is for the edits of a plan; add --plan")
     if before and inputs.are_live:
         raise click.UsageError("--plan compares files; use -f")
     if tests and anonymise:

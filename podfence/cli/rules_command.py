@@ -34,11 +34,11 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str | N
         return None
     found = _DURATION.fullmatch(value)
     if found is None:
-        message = f"{value!r} is no time; write a number and s, m, h, d or w, such as 30d"
+        message = f"{value!r} is not a duration; write a number and s, m, h, d or w, such as 30d"
         raise click.BadParameter(message, context, parameter)
     seconds = int(found[1]) * _UNITS[found[2]]
     if seconds > _LONGEST:
-        message = f"{value!r} is too long; ten years (3650d) are the most"
+        message = f"{value!r} is too long; the most is ten years (3650d)"
         raise click.BadParameter(message, context, parameter)
     return seconds
 
@@ -48,7 +48,7 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str | N
     "--unused",
     metavar="TIME",
     callback=_duration,
-    help="Only rules that nothing has used for so long (30d, 12h), though it was counted.",
+    help="Only rules that were counted for this long (30d, 12h) without a connection.",
 )
 @click.option("-n", "--namespace", metavar="NAMESPACE", help="Only policies of this namespace.")
 @output_option

@@ -66,8 +66,8 @@ CLUSTER_SECONDS = 60.0
 @click.option(
     "--edit",
     is_flag=True,
-    help="Edit the files in the page: what an edit opens and closes stands beside it before it is "
-    "saved. Only files that -f names, or new ones beside them, are ever written.",
+    help="Allow edits in the page: what an edit opens and closes is shown before it is saved. Only "
+    "files that -f names, or new ones beside them, are ever written.",
 )
 @tests_option
 @click.option("--title", default="", metavar="TEXT", help="The page's title.")
@@ -98,7 +98,7 @@ def command(
     if edit and inputs.are_live:
         raise click.UsageError("a cluster is never written; --edit goes with -f")
     if (account or direct) and not inputs.are_live:
-        raise click.UsageError("only a cluster has agents; --agent and --account go without -f")
+        raise click.UsageError("only a cluster has agents; --agent and --account do not go with -f")
     names = read_names(resolve)
     scope = inputs.scope(namespaces, everything=all_namespaces)
     folder = Folder(inputs.paths, inputs.namespace, inputs.exclude)

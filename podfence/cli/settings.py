@@ -110,8 +110,8 @@ NO_SETTINGS = Settings()
 
 def settings_options(function: F) -> F:
     """``--config`` and ``--no-config``, as ``read_settings`` takes them."""
-    given = click.option("--config", metavar="FILE", help=f"Use this file in place of {NAME}.")
-    none = click.option("--no-config", is_flag=True, help=f"Look for no {NAME}.")
+    given = click.option("--config", metavar="FILE", help=f"Use this file instead of {NAME}.")
+    none = click.option("--no-config", is_flag=True, help=f"Do not look for {NAME}.")
     return given(none(function))
 
 
@@ -299,7 +299,7 @@ class _Reader:
             try:
                 yield ip_network(each)
             except ValueError as error:
-                self._refuse(key, f"{each!r} is no CIDR, such as 10.244.0.0/16: {error}")
+                self._refuse(key, f"{each!r} is not a CIDR such as 10.244.0.0/16: {error}")
 
     def _addresses(self, value: object, key: str) -> Iterator[IPAddress]:
         """Addresses, each with or without a port."""
@@ -308,11 +308,11 @@ class _Reader:
             try:
                 yield ip_address(host.strip("[]"))
             except ValueError:
-                self._refuse(key, f"{each!r} is no address, such as 192.0.2.10:6443")
+                self._refuse(key, f"{each!r} is not an address such as 192.0.2.10:6443")
 
     def _text(self, value: object, key: str) -> str:
         if not isinstance(value, str):
-            self._refuse(key, "use a text")
+            self._refuse(key, "use a string")
         return value
 
     def _texts(self, value: object, key: str, said: str) -> tuple[str, ...]:
@@ -344,7 +344,7 @@ class _Reader:
         codes = tuple(_code_of(each) for each in value)
         for code in codes:
             if not code.startswith("PF") or not any(each.startswith(code) for each in _codes()):
-                self._refuse(key, f"{code!r} begins no code of what policies really do")
+                self._refuse(key, f"{code!r} is not the beginning of a code of what policies do")
         return codes
 
     def _table(self, value: object, key: str) -> Mapping[str, Any]:

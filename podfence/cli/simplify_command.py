@@ -30,20 +30,22 @@ from podfence.render.simplify import Simpler, simpler_data, simpler_text
     "namespaces",
     multiple=True,
     metavar="NAME",
-    help="Only policies of this namespace. May be given more than once.",
+    help="Only policies of this namespace. Repeatable.",
 )
 @click.option(
     "--join",
     is_flag=True,
-    help="Also make one rule of two with the same peers, or the same ports.",
+    help="Also join two rules with the same peers, or the same ports.",
 )
 @click.option(
     "--today",
     is_flag=True,
-    help="Also rules that only the pods of today, and pods to come without labels, do not need.",
+    help=(
+        "Also remove rules that only the pods of today, and new pods without labels, do not need."
+    ),
 )
-@click.option("--write", is_flag=True, help="Edit the files; without it nothing is changed.")
-@click.option("--check", is_flag=True, help="Exit status 1 where something can go.")
+@click.option("--write", is_flag=True, help="Edit the files. Without it: nothing is changed.")
+@click.option("--check", is_flag=True, help="Exit with status 1 if something can go.")
 @output_option
 def command(
     inputs: Inputs,
@@ -65,7 +67,7 @@ def command(
     if inputs.are_live or "-" in inputs.paths:
         raise click.UsageError("simplify edits files; name them with -f (podfence get writes one)")
     if write and renders(inputs):
-        raise click.UsageError("--write edits files, and rendered manifests are none")
+        raise click.UsageError("--write edits files, not rendered manifests")
     loaded = load_cluster(inputs)
     known_namespaces(loaded, namespaces)
     if loaded.doubts:

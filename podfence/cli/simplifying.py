@@ -175,7 +175,7 @@ def _prove(old: Cluster, new: Cluster, today: bool) -> None:
         old, new = (with_probes(each, old.policies, PROBES) for each in (old, new))
     if plan(old, new).changes_something:
         raise PodfenceError(
-            "a verdict would change, so nothing was made; this is a fault of podfence, please "
+            "a verdict would change, so nothing was written; this is a bug in podfence, please "
             "report it with the input"
         )
 
@@ -205,7 +205,7 @@ def _idle_today(
             left.append((each, error.message))
             continue
         if plan(loaded.cluster, then.cluster).changes_something:
-            left.append((each, "what allows it goes already"))
+            left.append((each, "what allows it is removed already"))
             continue
         more.append(each)
     return more, left

@@ -64,36 +64,36 @@ _DIRECTIONS: Final = {
     "namespaces",
     multiple=True,
     metavar="NAME",
-    help="Only for workloads of this namespace. May be given more than once.",
+    help="Only for workloads of this namespace. Repeatable.",
 )
 @click.option(
     "--direction",
     type=click.Choice(tuple(_DIRECTIONS)),
     default="both",
     show_default=True,
-    help="Whether policies are about what comes to workloads, what leaves them, or both.",
+    help="Whether policies cover connections to workloads, from workloads, or both.",
 )
 @click.option(
     "--outside",
     type=click.Choice([each.value for each in Outside]),
     default=Outside.LEAVE.value,
     show_default=True,
-    help="Rules for nodes and for addresses outside the cluster: none (a direction that has such "
+    help="Rules for nodes and for addresses outside the cluster: none (a direction with such "
     "connections stays as it is), the addresses that were seen, or every address.",
 )
-@click.option("--with-denied", is_flag=True, help="Allow what was denied when it was seen, too.")
+@click.option("--with-denied", is_flag=True, help="Also allow what was denied when it was seen.")
 @click.option(
     "--out",
     "folder",
     metavar="DIR",
-    help="Write a file for each policy there, and no policy to standard output.",
+    help="Write each policy to a file in this folder, and no policy to standard output.",
 )
 @click.option(
     "--write-tests",
     "tests",
     metavar="FILE",
-    help="Write a test file there (podfence test) that holds what the flows need, and run it with "
-    "the policies and without them.",
+    help="Write a test file (podfence test) that says what the flows need, and run it with the "
+    "policies and without them.",
 )
 @input_options
 @click.option(
@@ -130,7 +130,7 @@ def command(
     1: some of it is not; 2: records or part of the input cannot be read.
     """
     if "-" in files and ("-" in inputs.paths or resolve == "-"):
-        raise click.UsageError("standard input can be read once only")
+        raise click.UsageError("standard input can be read only once")
     names = read_names(resolve, *inputs.paths)
     loaded = load_cluster(inputs)
     seen = read_seen(files)

@@ -58,7 +58,7 @@ FORMATS = ("text", "json", "junit", "tap", "github", "sarif")
     "pattern",
     default="",
     metavar="REGEX",
-    help="Only tests whose name holds this regular expression.",
+    help="Only tests whose name matches this regular expression.",
 )
 @click.option(
     "--tag", "tags", multiple=True, metavar="TAG", help="Only tests with this tag. Repeatable."
@@ -74,19 +74,19 @@ FORMATS = ("text", "json", "junit", "tap", "github", "sarif")
 @click.option(
     "--coverage",
     is_flag=True,
-    help="Also say which rules of policies no test looks at.",
+    help="Also show which rules of policies no test covers.",
 )
 @click.option(
     "--touched",
     type=Number(0, 100),
     metavar="PERCENT",
-    help="With --coverage: fail when a smaller part of the rules is looked at.",
+    help="With --coverage: fail when a smaller share of the rules is covered.",
 )
 @click.option(
     "--mutate",
     is_flag=True,
-    help="Also make one small mistake after the other in the policies, and say which of them no "
-    "test notices.",
+    help="Also make small mistakes in the policies, one at a time, and show which of them no test "
+    "notices.",
 )
 @click.option(
     "--mutants",
@@ -94,20 +94,20 @@ FORMATS = ("text", "json", "junit", "tap", "github", "sarif")
     default=2000,
     show_default=True,
     metavar="N",
-    help="Mistakes tried at most, spread evenly over all.",
+    help="The most mistakes that are tried, spread evenly over all.",
 )
 @click.option(
     "--score",
     type=Number(0, 100),
     metavar="PERCENT",
-    help="With --mutate: fail when a smaller part of the mistakes is noticed.",
+    help="With --mutate: fail when a smaller share of the mistakes is noticed.",
 )
 @click.option(
     "--watch",
     is_flag=True,
     help="Run again whenever a test file or a manifest changes; Ctrl+C ends it.",
 )
-@click.option("--strict", is_flag=True, help="A test that proves little (PF506) fails.")
+@click.option("--strict", is_flag=True, help="Fail tests that prove little (PF506).")
 @settings_options
 @resolve_option
 @keep_going_option
@@ -140,7 +140,7 @@ def command(
     """
     if first is not None:
         if files:
-            raise click.UsageError("--init writes a test file, and reads none; drop one of the two")
+            raise click.UsageError("--init writes a test file and reads none; drop one of the two")
         return _first(inputs, read_names(resolve, *inputs.paths), first)
     settings = read_settings(config, none=no_config).test
     files = files or settings.files
@@ -150,13 +150,13 @@ def command(
     wanted = read_outputs(outputs, FORMATS)
     names = read_names(resolve, *files, *inputs.paths)
     if score is not None and not mutate:
-        raise click.UsageError("--score is about mistakes; use it with --mutate")
+        raise click.UsageError("--score is for mistakes; add --mutate")
 
     if touched is not None and not coverage:
-        raise click.UsageError("--touched is about what --coverage shows; use it with --coverage")
+        raise click.UsageError("--touched is for the coverage; add --coverage")
     where = read_places(places)
     if MODEL not in where and (coverage or mutate):
-        raise click.UsageError("--coverage and --mutate ask the model; use them with --in model")
+        raise click.UsageError("--coverage and --mutate ask the model; add --in model")
     wanted_tests = _chosen(pattern, tags)
     floors = (
         settings.touched if touched is None else touched,
@@ -184,7 +184,7 @@ def command(
         return run()
     watched = [*files, *inputs.paths]
     if inputs.are_live or "-" in watched:
-        raise click.UsageError("--watch looks at files; name them, and the manifests with -f")
+        raise click.UsageError("--watch follows files; name them, and the manifests with -f")
     from podfence.cli.watching import again_and_again
 
     return again_and_again(run, watched, [each.file for each in wanted])
@@ -203,7 +203,7 @@ def _first(inputs: Inputs, names: DomainTable, namespace: str) -> int:
     found = Runs(loaded.cluster, names).first(namespace)
     if not found["tests"]:
         raise PodfenceError(
-            f"no policy closes anything in {namespace}, so there is nothing to keep"
+            f"no policy isolates anything in {namespace}, so there is nothing to test"
         )
     click.echo(yaml.safe_dump(found, sort_keys=False, width=100), nl=False)
     return 0
@@ -219,7 +219,7 @@ def _chosen(pattern: str, tags: Sequence[str]) -> Callable[[PolicyTest], bool]:
     try:
         return chosen(pattern, tags)
     except re.error as error:
-        raise click.UsageError(f"--run {pattern!r} is no regular expression: {error}") from error
+        raise click.UsageError(f"--run {pattern!r} is not a regular expression: {error}") from error
 
 
 def _judged(

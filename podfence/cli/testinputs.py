@@ -23,8 +23,8 @@ tests_option: Callable[[F], F] = click.option(
     "tests",
     multiple=True,
     metavar="FILE|DIR",
-    help="Test files, as of podfence test: the page also shows which promises are kept. May be "
-    "given more than once.",
+    help="Test files, as for podfence test: the page also shows which of the tests pass. "
+    "Repeatable.",
     shell_complete=complete_files,
 )
 

@@ -41,7 +41,7 @@ PAUSE = 0.5
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait at the most; 0: ask once.",
+    help="How many seconds to wait at most; 0: ask once.",
 )
 @condition_option
 @output_option

@@ -144,8 +144,8 @@ def _problem(policy: _Policy, selection: _Selection, pods: list[Pod]) -> Problem
     owners = list(dict.fromkeys(str(pod.owner and f"{pod.owner.kind} {pod.owner}") for pod in pods))
     others = f" and {len(owners) - 1} more" if len(owners) > 1 else ""
     text = (
-        f"asks for the value of {labels}, which only running pods have, so nobody knows whether it "
-        f"selects the pods of {owners[0]}{others}; ask for a label of the template"
+        f"selects by the value of {labels}, which only running pods have, so it is unknown "
+        f"whether it selects the pods of {owners[0]}{others}; use a label of the pod template"
     )
     return Problem(
         "PF121",

@@ -23,17 +23,16 @@ UNLISTED_CODES: Final = {
 }
 
 _MEANINGS: Final = {
-    "Namespace": "labels of namespaces are not known; what rules that ask for them decide is left "
-    "open",
-    "Node": "an address may be a node's; what that could change is left open",
-    "Pod": "pods are not known; no question can name one, and an address may be a pod's",
-    "Service": "Services are not known by name, and an address may be a Service's",
-    "CronJob": "those that do not run now are not known, and no question can name them",
+    "Namespace": "labels of namespaces are unknown; verdicts that depend on them are left open",
+    "Node": "an address may be a node's; verdicts that this could change are left open",
+    "Pod": "pods are unknown; no question can name one, and any address may be a pod's",
+    "Service": "Services are unknown by name, and any address may be a Service's",
+    "CronJob": "CronJobs that do not run now are unknown, and no question can name them",
     "EndpointSlice": "what is behind a Service without a selector is not known",
-    "NetworkPolicy": "what one more policy could isolate or allow is left open",
-    "ClusterNetworkPolicy": "what a policy of another tier could decide is left open",
-    "AdminNetworkPolicy": "what a policy of the Admin tier could decide is left open",
-    "BaselineAdminNetworkPolicy": "what a baseline could decide is left open",
+    "NetworkPolicy": "verdicts that one more policy could change are left open",
+    "ClusterNetworkPolicy": "verdicts that a policy of another tier could change are left open",
+    "AdminNetworkPolicy": "verdicts that a policy of the Admin tier could change are left open",
+    "BaselineAdminNetworkPolicy": "verdicts that a baseline policy could change are left open",
 }
 
 
@@ -50,8 +49,8 @@ class Unlisted(Struct, frozen=True):
     @property
     def text(self) -> str:
         """What is said of it: the kind, what that means for answers, and why."""
-        where = f" outside {', '.join(self.listed_in)}" if self.listed_in else ""
-        meaning = _MEANINGS.get(self.kind, "what it could change is left open")
+        where = f" outside namespace {', '.join(self.listed_in)}" if self.listed_in else ""
+        meaning = _MEANINGS.get(self.kind, "verdicts that it could change are left open")
         return f"{self.kind}{where}: {meaning}; {self.message}"
 
     def problem(self, source: Source) -> Problem:
@@ -91,9 +90,9 @@ class Elsewhere(Struct, frozen=True):
         name, _, group = self.kind.partition(".")
         number = "an unknown number of" if self.number < 0 else self.number
         text = (
-            f"{number} {name} ({group}) {'is' if number == 1 else 'are'} not judged: "
-            "podfence reads the policies of Kubernetes alone; these may deny what it allows, and "
-            "allow what it denies"
+            f"{number} {name} ({group}) {('is' if number == 1 else 'are')} not judged: podfence "
+            "judges only the policies of Kubernetes; these may deny what it allows, and allow "
+            "what it denies"
         )
         return Problem("PF113", Severity.WARNING, text, source, "kind")
 

@@ -123,7 +123,7 @@ class _Reader(Struct):
 
     def _problem(self, place: Position, message: str, code: str = "PF111") -> None:
         if len(self.problems) == MAX_PROBLEMS:
-            message = f"more than {MAX_PROBLEMS} faults: the others are not shown"
+            message = f"more than {MAX_PROBLEMS} mistakes: the rest is not shown"
         if len(self.problems) <= MAX_PROBLEMS:
             self.problems.append(Problem(code, Severity.ERROR, message, position=place))
 

@@ -121,7 +121,7 @@ def _sentences(files: Sequence[LeftOut]) -> Iterator[str]:
             f"pipe in the result: helm template RELEASE {name} | podfence ... -f -"
         )
     if links:
-        yield f"these links lead to a directory around them and are not followed: {_names(links)}"
+        yield f"these links lead to a directory above them and are not followed: {_names(links)}"
     if policies := [each.path for each in files if each.holds_policy]:
         yield f"the policies in {_names(policies)} are missing from every answer"
 

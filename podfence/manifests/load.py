@@ -210,9 +210,9 @@ def _remarks(manifests: Manifests, paths: Sequence[str]) -> Iterator[Problem]:
 
 def _without_objects(paths: Sequence[str], manifests: Manifests) -> Problem:
     others = f", nor in {', '.join(paths[1:6])}" if len(paths) > 1 else ""
-    text = f"no object was passed: nothing is here{others} but blanks, comments or empty lists"
+    text = f"no objects: the input holds{others} only blank lines, comments or empty lists"
     if manifests.left_out:
-        text = f"no object was passed: no file here{others} is a manifest"
+        text = f"no objects: no file here{others} is a manifest"
     file = paths[0] if paths else STDIN
     return Problem("PF112", Severity.ERROR, text, Source(file), position=Position(file, 1, 1))
 

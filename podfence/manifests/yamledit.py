@@ -74,7 +74,7 @@ def _require_same(before: str, after: str, prefix: FieldSteps, change: FieldEdit
     except (yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise CannotEdit("the text does not allow this edit; make it by hand") from error
     if now != wanted:
-        raise CannotEdit("the same text is meant in several places; edit it by hand")
+        raise CannotEdit("several fields share this text (an anchor or alias); edit it by hand")
 
 
 def _with_prefix(path: str, change: FieldEdit) -> FieldEdit:
@@ -100,7 +100,7 @@ def _value(text: str) -> Any:
 def _span(text: str, prefix: FieldSteps, change: FieldEdit) -> Span:
     root = compose_or_none(text)
     if root is None or "\r" in text or "\t" in text:
-        raise CannotEdit("the text has tabs, or line ends of another kind; edit it by hand")
+        raise CannotEdit("the text has tabs or unusual line ends; edit it by hand")
     *parents, last = (*prefix, *parse_path(change.path))
     parent = root
     for step in parents:
@@ -117,7 +117,7 @@ def _span(text: str, prefix: FieldSteps, change: FieldEdit) -> Span:
         case Remove():
             span = writer.without(parent, last)
             if not change.remarks and "#" in text[span.start : span.end]:
-                raise CannotEdit("it has a remark of its own")
+                raise CannotEdit("it has a comment of its own")
             return span
 
 
@@ -129,7 +129,7 @@ def _below(node: Node, step: PathStep) -> tuple[Node, Node]:
                 return key, value
     if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
         return node.value[step], node.value[step]
-    raise CannotEdit("the field is not written where it counts; edit it by hand")
+    raise CannotEdit("the field is not written where it takes effect; edit it by hand")
 
 
 def _member(parent: Node, last: PathStep) -> tuple[Node, Node] | None:
@@ -172,7 +172,7 @@ class _Writer:
             end = self._line_end(end)
             return Span(end, end, self._item(value, node.start_mark.column))
         if not (_is_null(node) or isinstance(node, SequenceNode)):
-            raise CannotEdit("the field is no list; edit it by hand")
+            raise CannotEdit("the field is not a list; edit it by hand")
         if not _is_block(parent):
             return Span(node.start_mark.index, self._end(node), f"[{self.flow(value)}]")
         start = self._colon(known[0])
@@ -184,7 +184,7 @@ class _Writer:
         left as its dash, are about it and go with it."""
         item = _below(parent, last)[1]
         if not isinstance(parent, SequenceNode) or len(parent.value) < 2:
-            raise CannotEdit("it is no item beside others; edit it by hand")
+            raise CannotEdit("it is not an item beside others; edit it by hand")
         assert isinstance(last, int)
         if parent.flow_style:
             if last + 1 < len(parent.value):

@@ -16,6 +16,12 @@ from podfence.sets.addresses import IPAddress
 
 CLAIM_CODES = {"PF120": "an address that two live pods have"}
 
+UNCLEAR_OWNER = (
+    "while several pods have it, no peer selector matches it, and the policies of every one of "
+    "these pods must allow a connection from it or to it"
+)
+"""What holds of an address with several holders (NP-60a), after a colon or semicolon."""
+
 
 class Claim(Struct, frozen=True):
     """An address that several live pods have, in the order of the input."""
@@ -75,8 +81,5 @@ def claim_problems(pods: Iterable[Pod]) -> tuple[Problem, ...]:
 def _whose(claim: Claim) -> str:
     if len(claim.holders) == 1:
         owner = claim.holders[0]
-        return f"it is that of {owner.namespace}/{owner.name}, which is not being deleted"
-    return (
-        "while more than one pod holds it, no selector of a peer matches it, and a connection "
-        "from it or to it has to be allowed by the policies of each"
-    )
+        return f"{owner.namespace}/{owner.name} owns it, because it is not being deleted"
+    return UNCLEAR_OWNER

@@ -138,12 +138,12 @@ def test_settings(settings: str, codes: list[str], status: int, tmp_path: Path) 
         ("[check]\nignor = []", "check.ignor: no such key; did you mean check.ignore?"),
         ("[chek]", "chek: no such key; did you mean check?"),
         ("[check]\nignore = 'PF3'", "check.ignore: use a list of codes"),
-        ("[check]\nignore = ['PF203']", "'PF203' begins no code"),
-        ("[check]\nignore = ['near-miss']", "'near-miss' begins no code"),
+        ("[check]\nignore = ['PF203']", "'PF203' is not the beginning of a code"),
+        ("[check]\nignore = ['near-miss']", "'near-miss' is not the beginning of a code"),
         ("[check]\nfail-on = 'sometimes'", "use error, warning, note or never"),
         ("[check]\nseverity = { PF320 = 'bad' }", "check.severity.PF320"),
         ("[check]\nseverity = 3", "check.severity: use a table"),
-        ("[cluster]\npod-cidrs = ['10.244.0.0/8']", "'10.244.0.0/8' is no CIDR"),
+        ("[cluster]\npod-cidrs = ['10.244.0.0/8']", "'10.244.0.0/8' is not a CIDR"),
         ("[cluster]\npod-cidrs = '10.244.0.0/16'", "cluster.pod-cidrs: use CIDRs"),
         ("nothing", "podfence.toml: "),
     ],
@@ -170,7 +170,7 @@ def test_a_baseline_holds_back_what_is_known(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(POD + (POLICY % "").replace("wbe", "ewb"))
     other = podfence([*run, "--baseline", "known.json"], directory=tmp_path)
     assert other.status == 1
-    assert "1 more is gone: --write-baseline forgets them" in other.out
+    assert "1 more is gone: --write-baseline removes them" in other.out
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": "x", "findings": []}', "\x00"])

@@ -43,7 +43,7 @@ def test_codes_choose_what_is_said(options: tuple[str, ...], said: list[str]) ->
 def test_only_codes_of_findings_can_be_chosen(option: str, name: str) -> None:
     done = podfence([*GOTCHAS, option, name])
     assert done.status == 2
-    assert "is no code of what policies really do" in done.err
+    assert "is not a code of what policies do" in done.err
     assert "PF22" in done.err
     assert "PF30" in done.err
 

@@ -67,7 +67,7 @@ def test_the_condition_is_written_beside_the_answer(
     ("server", "why"),
     [
         pytest.param(lambda: Server(["u"], 403), "403 Forbidden", id="no right"),
-        pytest.param(lambda: Server(["u", "v"]), "is another object by now", id="made anew"),
+        pytest.param(lambda: Server(["u", "v"]), "was replaced meanwhile", id="made anew"),
         pytest.param(lambda: Server(["u", ""]), "is gone", id="deleted"),
     ],
 )

@@ -102,7 +102,7 @@ def test_a_fix_that_opens_what_the_policy_does_not_say_is_withdrawn(tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-f", "-", "--fix"], "standard input is none; use --fix-diff"),
+        (["-f", "-", "--fix"], "not standard input; use --fix-diff"),
         (["-f", "X", "--fix", "--fix-diff"], "drop --fix and -o"),
         (["-f", "X", "--fix", "--server-only"], "drop one of the two"),
     ],

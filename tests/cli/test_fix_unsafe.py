@@ -172,7 +172,7 @@ def test_an_edit_that_a_server_would_refuse_is_not_made(cidr: str, tmp_path: Pat
     (tmp_path / "podfence.toml").write_text(f"[cluster]\npod-cidrs = ['{cidr}']\n")
     run = ["check", "-f", "a.yaml", "--select", "PF341", "--fix-diff", "--unsafe"]
     done = podfence(run, directory=tmp_path)
-    assert "not fixed: a server would refuse what it makes" in done.out
+    assert "not fixed: a server would refuse the result" in done.out
     assert "would fix" not in done.out
 
 
@@ -180,4 +180,4 @@ def test_unsafe_is_about_fixes(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(WORLD + CODES["PF341"][0])
     status, said = check(tmp_path, "--unsafe")
     assert status == 2
-    assert "--unsafe is about fixes; add --fix-diff or --fix" in said
+    assert "--unsafe selects fixes; add --fix-diff or --fix" in said

@@ -89,7 +89,7 @@ def test_a_name_that_no_namespace_can_have(name: str, tmp_path: Path) -> None:
     (tmp_path / "in.yaml").write_text(CLIENT, encoding="utf-8")
     done = podfence(["check", "-f", "in.yaml", "--input-namespace", name], directory=tmp_path)
     assert done.status == 2
-    assert "is no name of a namespace" in done.err
+    assert "is not a valid namespace name" in done.err
 
 
 @pytest.mark.parametrize(

@@ -222,8 +222,8 @@ def test_a_refused_credential_says_what_to_do(tmp_path: Path) -> None:
     [
         ("map -f examples/shop --context a", "-f reads files and --context asks a cluster"),
         ("map -f examples/shop --kubeconfig a", "-f reads files and --kubeconfig asks"),
-        ("map --exclude a", "--exclude is about files, and none is given"),
-        ("map --input-namespace a", "--input-namespace is about files"),
+        ("map --exclude a", "--exclude is for files, and none is given"),
+        ("map --input-namespace a", "--input-namespace is for files"),
     ],
 )
 def test_options_of_files_and_of_clusters_do_not_mix(arguments: str, said: str) -> None:

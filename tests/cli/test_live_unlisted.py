@@ -107,7 +107,7 @@ def test_without_cronjobs_no_verdict_is_lost(tmp_path: Path) -> None:
         done, snapshot = ask("can", "shop/web", "shop/db:5432"), ask("get")
         assert ask("map", "-A").status == 0
     assert done.status == snapshot.status == 0
-    assert done.err.count("note[PF118]: CronJob: those that do not run now are not known") == 1
+    assert done.err.count("note[PF118]: CronJob: CronJobs that do not run now are unknown") == 1
     assert '{apiGroups: ["batch"], resources: ["cronjobs"]' in done.err
     assert "Unlisted" not in snapshot.out
 

@@ -86,7 +86,7 @@ def test_the_gate_is_not_opened_by_records_that_say_too_little(
     words = ["plan", *SHOP, "--flows", str(tmp_path / "few.csv"), "--fail-on", "used"]
     done = podfence(words)
     assert done.status == 2
-    assert f"error[PF011]: --fail-on used: the flows say too little: {why}" in done.err
+    assert f"error[PF011]: --fail-on used: the flows are not sufficient: {why}" in done.err
     going = podfence([*words, "--keep-going"])
     assert (going.status, "warning[PF011]" in going.err) == (0, True)
     assert "PF011" not in podfence([*words[:-1], "any"]).err

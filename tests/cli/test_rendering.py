@@ -305,9 +305,9 @@ def test_a_program_that_fails_is_an_error(
         (["-f", "base", "--values", "v.yaml"], "name a Chart.yaml, or use --render"),
         (["-f", "shop/Chart.yaml", "--values", "none.yaml"], "none.yaml: no such values file"),
         (["-f", "shop/Chart.yaml", "--values", "https://a.example/v"], "no such values file"),
-        (["-f", "shop/Chart.yaml", "--release", "--debug"], "is no name of a release"),
-        (["--render"], "charts are files, and none is given"),
-        (["-f", "shop/Chart.yaml", "--fix"], "rendered manifests are none; use --fix-diff"),
+        (["-f", "shop/Chart.yaml", "--release", "--debug"], "is not a valid release name"),
+        (["--render"], "charts are files, and no file is given"),
+        (["-f", "shop/Chart.yaml", "--fix"], "not rendered manifests; use --fix-diff"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(bench: Bench, words: list[str], said: str) -> None:

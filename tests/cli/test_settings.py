@@ -95,7 +95,7 @@ def test_floors_count_where_the_figure_is_asked_for(
         ("[plan]\nflows = 'seen.csv'", "plan.flows: use a list of paths"),
         ("[plan]\nflows = ['-']", "plan.flows: name files"),
         ("[plan]\nflows = ['']", "plan.flows: name files"),
-        ("[plan]\nfail-on = 'used'", "--fail-on used is about traffic that was seen"),
+        ("[plan]\nfail-on = 'used'", "--fail-on used needs traffic that was seen"),
         ("[test]\nfiles = 'tests'", "test.files: use a list of paths"),
         ("[test]\ntouched = 101", "test.touched: use a number from 0 to 100"),
         ("[test]\nscore = true", "test.score: use a number from 0 to 100"),

@@ -155,7 +155,7 @@ def test_a_rule_with_a_remark_is_not_joined(tmp_path: Path) -> None:
     text = policy_text(rules + f"  # metrics\n  - from: [{BACKEND}]\n    ports: [{{port: 2}}]\n")
     assert "left" not in simplify(tmp_path, text).out
     done = simplify(tmp_path, text, "--join")
-    assert "spec.ingress[1]: left: it has a remark of its own" in done.out
+    assert "spec.ingress[1]: left: it has a comment of its own" in done.out
     assert "nothing can go" in done.out
 
 
@@ -218,7 +218,7 @@ def test_nothing_is_made_where_a_verdict_would_differ(
     text = policy_text(RULE)
     done = simplify(tmp_path, text, "--write")
     assert done.status == 2
-    assert "nothing was made" in done.err
+    assert "nothing was written" in done.err
     assert (tmp_path / "a.yaml").read_text() == text
 
 

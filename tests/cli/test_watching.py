@@ -92,7 +92,7 @@ def test_only_files_can_be_watched(arguments: list[str], tmp_path: Path) -> None
 
     done = podfence(["test", str(tmp_path), *arguments, "--watch"])
 
-    assert (done.status, "--watch looks at files" in done.err) == (2, True)
+    assert (done.status, "--watch follows files" in done.err) == (2, True)
 
 
 def test_manifests_are_checked_again_after_a_change(
@@ -160,8 +160,8 @@ def test_what_changes_while_the_first_run_reads_is_seen(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-f", "-"], "--watch looks at files"),
-        ([], "--watch looks at files"),
+        (["-f", "-"], "--watch follows files"),
+        ([], "--watch follows files"),
         (["-f", "examples/shop", "--fix"], "--watch edits nothing"),
         (["-f", "examples/shop", "--fix-diff"], "--watch edits nothing"),
         (["-f", "examples/shop", "--write-baseline", "x"], "--watch edits nothing"),

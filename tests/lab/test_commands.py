@@ -210,7 +210,7 @@ def test_files_with_errors_leave_the_lab_as_it_is(lab: Run, tmp_path: Path) -> N
     refused = lab("apply", "-f", "INPUT")
     assert refused.returncode == 2
     assert refused.stderr.count("error[") >= 3  # every error of the files, then the refusal
-    assert "the lab stays as it is: " in refused.stderr
+    assert "the lab is unchanged: " in refused.stderr
     assert lab("why", "shop/web", "shop/db:5432").returncode == 1
 
 

@@ -306,7 +306,7 @@ def test_a_link_to_a_directory_around_is_named(tmp_path: Path) -> None:
     (tmp_path / "in" / "top").symlink_to("/")
     said = warning(walk(tmp_path / "in", {}))
     names = f"{tmp_path}/in/top, {tmp_path}/in/up"
-    assert said == f"these links lead to a directory around them and are not followed: {names}"
+    assert said == f"these links lead to a directory above them and are not followed: {names}"
 
 
 def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_an_item_goes_with_the_remarks_above_it_and_nothing_else(path: str, gone
     assert LISTS.count(gone) == 1
     assert edited(LISTS, (), [Remove(path)]) == LISTS.replace(gone, "")
     if "#" in gone:
-        with pytest.raises(CannotEdit, match="remark of its own"):
+        with pytest.raises(CannotEdit, match="comment of its own"):
             edited(LISTS, (), [Remove(path, remarks=False)])
     else:
         assert edited(LISTS, (), [Remove(path, remarks=False)]) == LISTS.replace(gone, "")

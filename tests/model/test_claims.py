@@ -62,6 +62,6 @@ def test_no_claim_where_one_live_pod_has_the_address(pods: list[Pod]) -> None:
 def test_the_warning_names_both_pods_and_whose_the_address_is() -> None:
     (unclear,) = claim_problems([OLD, NEW])
     assert (unclear.code, unclear.object) == ("PF120", "Pod a/new")
-    assert unclear.message.startswith("10.0.0.1 is also the address of a/old; while more")
+    assert unclear.message.startswith("10.0.0.1 is also the address of a/old; while several")
     (clear,) = claim_problems([GOING, OLD])
-    assert "it is that of a/old, which is not being deleted" in clear.message
+    assert "a/old owns it, because it is not being deleted" in clear.message

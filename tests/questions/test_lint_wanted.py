@@ -284,10 +284,10 @@ def test_a_patch_is_no_second_policy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ('[cluster]\napi-server = ["x"]\n', "'x' is no address"),
+        ('[cluster]\napi-server = ["x"]\n', "'x' is not an address"),
         ("[cluster]\napi-server = 5\n", "use addresses"),
-        ("[cluster]\nplugin = 5\n", "cluster.plugin: use a text"),
-        ("[cluster]\ntenant-label = []\n", "cluster.tenant-label: use a text"),
+        ("[cluster]\nplugin = 5\n", "cluster.plugin: use a string"),
+        ("[cluster]\ntenant-label = []\n", "cluster.tenant-label: use a string"),
         ("[check]\nshared = [5]\n", "check.shared: use namespaces"),
     ],
 )

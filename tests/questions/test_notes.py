@@ -324,7 +324,7 @@ def test_pf306_names_pods_that_policies_leave_alone() -> None:
     value = policy("shop/p", {"app": "agent"})
     [note] = notes_for(compile_cluster(Cluster.of([*CLUSTER, node_agent, value])), value)
 
-    assert "shop/agent, on the host's network or finished" in note.text
+    assert "shop/agent, but no policy selects host-network pods or finished pods" in note.text
 
 
 def test_every_code_has_one_line() -> None:

@@ -34,7 +34,7 @@ def about(labels: dict[str, str], name: str = "bank/closed") -> list[Finding]:
 @pytest.mark.parametrize(
     ("labels", "instead"),
     [
-        ({"app": "tellre"}, "app=teller instead of app=tellre would mean bank/teller-1"),
+        ({"app": "tellre"}, "app=teller instead of app=tellre would match bank/teller-1"),
         ({"app": "Teller"}, "app=teller instead of app=Teller"),
         ({"app": "tellers"}, "app=teller instead of app=tellers"),
         ({"ap": "teller"}, "app=teller instead of ap=teller"),
@@ -61,7 +61,7 @@ SHORT = pod("bank/db-1", {"app": "db"}, addresses=["10.1.0.4"])
 @pytest.mark.parametrize(
     ("name", "value", "instead"),
     [
-        ("db", "dbb", "app=db instead of app=dbb would mean bank/db-1"),
+        ("db", "dbb", "app=db instead of app=dbb would match bank/db-1"),
         ("db-closed", "bd", "app=db instead of app=bd"),
         ("db", "d", "app=db instead of app=d"),
         ("closed", "dbb", ""),
@@ -173,7 +173,7 @@ def test_namespaces_that_every_cluster_has_are_near_too() -> None:
     value = policy("bank/p", {"app": "teller"}, ingress=[rule(wrong)])
     [finding] = found(value)
     assert finding.code == "PF320"
-    assert "would mean kube-system" in finding.text
+    assert "would match kube-system" in finding.text
 
 
 def test_a_pod_that_is_meant_silences_it() -> None:
@@ -188,7 +188,7 @@ def test_a_pod_that_is_meant_silences_it() -> None:
             peer(pods={"app": "wacher"}, namespaces={"team": "blue"}),
             "PF320",
             "podSelector",
-            "app=watcher instead of app=wacher would mean watch/watcher-1",
+            "app=watcher instead of app=wacher would match watch/watcher-1",
         ),
         (
             peer(pods={"app": "wacher"}, namespaces={}),
@@ -200,7 +200,7 @@ def test_a_pod_that_is_meant_silences_it() -> None:
             peer(namespaces={"team": "bleu"}),
             "PF320",
             "namespaceSelector",
-            "team=blue instead of team=bleu would mean watch",
+            "team=blue instead of team=bleu would match watch",
         ),
         (
             peer(namespaces={METADATA_NAME_LABEL: "wathc"}),

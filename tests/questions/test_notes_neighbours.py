@@ -117,7 +117,7 @@ def test_pf319_a_peer_that_holds_its_neighbours(
     [note] = noted("PF319", rule(*peers, ports=[80]))
 
     assert note.path == f"spec.ingress[0].from[{wide}]"
-    assert f"that holds all of {held}." in note.text
+    assert f"this includes all of {held}." in note.text
 
 
 @pytest.mark.parametrize(

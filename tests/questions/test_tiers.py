@@ -208,7 +208,7 @@ def test_a_service_is_named() -> None:
     [found] = findings(SERVICE, egress(("Deny", cluster_peer(networks=["10.96.0.0/12"]))))
 
     assert found.path == "spec.egress[0].to[0].networks"
-    assert found.text.startswith("holds the address of Service a/db (10.96.0.9);")
+    assert found.text.startswith("contains the address of Service a/db (10.96.0.9);")
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_find_marks_the_ends(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("word", ["can", "why"])
 def test_a_verdict_names_them_on_standard_error(word: str) -> None:
     out, err = run(word, "shop/web", "shop/db:80")
-    note = "note: CiliumNetworkPolicy shop/other may decide over shop/db as well, unjudged"
+    note = "note: CiliumNetworkPolicy shop/other may decide about shop/db too, and is not judged"
     assert note in err
     assert "unjudged" not in out
     assert "unjudged" not in run(word, "shop/web", "ops/web:80")[1]

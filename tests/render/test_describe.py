@@ -81,7 +81,7 @@ def test_notes_come_last() -> None:
     index = compile_cluster(Cluster.of([*PODS, value]))
     text = render_description(describe(index, value), nowhere, notes_for(index, value))
 
-    assert "\nnote[PF301]: the name or a remark says deny, the rules allow\n  The name" in text
+    assert "\nnote[PF301]: the name or an annotation says deny, but the rules allow\n" in text
 
 
 def test_hostile_names_stay_on_their_line() -> None:

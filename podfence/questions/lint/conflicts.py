@@ -42,9 +42,9 @@ def conflicts(index: PolicyIndex, twins: Sequence[Twin]) -> Iterator[Finding]:
             continue
         place = twin.policy.source.file if twin.policy.source else "another source"
         text = (
-            f"{place} writes a policy of this name, too, and means something else by it: this one, "
-            f"which is used, {_changes(found)}. Which of the two a cluster gets depends on what is "
-            "applied last; keep one, or give them names of their own."
+            f"{place} also defines a policy of this name, with a different effect: this one, "
+            f"which is used, {_changes(found)}. The cluster gets the one that is applied last. "
+            "Keep one, or give the two different names."
         )
         yield Finding("PF365", used.ref, used.source, "metadata.name", text)
 

@@ -48,8 +48,8 @@ def coverage(
             continue
         if not any(end.endpoint_class in faulty for end in _behind(reach, service)):
             text = (
-                f"No pod and no address may connect to any port of this Service: the policies of "
-                f"{reach.matched.names(_behind(reach, service), _SHOWN)} admit nobody there."
+                "No pod and no address may connect to any port of this Service: the policies of "
+                f"{reach.matched.names(_behind(reach, service), _SHOWN)} allow nobody."
             )
             yield Finding("PF336", service.ref, service.source, "spec.ports", text)
 
@@ -88,10 +88,10 @@ def _of_namespace(reach: LintIndex, name: str, touched: TouchedPods) -> Iterator
     if news:
         does = {Direction.INGRESS: "accept", Direction.EGRESS: "open"}
         text = (
-            f"The next pod of namespace {name} without labels may "
-            f"{words.listed([does[d] for d in news])} every connection, though policies isolate "
-            f"pods of today there. A policy with podSelector: {{}} and policyTypes: "
-            f"[{', '.join(d.policy_type.value for d in news)}] closes that."
+            f"A new pod of namespace {name} without labels may "
+            f"{words.listed([does[d] for d in news])} every connection, although policies isolate "
+            "pods that are there now. A policy with podSelector: {} and policyTypes: "
+            f"[{', '.join(d.policy_type.value for d in news)}] closes this gap."
         )
         yield Finding("PF351", ref, source, path, text, names=tuple(d.value for d in news))
 

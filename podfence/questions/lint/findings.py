@@ -40,15 +40,20 @@ LINT_RULES: Mapping[str, LintRule] = {
     "PF224": LintRule(
         Severity.WARNING,
         "tier-service-addresses",
-        "networks that hold addresses of Services, which no rule ever sees",
+        "networks that contain Service addresses, which no rule ever sees",
     ),
     "PF225": LintRule(
         Severity.WARNING,
         "tier-catch-all",
-        "a rule that denies every address of one IP family cuts pods too, or leaves the other",
+        (
+            "a rule that denies every address of one IP family denies pods too, or misses the "
+            "other family"
+        ),
     ),
     "PF301": LintRule(
-        Severity.WARNING, "says-deny-but-allows", "the name or a remark says deny, the rules allow"
+        Severity.WARNING,
+        "says-deny-but-allows",
+        ("the name or an annotation says deny, but the rules allow"),
     ),
     "PF302": LintRule(
         Severity.WARNING,
@@ -61,13 +66,13 @@ LINT_RULES: Mapping[str, LintRule] = {
     "PF304": LintRule(
         Severity.ERROR,
         "rules-without-type",
-        "rules of a direction that policyTypes does not name count for nothing",
+        "rules of a direction that policyTypes does not name have no effect",
     ),
     "PF305": LintRule(
-        Severity.WARNING, "null-item", "a null list item allows everything that its place can allow"
+        Severity.WARNING, "null-item", "a null list item is read as {} and allows everything"
     ),
     "PF306": LintRule(Severity.WARNING, "selects-no-pod", "the policy selects no pod"),
-    "PF307": LintRule(Severity.NOTE, "peer-is-nobody", "a peer means no pod and no address"),
+    "PF307": LintRule(Severity.NOTE, "peer-is-nobody", "a peer that matches no pod and no address"),
     "PF308": LintRule(
         Severity.ERROR,
         "unknown-port-name",
@@ -76,7 +81,7 @@ LINT_RULES: Mapping[str, LintRule] = {
     "PF309": LintRule(
         Severity.WARNING,
         "service-port",
-        "the number is a Service's port, policies see the container's",
+        "the number is a Service's port, but policies see the container's",
     ),
     "PF310": LintRule(
         Severity.NOTE, "allows-everyone", "a rule {} allows everyone, outside the cluster included"
@@ -90,7 +95,7 @@ LINT_RULES: Mapping[str, LintRule] = {
         Severity.WARNING, "dns-without-udp", "port 53 over TCP alone is not enough for DNS"
     ),
     "PF313": LintRule(
-        Severity.NOTE, "one-ip-family", "a catch-all of one IP family leaves the other closed"
+        Severity.NOTE, "one-ip-family", "a catch-all of one IP family does not cover the other"
     ),
     "PF314": LintRule(
         Severity.WARNING,
@@ -121,17 +126,19 @@ LINT_RULES: Mapping[str, LintRule] = {
         "a neighbour in the same policy allows what this one restricts",
     ),
     "PF320": LintRule(
-        Severity.ERROR, "near-miss-label", "a label that nobody has; one that is spelt alike exists"
+        Severity.ERROR,
+        "near-miss-label",
+        ("a label that no object has, while a similar spelling exists"),
     ),
     "PF321": LintRule(
         Severity.ERROR,
         "namespace-label-nobody-has",
-        "a label of no namespace, with the name of one as its value",
+        "a label that no namespace has, whose value is the name of one",
     ),
     "PF322": LintRule(
         Severity.ERROR,
         "label-only-on-the-workload",
-        "a label that the workload has itself, and its pods have not",
+        "a label of the workload that its pods do not have",
     ),
     "PF323": LintRule(
         Severity.WARNING,
@@ -141,23 +148,23 @@ LINT_RULES: Mapping[str, LintRule] = {
     "PF324": LintRule(
         Severity.WARNING,
         "expression-takes-in-strangers",
-        "a peer that only excludes also matches pods of strangers",
+        "a peer that only excludes also matches unknown namespaces or pods",
     ),
     "PF325": LintRule(
         Severity.ERROR,
         "policy-in-another-namespace",
-        "a selector that fits no pod of its namespace, and pods of another",
+        "a selector that matches no pod of its namespace, but pods of another",
     ),
     "PF326": LintRule(
         Severity.WARNING,
         "named-port-on-some",
-        "a port name that some of the pods declare, and others serve without it",
+        "a port name that some of the pods declare, and others only serve",
     ),
     "PF327": LintRule(
         Severity.ERROR, "port-of-another-protocol", "the port is declared for another protocol"
     ),
     "PF328": LintRule(
-        Severity.WARNING, "range-over-everything", "a range of ports that holds nearly all of them"
+        Severity.WARNING, "range-over-everything", "a port range that contains nearly all ports"
     ),
     "PF329": LintRule(
         Severity.ERROR,
@@ -173,14 +180,14 @@ LINT_RULES: Mapping[str, LintRule] = {
         Severity.NOTE, "dead-rule", "a rule that allows only what other rules allow anyway"
     ),
     "PF332": LintRule(Severity.NOTE, "policy-without-effect", "a policy that changes no verdict"),
-    "PF333": LintRule(Severity.ERROR, "dns-closed", "pods that may not ask the cluster's DNS"),
+    "PF333": LintRule(Severity.ERROR, "dns-closed", "pods that may not query the cluster's DNS"),
     "PF334": LintRule(
-        Severity.ERROR, "dns-node-local", "DNS is asked at the node, where no rule allows it"
+        Severity.ERROR, "dns-node-local", "DNS queries go to the node, and no rule allows that"
     ),
     "PF335": LintRule(
         Severity.WARNING,
         "dns-to-anywhere",
-        "DNS to everywhere is the only way out, and one for tunnels",
+        "DNS to any address is the only way out, and tunnels use it",
     ),
     "PF336": LintRule(Severity.NOTE, "service-nobody-reaches", "a Service that nobody may reach"),
     "PF337": LintRule(
@@ -197,53 +204,57 @@ LINT_RULES: Mapping[str, LintRule] = {
     "PF340": LintRule(
         Severity.ERROR,
         "service-range-block",
-        "an ipBlock of Service addresses alone, which no rule ever sees",
+        "an ipBlock that contains only Service addresses, which no rule ever sees",
     ),
     "PF341": LintRule(
         Severity.WARNING,
         "internet-means-cluster",
-        "a rule for the internet also holds pods of other namespaces",
+        "a rule for the internet also matches pods of other namespaces",
     ),
     "PF350": LintRule(Severity.NOTE, "unprotected", "pods that no policy isolates"),
     "PF351": LintRule(
         Severity.WARNING,
         "namespace-open-for-new-pods",
-        "a namespace with policies whose next pod would be open",
+        "a namespace with policies where a new pod would be open",
     ),
     "PF352": LintRule(
         Severity.WARNING,
         "open-to-the-outside",
-        "outside addresses reach pods that nothing offers to the outside",
+        "outside addresses reach pods that no Service offers to the outside",
     ),
     "PF353": LintRule(
-        Severity.WARNING, "metadata-open", "a rule allows the metadata service of a cloud"
+        Severity.WARNING, "metadata-open", "a rule that allows the metadata service of a cloud"
     ),
     "PF354": LintRule(
         Severity.NOTE, "all-ports-to-everywhere", "a rule for all ports of all outside addresses"
     ),
-    "PF355": LintRule(Severity.ERROR, "tenants-meet", "tenants that are not to meet may connect"),
+    "PF355": LintRule(
+        Severity.ERROR, "tenants-meet", ("tenants that must be kept apart may connect")
+    ),
     "PF356": LintRule(
         Severity.WARNING,
         "data-port-wide",
         "the port of a data store is open to more than named pods",
     ),
     "PF360": LintRule(
-        Severity.ERROR, "host-network", "only pods on the network of their node are meant"
+        Severity.ERROR, "host-network", "a selector that matches only host-network pods"
     ),
     "PF361": LintRule(Severity.WARNING, "unknown-mode", "an unknown mode: the policy is enforced"),
     "PF362": LintRule(Severity.NOTE, "audited", "the policy is audited, and enforces nothing"),
     "PF363": LintRule(
         Severity.WARNING,
         "stray-dash",
-        "a rule with peers alone beside a rule with ports alone: one rule, split by a dash",
+        "a rule with only peers beside a rule with only ports: one rule, split by a dash",
     ),
     "PF364": LintRule(
-        Severity.WARNING, "plugin-lacks", "the network plugin does not do what the policy says"
+        Severity.WARNING,
+        "plugin-lacks",
+        ("the network plugin does not implement what the policy says"),
     ),
     "PF365": LintRule(
         Severity.WARNING,
         "conflicting-sources",
-        "two sources write one policy, and mean different things by it",
+        "two sources define one policy with different effects",
     ),
 }
 LINT_CODES: Mapping[str, str] = {code: rule.title for code, rule in LINT_RULES.items()}

@@ -187,7 +187,7 @@ def _name_of_namespace(case: LintedPolicy, path: str) -> Iterator[_Found]:
 
 def _egress_alone(case: LintedPolicy, _: str) -> Iterator[_Found]:
     """PF303."""
-    yield (SetField("spec.policyTypes", ["Egress"]),), "policyTypes: [Egress] is written"
+    yield (SetField("spec.policyTypes", ["Egress"]),), "policyTypes: [Egress] is added"
 
 
 def _type_missing(case: LintedPolicy, path: str) -> Iterator[_Found]:
@@ -203,7 +203,7 @@ def _port_at(case: LintedPolicy, path: str) -> PortItem | None:
 def _dns_over_udp(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF312."""
     ports = path.rpartition("[")[0]
-    yield (Append(ports, {"protocol": "UDP", "port": 53}),), "UDP port 53 is added beside it"
+    yield (Append(ports, {"protocol": "UDP", "port": 53}),), "UDP port 53 is added"
 
 
 def _other_protocol(case: LintedPolicy, path: str) -> Iterator[_Found]:

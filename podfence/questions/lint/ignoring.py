@@ -21,7 +21,7 @@ IGNORE_CODES: Mapping[str, str] = {
     "PF601": "a remark without a reason ignores nothing",
     "PF602": "a remark that ignores no finding",
     "PF603": "a remark names a code that no finding has",
-    "PF604": "the day has passed until which a remark counts",
+    "PF604": "the date of a remark has passed",
 }
 """Codes of what is wrong with remarks, with their meaning in one line."""
 ANNOTATION = "podfence.io/ignore"
@@ -129,7 +129,7 @@ def sift(
             ignored.append((finding, valid[hit]))
     for at, remark in enumerate(valid):
         if at not in used and all(_codes(code, wanted) for code in remark.codes):
-            text = f"nothing here is {' or '.join(remark.codes)} now: delete the remark"
+            text = f"nothing here is {' or '.join(remark.codes)} now: delete this remark"
             problems.append(remark.problem("PF602", text))
     return Sifted(tuple(kept), tuple(ignored), tuple(problems))
 
@@ -138,13 +138,17 @@ def _is_valid(remark: Remark, today: date, problems: list[Problem]) -> bool:
     unknown = [code for code in remark.codes if not _codes(code, LINT_RULES)]
     if unknown or not remark.codes:
         text = (
-            f"{', '.join(unknown) or 'no code'}: a remark names codes of what policies really do, "
-            "such as PF331, or their beginning; what the server refuses cannot be ignored"
+            f"{', '.join(unknown) or 'no code'}: a remark takes codes of findings about what "
+            "policies do, such as PF331, or the beginning of one; what the API server refuses "
+            "cannot be ignored"
         )
         problems.append(remark.problem("PF603", text))
         return False
     if not remark.reason:
-        text = f"say why {', '.join(remark.codes)} is meant here; without a reason it still counts"
+        text = (
+            f"give a reason for ignoring {', '.join(remark.codes)}; without one the finding still "
+            "counts"
+        )
         problems.append(remark.problem("PF601", text))
         return False
     if remark.until:
@@ -153,7 +157,10 @@ def _is_valid(remark: Remark, today: date, problems: list[Problem]) -> bool:
         except ValueError:
             over = True
         if over:
-            text = f"until={remark.until} is no day to come (YYYY-MM-DD): it ignores nothing"
+            text = (
+                f"until={remark.until} is not a date in the future (YYYY-MM-DD): this remark "
+                "ignores nothing"
+            )
             problems.append(remark.problem("PF604", text))
             return False
     return True

@@ -22,15 +22,15 @@ def mode_of(policy: Policy, raw: Raw | None) -> Iterator[Finding]:
     mode = field_of(raw, "metadata", "annotations", MODE_ANNOTATION)
     if mode == AUDIT:
         text = (
-            "It is evaluated, and reported where it would deny; it isolates nothing, denies "
-            "nothing and allows nothing. Without the annotation it is enforced."
+            "The policy is evaluated, and what it would deny is reported; it isolates nothing, "
+            "denies nothing and allows nothing. To enforce it, remove the annotation."
         )
         yield Finding("PF362", policy.ref, policy.source, _PATH, text)
     elif mode not in (None, ENFORCE):
         meant = similar(str(mode), (AUDIT, ENFORCE))
         hint = f"did you mean {meant[0]}? " if meant else ""
         text = (
-            f"{mode!r} is no mode; {hint}{AUDIT} and {ENFORCE} are known. The policy is "
-            "enforced, as without the annotation."
+            f"{mode!r} is not a mode; {hint}the modes are {AUDIT} and {ENFORCE}. The policy is "
+            "enforced, as it would be without the annotation."
         )
         yield Finding("PF361", policy.ref, policy.source, _PATH, text)

@@ -23,11 +23,11 @@ _SHOWN = 3
 _ANYWHERE = LabelSelector()
 _NEGATIVE = frozenset({Operator.NOT_IN, Operator.DOES_NOT_EXIST})
 CHANGING: Final = {
-    "pod-template-hash": "changes whenever the template of the pods does",
-    "controller-revision-hash": "changes whenever the template of the pods does",
-    "pod-template-generation": "changes whenever the template of the pods does",
-    "controller-uid": "is new for every run",
-    "batch.kubernetes.io/controller-uid": "is new for every run",
+    "pod-template-hash": "changes whenever the pod template changes",
+    "controller-revision-hash": "changes whenever the pod template changes",
+    "pod-template-generation": "changes whenever the pod template changes",
+    "controller-uid": "is different for every run",
+    "batch.kubernetes.io/controller-uid": "is different for every run",
     "helm.sh/chart": "holds the version of the chart",
     "chart": "holds the version of the chart",
     "app.kubernetes.io/version": "holds the version of the application",
@@ -63,7 +63,7 @@ def _on_workload(case: LintedPolicy, selector: LabelSelector, spaces: LabelSelec
     has = "has this label itself" if len(found) == 1 else "have this label themselves"
     return (
         f"{words.some(sorted(found), _SHOWN)} {has}, under metadata.labels; policies look at the "
-        "labels of pods, which stand under spec.template.metadata.labels."
+        "labels of pods, which are under spec.template.metadata.labels."
     )
 
 
@@ -86,9 +86,9 @@ def of_another_namespace(case: LintedPolicy) -> Iterator[Note]:
         else f"{case.namespace}, since it names no namespace"
     )
     text = (
-        f"The policy is in {where}, where no pod is {_asked(selector)}; the pods like that are all "
-        f"in {other}: {case.matched.names(elsewhere, _SHOWN)}. A policy selects pods of its own "
-        f"namespace only, so it does nothing; metadata.namespace: {other} would select them."
+        f"The policy is in {where}, where no pod is {_asked(selector)}; all such pods are in "
+        f"{other}: {case.matched.names(elsewhere, _SHOWN)}. A policy selects pods of its own "
+        f"namespace only, so this one does nothing; metadata.namespace: {other} would select them."
     )
     yield Note("PF325", text, "spec.podSelector", None if known else Severity.NOTE)
 
@@ -106,8 +106,8 @@ def misspelt_namespace(case: LintedPolicy) -> Iterator[Note]:
         fitting = [end for end in ends if selector.matches(dict(end.pod.labels))]
         if fitting:
             text = (
-                f"There is no pod and no Namespace {case.namespace} in the input, so the policy "
-                f"does nothing; in namespace {other} it would select "
+                f"The input has no pod in namespace {case.namespace} and no Namespace of this "
+                f"name, so the policy does nothing; in namespace {other} it would select "
                 f"{case.matched.names(fitting, _SHOWN)}. Is the name misspelt?"
             )
             yield Note("PF325", text, "metadata.namespace")
@@ -155,8 +155,8 @@ def _changing(selector: LabelSelector) -> str:
 
 def _changes(key: str, path: str) -> Note:
     text = (
-        f"The label {key} {CHANGING[key]}: the selector fits until then, and nobody "
-        "afterwards. Ask for a label that stays, such as app.kubernetes.io/name."
+        f"The label {key} {CHANGING[key]}: as soon as it changes, the selector matches no pod. "
+        "Use a label that stays the same, such as app.kubernetes.io/name."
     )
     return Note("PF323", text, path)
 
@@ -169,8 +169,8 @@ def strangers(case: LintedPolicy) -> Iterator[Note]:
             continue
         if pods is None or not _is_positive(pods):
             text = (
-                f"This means {words.namespaces(spaces)}: every namespace without that label is "
-                "one, and so is each that will be made. Ask for what the right ones have."
+                f"This matches {words.namespaces(spaces)}: every namespace without that label, "
+                "and every new one. Use a label that the intended ones have."
             )
             path = peer_path(item.direction, item.number, item.at)
             yield Note("PF324", text, f"{path}.namespaceSelector")

@@ -87,8 +87,8 @@ def _misspelt_namespace(case: LintedPolicy, spaces: LabelSelector, path: str) ->
     having, every = _namespaces(case)
     for wrong, right, names in _near(spaces, having, every.__getitem__):
         text = (
-            f"No namespace is {_asked(spaces)}, so this item matches no pod; "
-            f"{_label(right)} instead of {_label(wrong)} would mean {words.some(names, _SHOWN)}."
+            f"No namespace is {_asked(spaces)}, so this item matches no pod; {_label(right)} "
+            f"instead of {_label(wrong)} would match {words.some(names, _SHOWN)}."
         )
         yield Note("PF320", text, path)
         return
@@ -158,7 +158,7 @@ def _near_pods(case: LintedPolicy, selector: LabelSelector, pods: Ends, policy: 
     found = _near_of(case, selector, pods, policy, by_name=bool(policy))
     return words.listed(
         [
-            f"{_label(right)} instead of {_label(wrong)} would mean "
+            f"{_label(right)} instead of {_label(wrong)} would match "
             + case.matched.names(fitting, _SHOWN, " and ")
             for wrong, right, fitting in found[:_SHOWN]
         ],

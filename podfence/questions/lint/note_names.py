@@ -118,8 +118,8 @@ def says_deny(case: LintedPolicy) -> Iterator[Note]:
         allowed = "; ".join(_allowed(case, direction, rule) for direction, _, rule in broken)
         yield Note(
             "PF301",
-            f"{what} speaks of denying, but a rule can only allow. Allowed here: {allowed}. What a "
-            "policy closes is what none of its rules names.",
+            f"{what} says deny, but a rule can only allow. Allowed here: {allowed}. A policy "
+            "denies only what none of its rules allows.",
             path or rule_path(*broken[0][:2]),
         )
         return
@@ -179,8 +179,8 @@ def _reversed(case: LintedPolicy, direction: Direction) -> Note:
     else:
         what = f"{selected} may connect to {who}"
     text = (
-        f"What is allowed: {what}. Answers pass by themselves, but nothing here lets the other "
-        "side open a connection. An ingress policy selects the pods that are "
-        "reached, an egress policy the pods that connect."
+        f"What is allowed: {what}. Replies pass by themselves, but no rule here lets the other "
+        "side open a connection. An ingress policy selects the pods that are connected to; an "
+        "egress policy selects the pods that connect."
     )
     return Note("PF317", text, "spec.podSelector")

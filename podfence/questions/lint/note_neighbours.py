@@ -76,8 +76,8 @@ def _undone(
     which = "on every port" if ports == "all" else f"on {ports}"
     text = (
         f"{rule_path(direction, at[1])} allows connections {which} {side} "
-        f"{words.some(peers, _SHOWN, ', or ')}. Rules add up, so what this rule leaves out there "
-        "is allowed anyway."
+        f"{words.some(peers, _SHOWN, ', or ')}. Rules add up, so what this rule leaves out is "
+        "allowed anyway."
     )
     return Note("PF319", text, rule_path(direction, at[0]))
 
@@ -92,9 +92,9 @@ def undone_peers(case: LintedPolicy) -> Iterator[Note]:
         for wide, inner in held.items():
             listed = words.some([f"{field}[{at}]" for at in sorted(inner)], _SHOWN)
             text = (
-                f"{words.peer(rule.peers[wide], case.namespace)}: that holds all of {listed}. The "
-                "peers of a rule add up, so the wider one decides, and the narrower restrict "
-                "nothing."
+                f"{words.peer(rule.peers[wide], case.namespace)}: this includes all of {listed}. "
+                "The peers of a rule add up, so the wider peer decides and the narrower ones "
+                "restrict nothing."
             )
             yield Note("PF319", text, peer_path(direction, number, wide))
 
@@ -199,10 +199,9 @@ def _split(
     who = words.some([words.peer(p, case.namespace) for p in peers.peers], _SHOWN, ", or ")
     which = words.some([words.port(p) for p in ports.ports], _SHOWN, " or ")
     text = (
-        f"This rule has a {fields[0]} list alone, and {rule_path(direction, at[1])} a {fields[1]} "
-        "list alone. As two "
-        f"rules they allow every port {side} {who}, and {which} {side} everyone. If one rule is "
-        f"meant, remove the dash before the second field: together they allow less, only {which} "
-        f"{side} {who}."
+        f"This rule has only a {fields[0]} list, and {rule_path(direction, at[1])} has only a "
+        f"{fields[1]} list. As two rules they allow every port {side} {who}, and {which} {side} "
+        "everyone. If one rule is meant, remove the dash before the second field: together they "
+        f"allow less, only {which} {side} {who}."
     )
     return Note("PF363", text, rule_path(direction, at[0]))

@@ -46,8 +46,8 @@ def other_protocol(case: LintedPolicy) -> Iterator[Note]:
         have = words.listed(sorted(protocol.value for protocol in declared))
         text = (
             f"This is {port.protocol.value} port {number}; {case.matched.names(targets, _SHOWN)} "
-            f"declares {number} for {have} and for no other protocol, so this item allows nothing "
-            f"that is served. Without protocol a port is TCP; use {{protocol: {have}, port: "
+            f"declares {number} for {have} and for no other protocol, so this item allows no port "
+            f"that is served. A port without protocol is TCP; use {{protocol: {have}, port: "
             f"{number}}}."
         )
         yield Note("PF327", text, item.path)
@@ -72,10 +72,10 @@ def name_of_some(case: LintedPolicy) -> Iterator[Note]:
         if serving:
             having = [end for end in targets if named_number(end.pod.ports, name)]
             text = (
-                f"{case.matched.names(having, _SHOWN)} declares the port name {port.port} ({meant})"
-                f"; {case.matched.names(serving, _SHOWN)} declares the number without the name, and"
-                " stays closed. A name holds only on pods that declare it: use the number, or name "
-                "the port there, too."
+                f"{case.matched.names(having, _SHOWN)} declares the port name {port.port} "
+                f"({meant}); {case.matched.names(serving, _SHOWN)} declares the number without "
+                "the name, and stays closed. A port name matches only pods that declare it: use "
+                "the number, or declare the name there, too."
             )
             yield Note("PF326", text, item.path)
 
@@ -96,14 +96,16 @@ def range_of_all(case: LintedPolicy) -> Iterator[Note]:
         if low <= 1 and high == MAX_PORT:
             text = (
                 f"{low} to {high} is every {port.protocol.value} port. {{protocol: "
-                f"{port.protocol.value}}} without a number says so, and costs one rule less in "
-                "kernels that keep ranges apart; no ports at all would be every protocol, too."
+                f"{port.protocol.value}}} without a number says the same, and costs one rule less "
+                "in kernels that keep ranges apart; leaving out ports would allow every "
+                "protocol, too."
             )
             yield Note("PF328", text, item.path, Severity.NOTE)
         elif inside := _named_inside(case, item):
             text = (
-                f"{low} to {high} are {high - low + 1} ports, and {words.listed(inside)}, which "
-                "another item of this policy names, is one of them: the item adds nothing there."
+                f"{low} to {high} is a range of {high - low + 1} ports. It contains "
+                f"{words.listed(inside)}, which another item of this policy names, so that item "
+                "adds nothing."
             )
             yield Note("PF328", text, item.path)
 

@@ -62,11 +62,9 @@ def internet(case: LintedPolicy) -> Iterator[Note]:
             who = case.matched.names(others, _SHOWN)
             text = (
                 f"{peer.ip_block.cidr} is not only the internet: it also lets these pods reach "
-                f"{words.count(len(others), 'pod')} of "
-                f"{where} ({who}), which no other rule "
-                "allows. Leave the addresses of pods out with except. Some plugins never match "
-                "pods by an ipBlock; "
-                "there nothing changes."
+                f"{words.count(len(others), 'pod')} of {where} ({who}), which no other rule "
+                "allows. Exclude the addresses of pods with except. Some network plugins never "
+                "match pods by an ipBlock; with those nothing changes."
             )
             yield Note("PF341", text, peer_path(Direction.EGRESS, number, at))
             break
@@ -114,9 +112,9 @@ def metadata(case: LintedPolicy) -> Iterator[Note]:
                 continue  # whoever writes the one address means it
             exact = [f"{address}/{address.max_prefixlen}" for address in hit]
             text = (
-                f"{block.cidr} holds {words.listed([str(a) for a in hit])}, the metadata service "
-                f"{METADATA[hit[0]]}, where every pod on a machine can get the credentials of the "
-                f"machine. Leave it out: except: [{', '.join(exact)}]."
+                f"{block.cidr} contains {words.listed([str(a) for a in hit])}, the metadata "
+                f"service {METADATA[hit[0]]}. Every pod that reaches it can get the credentials "
+                f"of its machine. Exclude it: except: [{', '.join(exact)}]."
             )
             yield Note("PF353", text, peer_path(Direction.EGRESS, number, at))
             break
@@ -131,8 +129,9 @@ def everything_outside(case: LintedPolicy) -> Iterator[Note]:
             continue
         versions = words.listed([f"IPv{version}" for version in sorted(set(whole))])
         text = (
-            f"Every port of every {versions} address outside is allowed, but for those in except: "
-            "what stays closed are pods at most. Name the ports that are needed."
+            f"Every port of every {versions} address outside the cluster is allowed, apart from "
+            "those in except; at most connections to pods stay denied. Name the ports that are "
+            "needed."
         )
         yield Note("PF354", text, rule_path(Direction.EGRESS, number))
 
@@ -153,7 +152,7 @@ def dns_anywhere(case: LintedPolicy) -> Iterator[Note]:
         if case.subjects and not _reaches_outside_otherwise(case):
             text = (
                 "Port 53 of every address is the only way out of the cluster for these pods, and "
-                "one that tunnels use. Allow the pods of the cluster's DNS alone, such as "
+                "DNS tunnels use it. Allow only the pods of the cluster's DNS, such as "
                 "k8s-app=kube-dns in namespace kube-system."
             )
             yield Note("PF335", text, rule_path(Direction.EGRESS, number))

@@ -38,9 +38,12 @@ def selects_nothing(case: LintedPolicy) -> Iterator[Note]:
     """PF306: no pod, or only pods that no policy can select (NP-50, NP-60)."""
     if case.subjects:
         return
-    text = f"No pod of namespace {case.namespace} is {_kind(case)} now, so it does nothing yet."
+    text = (
+        f"No pod of namespace {case.namespace} is {_kind(case)} now, so the policy does nothing "
+        "yet."
+    )
     if case.policy.pod_selector.selects_everything:
-        text = f"Namespace {case.namespace} has no pod now, so it does nothing yet."
+        text = f"Namespace {case.namespace} has no pod now, so the policy does nothing yet."
     unreachable = [
         f"{pod.namespace}/{pod.name}"
         for pod in case.matched.unfindable
@@ -48,12 +51,12 @@ def selects_nothing(case: LintedPolicy) -> Iterator[Note]:
     ]
     if unreachable:
         text += (
-            f" It would fit {', '.join(unreachable[:3])}, on the host's network or finished: "
-            "policies leave such pods alone."
+            f" It would match {', '.join(unreachable[:3])}, but no policy selects host-network "
+            "pods or finished pods."
         )
     elsewhere = _now(case, NetworkPolicyPeer(case.policy.pod_selector, _ANYWHERE))
     if elsewhere and not case.policy.pod_selector.selects_everything:
-        text += f" Pods like that exist in another namespace: {_names(case, elsewhere)}."
+        text += f" Such pods exist in another namespace: {_names(case, elsewhere)}."
     yield Note("PF306", text, "spec.podSelector")
 
 
@@ -104,9 +107,9 @@ def _torn(case: LintedPolicy, peer: NetworkPolicyPeer, beside: NetworkPolicyPeer
     where = words.namespaces(beside.namespace_selector or _ANYWHERE)
     meant = _now(case, NetworkPolicyPeer(peer.pod_selector, beside.namespace_selector))
     return (
-        f"This namespace ({case.namespace}) has no {pods} now, and the item beside it allows every "
-        f"pod in {where} ({_names(case, _now(case, beside))} now). As one item, with one dash "
-        f"for both selectors, they would mean {pods} there ({_names(case, meant)} now)."
+        f"This namespace ({case.namespace}) has no {pods} now, and the item beside it allows "
+        f"every pod in {where} ({_names(case, _now(case, beside))} now). As one item, with one "
+        f"dash for both selectors, they would match {pods} there ({_names(case, meant)} now)."
     )
 
 
@@ -152,9 +155,9 @@ def _why_nobody(case: LintedPolicy, item: PeerItem) -> str:
         return ""
     selector = peer.namespace_selector
     if selector is not None and not case.matched.namespaces(selector):
-        return f"There is now no namespace that fits ({words.namespaces(selector)})."
+        return f"No namespace matches now ({words.namespaces(selector)})."
     cluster = case.index.cluster
-    text = f"No pod fits now ({words.peer(peer, case.namespace)})."
+    text = f"No pod matches now ({words.peer(peer, case.namespace)})."
     hidden = case.matched.unfindable
     if hidden and (unfindable := left_out(hidden, wanted_by_policy(cluster, case.namespace, peer))):
         return f"{text[:-1]}: {unfindable}."
@@ -162,7 +165,7 @@ def _why_nobody(case: LintedPolicy, item: PeerItem) -> str:
     if peer.pod_selector is not None and elsewhere:
         text += f" Pods with these labels exist elsewhere: {_names(case, elsewhere)}."
         if selector is None:
-            text += " A podSelector alone looks at the policy's own namespace only."
+            text += " A podSelector alone matches only pods of the policy's own namespace."
     return text
 
 
@@ -182,9 +185,10 @@ def inside_block(case: LintedPolicy) -> Iterator[Note]:
         path = _path(item)
         if services := _services_alone(case, block):
             text = (
-                f"{block.cidr} holds addresses of Services only ({words.some(services, _SHOWN)}). "
-                "Policies are asked after a Service was resolved to a pod, so no packet ever comes "
-                "from there or goes there, and this item allows nothing. Select the pods behind it."
+                f"{block.cidr} contains only addresses of Services "
+                f"({words.some(services, _SHOWN)}). Policies are evaluated after the Service "
+                "address is replaced by a pod's. No packet ever has it, so this item allows "
+                "nothing. Select the pods behind the Service."
             )
             yield Note("PF340", text, path)
             continue
@@ -192,8 +196,8 @@ def inside_block(case: LintedPolicy) -> Iterator[Note]:
         if pods or ip_block(block).addresses & case.matched.pod_range:
             who = f" ({_names(case, pods)} now)" if pods else ""
             text = (
-                f"{block.cidr} holds addresses of pods{who}. Pods get other addresses when they "
-                "are made anew; a podSelector follows them."
+                f"{block.cidr} contains addresses of pods{who}. Pods get new addresses when they "
+                "are recreated; a podSelector follows them."
             )
             yield Note("PF311", text, path)
         if item.direction is Direction.EGRESS:
@@ -222,9 +226,9 @@ def _service_addresses(case: LintedPolicy, block: IPBlock, path: str) -> Iterato
     ]
     if hit:
         text = (
-            f"{block.cidr} holds the address of Service {', '.join(hit[:3])}. Policies are asked "
-            "after the Service was resolved to a pod and never see that address. Select the pods "
-            "behind it."
+            f"{block.cidr} contains the address of Service {', '.join(hit[:3])}. Policies are "
+            "evaluated after the Service address is replaced by a pod's, and never see it. "
+            "Select the pods behind the Service."
         )
         yield Note("PF311", text, path)
 
@@ -248,8 +252,9 @@ def one_family(case: LintedPolicy) -> Iterator[Note]:
             [(version, path)] = found.items()
             other = 6 if version == 4 else 4
             text = (
-                f"Every IPv{version} address is allowed and no IPv{other} address, but these "
-                f"pods have both. Everything needs {'::/0' if other == 6 else '0.0.0.0/0'} "
-                f"beside it, or no {'from' if direction is Direction.INGRESS else 'to'} at all."
+                f"Every IPv{version} address is allowed and no IPv{other} address, but these pods "
+                "have both. To allow all addresses, add "
+                f"{('::/0' if other == 6 else '0.0.0.0/0')}, or leave out "
+                f"{('from' if direction is Direction.INGRESS else 'to')}."
             )
             yield Note("PF313", text, path)

@@ -52,8 +52,9 @@ def _why_unknown(case: LintedPolicy, targets: Ends, name: str, protocol: str) ->
     others = sorted({p.protocol.value for e in targets for p in e.pod.ports if p.name == name})
     if others:
         return (
-            f"{name} is declared for {words.listed(others)}, this item means {protocol} (a port "
-            "without protocol is TCP). Name and protocol must both fit; it allows nothing."
+            f"{name} is declared for {words.listed(others)}, but this item says {protocol} (a "
+            "port without protocol is TCP). Name and protocol must both match, so it allows "
+            "nothing."
         )
     known = sorted({p.name for e in targets for p in e.pod.ports if p.name})
     declared = (
@@ -146,9 +147,9 @@ def other_end(case: LintedPolicy) -> Iterator[Note]:
             openers = case.matched.rule_peers(case.namespace, item.rule.peers)
         if openers and case.matched.each_declares(openers, port.port, port.protocol):
             text = (
-                f"{port.port} is declared by {_who(case, openers)}, which would connect, "
-                f"and not by {_who(case, targets)}, which would be connected to. A rule names "
-                "the port of the end that is connected to; answers need no rule."
+                f"{port.port} is declared by {_who(case, openers)}, the end that connects, and "
+                f"not by {_who(case, targets)}, the end that is connected to. A rule names the "
+                "port of the end that is connected to; replies need no rule."
             )
             yield Note("PF318", text, item.path)
 
@@ -190,8 +191,8 @@ def dns_over_tcp(case: LintedPolicy) -> Iterator[Note]:
                 if not _has_block(item) and case.dns.is_none_of(item.targets):
                     continue  # a zone transfer, say
                 text = (
-                    "This is TCP port 53; without protocol a port is TCP. Most questions to DNS "
-                    "go over UDP and stay closed. Add {protocol: UDP, port: 53} beside it."
+                    "This is TCP port 53; a port without protocol is TCP. Most DNS queries use "
+                    "UDP and stay denied. Add {protocol: UDP, port: 53}."
                 )
                 yield Note("PF312", text, item.path)
 

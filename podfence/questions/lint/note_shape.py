@@ -23,9 +23,9 @@ def empty_egress(case: LintedPolicy) -> Iterator[Note]:
     if case.policy.declared_types or case.policy.egress or case.raw_spec.get("egress", "absent"):
         return
     text = (
-        "An empty list and no list are the same. With no egress rule the type is Ingress only: "
-        "these pods may still open every connection that no other policy closes. To close egress "
-        "write policyTypes: [Ingress, Egress]."
+        "An empty list is the same as no list. Without egress rules the policy type is only "
+        "Ingress: these pods may still open every connection that no other policy denies. To deny "
+        "egress, write policyTypes: [Ingress, Egress]."
     )
     yield Note("PF302", text, "spec.egress")
 
@@ -52,14 +52,12 @@ def dead_rules(case: LintedPolicy) -> Iterator[Note]:
         [named] = case.policy.policy_types
         other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
         text = (
-            f"policyTypes names {named.value} only, so the {direction.value} rules isolate nothing "
-            f"and allow nothing. Add {direction.policy_type.value} to policyTypes if they are to "
-            "count."
+            f"policyTypes names only {named.value}, so the {direction.value} rules isolate "
+            f"nothing and allow nothing. To make them count, add {direction.policy_type.value} to "
+            "policyTypes."
         )
         if not case.policy.rules_of(other.policy_type):
-            text += (
-                f" What the policy does instead is close {other.value}, for which it has no rule."
-            )
+            text += f" Instead the policy denies all {other.value}, because it has no rule for it."
         yield Note("PF304", text, f"spec.{direction.value}")
 
 
@@ -98,10 +96,10 @@ def allows_everything(case: LintedPolicy) -> Iterator[Note]:
             continue
         side = "to" if direction is Direction.INGRESS else "from"
         text = (
-            f"A rule without {'from' if side == 'to' else 'to'} and ports allows every connection "
-            f"{side} these pods: all pods, all nodes and every address outside the cluster. It "
-            f"makes every other {direction.value} rule for them pointless. All pods of the "
-            "cluster and nothing else is written namespaceSelector: {}."
+            f"A rule without {('from' if side == 'to' else 'to')} and ports allows every "
+            f"connection {side} these pods: all pods, all nodes and every address outside the "
+            f"cluster. It makes every other {direction.value} rule for them pointless. To allow "
+            "only pods of the cluster, write namespaceSelector: {}."
         )
         yield Note("PF310", text, rule_path(direction, number))
 

@@ -87,10 +87,10 @@ def open_outside(case: LintedPolicy) -> Iterator[Note]:
         if (rule.peers and not catch_all) or not _inside_only(case):
             continue
         text = (
-            f"Addresses outside the cluster may connect to "
-            f"{case.matched.names(case.subjects, _SHOWN)}, whose Services are of type ClusterIP: "
-            "nothing leads there from outside. Name who needs it; all pods of the cluster are "
-            "written namespaceSelector: {}."
+            "Addresses outside the cluster may connect to "
+            f"{case.matched.names(case.subjects, _SHOWN)}, but the Services in front are of type "
+            "ClusterIP, which nothing outside can use. Name the peers that need it; to allow all "
+            "pods of the cluster, write namespaceSelector: {}."
         )
         yield Note("PF352", text, rule_path(direction, number))
 
@@ -135,8 +135,8 @@ def on_the_host(case: LintedPolicy) -> Iterator[Note]:
         own = NetworkPolicyPeer(case.policy.pod_selector)
         if found := _fitting(case, own, hosted):
             text = (
-                f"{found} use the network of their node, where no policy of pods is asked, so "
-                "this policy does nothing. Close the node instead, by its firewall."
+                f"{found} use the network of their node, where no policy applies, so this policy "
+                "does nothing. Use the firewall of the node instead."
             )
             yield Note("PF360", text, "spec.podSelector")
     for item in case.peers:
@@ -144,8 +144,8 @@ def on_the_host(case: LintedPolicy) -> Iterator[Note]:
             continue
         if _asks(item.peer) and (found := _fitting(case, item.peer, hosted)):
             text = (
-                f"{found} use the network of their node: what they send comes from the address "
-                "of the node, and no selector finds them. Use an ipBlock of the nodes."
+                f"{found} use the network of their node: their packets have the node's address, "
+                "and no selector matches them. Use an ipBlock with the addresses of the nodes."
             )
             path = peer_path(item.direction, item.number, item.at)
             yield Note("PF360", text, path, Severity.WARNING)

@@ -53,7 +53,7 @@ _TABLE: Final = (
         "cilium",
         _Lack.RANGE,
         (1, 16),
-        "it takes the policy and ignores endPort, so the ports above the first are closed",
+        "it accepts the policy and ignores endPort, so the ports above the first stay closed",
         "https://github.com/cilium/cilium/issues/28684",
     ),
     _Known(
@@ -67,7 +67,7 @@ _TABLE: Final = (
         "cilium",
         _Lack.POD_BLOCK,
         (),
-        "it does not match pods by their addresses, so this block means none of them",
+        "it does not match pods by their addresses, so this block matches none of them",
         "https://docs.cilium.io/en/stable/network/kubernetes/policy/",
     ),
     _Known(
@@ -89,7 +89,7 @@ def plugin_findings(index: PolicyIndex, plugin: str) -> Iterator[Finding]:
             continue
         for policy in index.cluster.policies:
             for path, what in _USES[known.lack](index, policy):
-                text = f"{what}; {name} is the plugin, and {known.says} ({known.page})."
+                text = f"{what}; the plugin is {name}, and {known.says} ({known.page})."
                 about = known.lack.name
                 yield Finding("PF364", policy.ref, policy.source, path, text, about=about)
 
@@ -126,7 +126,7 @@ def _pod_blocks(index: PolicyIndex, policy: NetworkPolicy) -> Iterator[tuple[str
                 if any(a.version == block.cidr.version and a in block.cidr for a in end.addresses):
                     path = peer_path(direction, at, number)
                     name = f"{end.pod.namespace}/{end.pod.name}"
-                    yield path, f"{block.cidr} holds addresses of pods ({name})"
+                    yield path, f"{block.cidr} contains addresses of pods ({name})"
                     break
 
 

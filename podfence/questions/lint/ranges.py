@@ -28,10 +28,10 @@ def service_ranges(index: PolicyIndex, cidrs: Sequence[IPNetwork]) -> Iterator[F
                     if block is None or around is None:
                         continue
                     text = (
-                        f"{block.cidr} lies in {around}, where this cluster's Services have their "
-                        "addresses. Policies are asked after a Service was resolved to a pod, so "
-                        "no packet ever comes from there or goes there, and this item allows "
-                        "nothing. Select the pods behind it."
+                        f"{block.cidr} lies in {around}, the range of this cluster's Service "
+                        "addresses. Policies are evaluated after the Service address is replaced "
+                        "by a pod's. No packet ever has it, so this item allows nothing. Select "
+                        "the pods behind the Service."
                     )
                     path = peer_path(direction, number, at)
                     yield Finding("PF340", policy.ref, policy.source, path, text)

@@ -219,28 +219,27 @@ def _finding(
     )
     code, severity = "PF333", None
     if missing == "UDP":
-        text = f"{who} may not ask the cluster's DNS over UDP: no name is resolved there. {add}"
+        text = f"{who} may not query the cluster's DNS over UDP, so no name resolves there. {add}"
     elif missing == "TCP":
         severity = Severity.WARNING
         text = (
-            f"{who} may ask the cluster's DNS over UDP and not over TCP: long answers are asked "
-            "for again over TCP, and fail. Add {protocol: TCP, port: 53} beside it."
+            f"{who} may query the cluster's DNS over UDP but not over TCP: long answers are "
+            "requested again over TCP, which fails. Add {protocol: TCP, port: 53}."
         )
     elif missing == "node":
         code = "PF334"
         address = dns.node_local or _NODE_LOCAL_ADDRESS
-        source = "" if dns.node_local else f" by custom (DaemonSet {_NODE_LOCAL})"
+        cache = str(address) if dns.node_local else f"usually {address} (DaemonSet {_NODE_LOCAL})"
         text = (
-            f"The DNS of {who} goes to the cache on the node, {address}{source}, which no rule "
-            f"allows. Add an ipBlock of {address}/{address.max_prefixlen} with port 53 over UDP "
-            "and TCP; where kube-proxy uses iptables, the address of the Service is answered "
-            "there, too."
+            f"DNS queries of {who} go to the cache on the node, {cache}, which no rule allows. Add "
+            f"an ipBlock of {address}/{address.max_prefixlen} with port 53 over UDP and TCP; where "
+            "kube-proxy uses iptables, the cache also answers at the address of the Service."
         )
     else:
         severity = Severity.WARNING
         text = (
-            f"No rule allows {who} UDP port 53, to anybody, so no name is resolved there. (No pod "
-            f"of the cluster's DNS was read.) {add}"
+            f"No rule allows {who} UDP port 53 to any destination, so no name resolves there. (No "
+            f"pod of the cluster's DNS was read.) {add}"
         )
     return Finding(
         code,

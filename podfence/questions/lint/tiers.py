@@ -77,8 +77,8 @@ def _alone(index: PolicyIndex, policy: ClusterNetworkPolicy) -> Iterator[Finding
             policy.ref,
             policy.source,
             "spec.subject",
-            "no pod is selected now, so the policy does nothing yet; pods on the network of their "
-            "node and finished pods are never selected",
+            "no pod is selected now, so the policy does nothing yet; host-network pods and "
+            "finished pods are never selected",
         )
     for at, rule in enumerate(policy.egress):
         for number, peer in enumerate(rule.peers):
@@ -100,8 +100,9 @@ def _service_addresses(index: PolicyIndex, peer: Peer) -> str:
     if not hit:
         return ""
     return (
-        f"holds the address of Service {words.some(hit, _SHOWN)}; policies are asked after a "
-        "Service was resolved to a pod and never see its address: select the pods behind it"
+        f"contains the address of Service {words.some(hit, _SHOWN)}; policies are evaluated after "
+        "the Service address is replaced by a pod's, and never see it: select the pods behind "
+        "the Service"
     )
 
 
@@ -257,8 +258,8 @@ def _covered(analysis: _Analysis) -> Iterator[Finding]:
         origin = analysis.origins[rule_ref]
         names = words.some([origin_name(other, origin.policy) for other in coverers], _SHOWN)
         text = (
-            f"never matches: all that it is about now is matched before it, by {names}; move it "
-            "up, or delete it"
+            f"never matches: everything that it could match now is already matched by {names}; "
+            "move it up, or delete it"
         )
         yield Finding("PF221", origin.policy, origin.source, origin.path, text)
 
@@ -269,8 +270,8 @@ def _ties(analysis: _Analysis) -> Iterator[Finding]:
         text = (
             f"the same tier and priority as {policy_name(first.policy)}, where {first.path} "
             f"{_DOES[tie.first.action]} what {second.path} here {_DOES[tie.second.action]} "
-            f"({tie.ports}); which of the two is asked first is not defined (podfence goes "
-            "by name): give them different priorities"
+            f"({tie.ports}); the API does not define which of the two is evaluated first "
+            "(podfence orders them by name): give them different priorities"
         )
         about = policy_name(first.policy)
         yield Finding("PF222", second.policy, second.source, "spec.priority", text, about=about)
@@ -283,13 +284,11 @@ def _catch_alls(index: PolicyIndex, analysis: _Analysis) -> Iterator[Finding]:
         families = _catch_all_families(rules[ref, path])
         if unreadable(rules[ref, path]) or not families:
             continue
-        text = "; ".join(filter(None, (_cuts(index, ref, cut), _leaves(index, ref, families))))
-        if text:
+        denied = words.listed([_CATCH_ALL[family] for family in sorted(families)])
+        cuts, leaves = _cuts(index, ref, cut, denied), _leaves(index, ref, families)
+        if text := "; ".join(filter(None, (cuts, leaves))):
             origin = analysis.origins[ref, path]
-            denied = words.listed([_CATCH_ALL[family] for family in sorted(families)])
-            yield Finding(
-                "PF225", ref, origin.source, path, f"{denied} is not only the outside: {text}"
-            )
+            yield Finding("PF225", ref, origin.source, path, text)
 
 
 def _catch_all_families(rule: Rule) -> frozenset[int]:
@@ -297,7 +296,7 @@ def _catch_all_families(rule: Rule) -> frozenset[int]:
     return frozenset(n.version for n in networks if not n.prefixlen)
 
 
-def _cuts(index: PolicyIndex, ref: ObjectRef, cut: set[int]) -> str:
+def _cuts(index: PolicyIndex, ref: ObjectRef, cut: set[int], denied: str) -> str:
     """A pod that is the only subject is not cut off from itself (CNP-27)."""
     subjects = [endpoint for number in index.selected[ref] for endpoint in index.members[number]]
     reached = [endpoint for number in sorted(cut) for endpoint in index.members[number]]
@@ -305,8 +304,8 @@ def _cuts(index: PolicyIndex, ref: ObjectRef, cut: set[int]) -> str:
         return ""
     pods = [str(group) for group in grouped(reached)]
     return (
-        f"it cuts the way to pods as well ({words.some(pods, _SHOWN)} now); where they are to be "
-        "reached, accept or pass them in a rule before it"
+        f"{denied} also denies connections to pods ({words.some(pods, _SHOWN)} now); to keep pods "
+        "reachable, accept or pass them in an earlier rule"
     )
 
 

@@ -137,9 +137,9 @@ def _undone(reach: LintIndex, origin: Origin, uses: list[_Use], peers: BitMap) -
     verb = "accept" if other is Direction.INGRESS else "open"
     side = "from" if other is Direction.INGRESS else "to"
     text = (
-        f"All that this rule allows is denied by the other end: {far} may {verb} no such connection"
-        f" {side} {near} ({policies}). Connections must be allowed at both ends: a rule for {far} "
-        f"is missing there, {other.value} {side} {near}."
+        f"The other end denies everything that this rule allows: {far} may {verb} no such "
+        f"connection {side} {near} ({policies}). Both ends must allow a connection: add a rule "
+        f"for {far}, {other.value} {side} {near}."
     )
     return Finding("PF330", origin.policy, origin.source, origin.path, text)
 
@@ -166,8 +166,8 @@ class _Idle:
         for ref in sorted(without):
             policy = self._written[ref]
             text = (
-                "Without this policy every verdict is what it is now, for the pods of today: "
-                "other policies isolate the same pods and allow the same."
+                "Without this policy every verdict stays the same, for the pods that are there "
+                "now: other policies isolate the same pods and allow the same."
             )
             yield Finding("PF332", ref, policy.source, "metadata.name", text)
         for origin in idle:
@@ -284,7 +284,7 @@ class _Idle:
         if not rest:
             return
         names = words.some(sorted(rest), _SHOWN)
-        text = f"For the pods of today, rules of {names} allow all of this, too."
+        text = f"For the pods that are there now, rules of {names} allow all of this, too."
         yield Finding("PF331", origin.policy, origin.source, origin.path, text)
 
     def _covers_always(self, policy: NetworkPolicy, direction: Direction, path: str) -> str | None:

@@ -61,7 +61,7 @@ def _closed_entries(reach: LintIndex, around: Surroundings) -> Iterator[Finding]
     said: dict[tuple[Source | None, ObjectRef | None, str, str], EntryRow] = {}
     for rows in ways.values():
         row = rows[0]
-        # Who serves it may be several: nobody comes in where none of them does.
+        # There may be several controllers: no request arrives only where none of them may connect.
         if all(each.state is EntryState.CLOSED for each in rows) and not around.touched.any(
             row.pods
         ):
@@ -71,10 +71,11 @@ def _closed_entries(reach: LintIndex, around: Surroundings) -> Iterator[Finding]
     for row in said.values():
         entry = row.entry
         asked = f" {entry.asked}" if entry.asked else ""
-        who = f"{row.controller}, which serves it," if row.controller else "Whoever serves it"
+        who = f"{row.controller}, which serves it," if row.controller else "Its controller"
         text = (
-            f"This {entry.ref.kind} leads{asked} to {row.to} on port {row.port.partition('/')[2]}. "
-            f"{who} may not connect there: {row.because}. Nobody comes in this way."
+            f"This {entry.ref.kind} leads{asked} to {row.to} on port "
+            f"{row.port.partition('/')[2]}. {who} may not connect there: {row.because}. No "
+            "request arrives this way."
         )
         about = f"{row.to} {row.port}"
         yield Finding("PF337", entry.ref, entry.source, entry.path, text, about=about)
@@ -111,7 +112,7 @@ def _closed_callback(reach: LintIndex, around: Surroundings, call: Callback) -> 
         text = (
             f"The API server calls {call.what} at Service {call.service}, whose pods ({names}) do "
             f"not let in {who} on port {number}. Calls fail, or wait until they time out. The API "
-            "server is on the network of its node: an ipBlock of its addresses lets it in."
+            "server has the address of its node: allow an ipBlock of its addresses."
         )
         yield Finding("PF338", call.ref, call.source, call.path, text, weight)
         return
@@ -219,10 +220,10 @@ def _closed_api(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
     for ref, ends in said.items():
         names = reach.matched.names(ends, _SHOWN)
         text = (
-            f"{names} run under a ServiceAccount that has rights in the API, and may not connect "
-            "to the API server. The Service kubernetes has port 443, but policies are asked after "
-            "it was resolved: allow egress to an ipBlock of the API server's addresses on its own "
-            "port, mostly 6443."
+            f"{names} run under a ServiceAccount that has rights in the API, but may not connect "
+            "to the API server. The Service kubernetes has port 443, but policies are evaluated "
+            "after its address is replaced: allow egress to an ipBlock of the API server's "
+            "addresses on its own port, usually 6443."
         )
         who = tuple(group.name for group in grouped(ends))
         yield Finding("PF339", ref, policies[ref].source, "spec.egress", text, names=who)

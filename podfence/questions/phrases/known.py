@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
-from podfence.model.claims import Claim, claims
+from podfence.model.claims import UNCLEAR_OWNER, Claim, claims
 from podfence.model.cluster import Cluster
 from podfence.model.objects import Node, Pod, Service
 from podfence.sets.addresses import IPAddress
 
 _SHOWN = 3
-_UNCLEAR = (
-    "while more than one pod holds it, no selector of a peer matches it, and the policies of each "
-    "have to allow a connection from it or to it (NP-60a)"
-)
 
 
 class ObjectLookup:
@@ -55,7 +51,9 @@ class ObjectLookup:
             case Pod() as pod:
                 return f"{address} was the address of {pod.namespace}/{pod.name}, which is finished"
             case Claim() as claim:
-                return f"{address} is the address of {_names(claim.holders)}: {_UNCLEAR}"
+                return (
+                    f"{address} is the address of {_names(claim.holders)}: {UNCLEAR_OWNER} (NP-60a)"
+                )
             case _:
                 return ""
 
@@ -67,8 +65,8 @@ class ObjectLookup:
             f"this answer is about {pod}; its address {address} is also that of {_names(others)}"
         )
         if len(claim.holders) == 1:
-            return f"{meant}, which has it, since it is not being deleted (NP-60a)"
-        return f"{meant}: {_UNCLEAR}"
+            return f"{meant}, which owns it, because it is not being deleted (NP-60a)"
+        return f"{meant}: {UNCLEAR_OWNER} (NP-60a)"
 
     @cached_property
     def _claims(self) -> Mapping[IPAddress, Claim]:
