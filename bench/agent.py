@@ -23,6 +23,7 @@ import yaml
 
 from bench.eventfeed import NODE, arguments
 from bench.memory import resident
+from podfence.agent import heap
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox
 from podfence.agent.latency import Latencies
@@ -125,6 +126,7 @@ def measure(folder: Path, events: int, rate: float) -> None:
         threads = Threads()
         stopped = threads.stopped
         threads.start("enforcer", enforcer.run)
+        threads.start("heap", lambda: heap.run(stopped))
         feeder = threads.start("feed", lambda: inbox.feed(watch, stopped))
         try:
             while not enforcer.status.in_sync:

@@ -16,6 +16,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from podfence.agent import heap
 from podfence.agent.answers import routes
 from podfence.agent.conditions import Condition
 from podfence.agent.drops import Watcher
@@ -216,6 +217,7 @@ class Agent:
         rules = self._threads.start("rules", lambda: self._rules.run(self._threads.stopped))
         self._threads.start("local socket", self._local.run)
         self._threads.start("outlook", lambda: self._outlook.run(self._threads.stopped))
+        self._threads.start("heap", lambda: heap.run(self._threads.stopped))
         self._threads.start(
             "events", lambda: self._events.run(self._threads.stopped, self._conditions)
         )

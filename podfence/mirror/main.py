@@ -16,6 +16,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from podfence.agent import heap
 from podfence.agent.listening import Listen
 from podfence.agent.log import EventLog
 from podfence.agent.reviews import Reviewer
@@ -93,6 +94,7 @@ class Mirror:
         """Until a signal, or until a thread dies; the exit status."""
         self._threads.take_signals()
         loop = self._threads.start("loop", self.server.run)
+        self._threads.start("heap", lambda: heap.run(self._threads.stopped))
         self._threads.start(
             "feed",
             lambda: feed(self._watch, self.server, self._threads.stopped, self._log, self._turn),
