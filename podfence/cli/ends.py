@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from podfence.cli.inputs import Inputs
@@ -14,6 +14,8 @@ from podfence.questions.tests.ends import ResolvedEnd, Resolver
 from podfence.questions.tests.form import End, PortSpec, TargetEnd
 from podfence.questions.tests.words import read_end, read_port, read_target
 from podfence.questions.tests.world import ClusterWorld
+from podfence.sets import PortSet
+from podfence.sets.ports import EVERYTHING
 
 T = TypeVar("T")
 
@@ -34,6 +36,16 @@ def end_of(word: str, namespace: str) -> End:
 def ports_of(word: str) -> PortSpec:
     """Ports, as a word or a list of words. Raises QuestionError."""
     return worded(lambda: read_port(word))
+
+
+def hop_ports(words: Iterable[str]) -> PortSet:
+    """The ports that each hop of a way may use, of words with commas between several. () is every
+    port. Raises QuestionError."""
+    specs = [ports_of(each) for word in words for each in word.split(",")]
+    for spec in specs:
+        if spec.names:
+            raise QuestionError(f"{spec.text!r}: a hop takes port numbers, not names")
+    return PortSet.union(spec.numbers for spec in specs) if specs else EVERYTHING
 
 
 def target_of(word: str, port: str | None, namespace: str) -> TargetEnd:

@@ -19,7 +19,7 @@ from podfence.cli.common import (
     resolve_option,
     without_verdict,
 )
-from podfence.cli.ends import end_of, found_end, ports_of, target_of
+from podfence.cli.ends import end_of, found_end, hop_ports, ports_of, target_of
 from podfence.cli.inputs import Inputs, input_options, namespace_option
 from podfence.cli.policynames import wanted_policies
 from podfence.cli.reaching import reached
@@ -136,44 +136,53 @@ def _question(function: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
+def _via_option(function: Callable[..., int]) -> Callable[..., int]:
+    return click.option(
+        "--via",
+        is_flag=True,
+        help="Show every rule that allows a connection, at both of its ends.",
+    )(function)
+
+
 # -- connections
 
 
 @command.command("to")
 @click.argument("end", metavar="END[:PORT]")
 @click.argument("port", metavar="[PORT]", required=False)
+@_via_option
 @_question
-def find_to(end: str, port: str | None, asked: FindOptions) -> int:
+def find_to(end: str, port: str | None, via: bool, asked: FindOptions) -> int:
     """Who can reach END, on which ports, and by which rule; and that nobody else can."""
-    return _reached("to", asked, None, _targets(end, port, asked), Direction.INGRESS)
+    targets = [target_of(end, port, asked.namespace)]
+    return _reached("to", asked, None, targets, Direction.INGRESS, via=via)
 
 
 @command.command("from")
 @click.argument("end", metavar="END")
 @click.argument("port", metavar="[PORT]", required=False)
+@_via_option
 @_question
-def find_from(end: str, port: str | None, asked: FindOptions) -> int:
+def find_from(end: str, port: str | None, via: bool, asked: FindOptions) -> int:
     """What END can reach, on which ports, and by which rule."""
     source = end_of(end, asked.namespace)
     ports = ports_of(port) if port else ALL_PORTS
-    return _reached("from", asked, [TargetEnd(source)], None, Direction.EGRESS, ports)
+    sources = [TargetEnd(source)]
+    return _reached("from", asked, sources, None, Direction.EGRESS, ports, via=via)
 
 
 @command.command("exposed")
 @click.option("--to-internet", is_flag=True, help="Find pods that reach outside instead.")
+@_via_option
 @_question
-def find_exposed(to_internet: bool, asked: FindOptions) -> int:
+def find_exposed(to_internet: bool, via: bool, asked: FindOptions) -> int:
     """Pods that addresses outside the cluster reach, on which ports, and by which rule; then every
     Ingress, route, Service and port of a node that leads in, and who can come in through it."""
     pods = TargetEnd(read_end("*", asked.namespace))
     if to_internet:
         internet = TargetEnd(read_end("internet", asked.namespace))
-        return _reached("exposed", asked, [pods], [internet], Direction.EGRESS)
-    return _reached("exposed", asked, [TargetEnd(OUTSIDE)], [pods], Direction.INGRESS)
-
-
-def _targets(end: str, port: str | None, asked: FindOptions) -> list[TargetEnd]:
-    return [target_of(end, port, asked.namespace)]
+        return _reached("exposed", asked, [pods], [internet], Direction.EGRESS, via=via)
+    return _reached("exposed", asked, [TargetEnd(OUTSIDE)], [pods], Direction.INGRESS, via=via)
 
 
 def _reached(
@@ -183,10 +192,12 @@ def _reached(
     targets: list[TargetEnd] | None,
     near: Direction,
     ports: PortSpec = ALL_PORTS,
+    *,
+    via: bool,
 ) -> int:
     """None: everybody."""
     world = asked.world()
-    answer, open_pods = reached(world, asked.loaded, sources, targets, near, ports)
+    answer, open_pods = reached(world, asked.loaded, sources, targets, near, ports, via=via)
     locate, whole = asked.loaded.locate, question == "exposed"
     touched = touched_pods(asked.loaded, world.index)
     entries: tuple[EntryRow, ...] = ()
@@ -269,28 +280,31 @@ def _purposes(
 )
 @click.option(
     "--port",
+    "--ports",
     "ports",
-    metavar="PORT",
-    default="any",
-    help=("Use this port for each hop. Without it: any port."),
+    metavar="PORT[,PORT]...",
+    multiple=True,
+    help="Use one of these ports for each hop. Repeatable. Without it: any port.",
 )
+@_via_option
 @_question
-def find_path(source: str, target: str, hops: int, ports: str, asked: FindOptions) -> int:
+def find_path(
+    source: str, target: str, hops: int, ports: tuple[str, ...], via: bool, asked: FindOptions
+) -> int:
     """A shortest way from SRC to DST over pods that connect onward."""
     world = asked.world()
-    allowed = ports_of(ports)
-    if allowed.names:
-        raise QuestionError(f"{ports!r}: a hop takes port numbers, not names")
+    allowed = hop_ports(ports)
     resolver = Resolver(world)
     near, far = (found_end(resolver, word, asked.namespace).pods for word in (source, target))
     if not near or not far:
         raise QuestionError("a way leads from pods to pods; find to and find from take addresses")
     if doubts := Certainty(world.index).doubts:  # any pod may be on the way
         raise PodfenceError(f"no answer: {without_verdict(asked.loaded, doubts)}", code="PF007")
-    way = shortest(world, near, far, allowed.numbers, hops)
+    way = shortest(world, near, far, allowed, hops)
+    locate = asked.loaded.locate
     asked.show(
-        lambda: texts.path_text(way, hops),
-        lambda: FindEncoder("path", asked.loaded.locate).path(way),
+        lambda: texts.path_text(way, hops, locate if via else None),
+        lambda: FindEncoder("path", locate).path(way, via=via),
     )
     return asked.status(way)
 

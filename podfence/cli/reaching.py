@@ -22,9 +22,11 @@ def reached(
     targets: list[TargetEnd] | None,
     near: Direction,
     ports: PortSpec = ALL_PORTS,
+    *,
+    via: bool = False,
 ) -> tuple[Reached, frozenset[str]]:
     """The connections, and the pods that are left out because objects could not be read. None:
-    everybody.
+    everybody. ``via``: with the rules of both ends.
 
     Raises UnknownObject for an end that means nobody, PodfenceError (PF007) where nothing is
     certain of the end that was asked about.
@@ -40,6 +42,7 @@ def reached(
         _without(world, every if targets is None else targets, open_pods),
         near,
         ports,
+        via=via,
     )
     return answer, open_pods
 

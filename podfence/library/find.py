@@ -11,7 +11,7 @@ from functools import cached_property
 
 from podfence.cli.beside import entry_rows
 from podfence.cli.common import asking, without_verdict
-from podfence.cli.ends import end_of, found_end, ports_of, target_of
+from podfence.cli.ends import end_of, found_end, hop_ports, ports_of, target_of
 from podfence.cli.inputs import Inputs
 from podfence.cli.policynames import wanted_policies
 from podfence.cli.reaching import reached
@@ -182,18 +182,16 @@ class Find:
         namespace: str | None = None,
     ) -> tuple[Hop, ...]:
         """A shortest way over pods that connect onward, of at most ``hops`` connections; () where
-        there is none. ``port``: the one that each of them uses."""
+        there is none. ``port``: those that each of them may use, with commas between."""
         self._require_all()
         world, space = self._world, namespace or DEFAULT_NAMESPACE
         with asking(self._loaded, FILES):
-            allowed = ports_of(port)
-            if allowed.names:
-                raise QuestionError(f"{port!r}: a hop has no port names; write a number")
+            allowed = hop_ports([port])
             resolver = Resolver(world)
             near, far = (found_end(resolver, word, space).pods for word in (source, target))
         if not near or not far:
             raise QuestionError("a way leads from pods to pods; to and from_ take addresses")
-        way = shortest(world, near, far, allowed.numbers, hops)
+        way = shortest(world, near, far, allowed, hops)
         return tuple(Hop(h.source, h.destination, str(h.ports), h.family) for h in way)
 
     def unprotected(self) -> tuple[Open, ...]:

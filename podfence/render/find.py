@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from podfence.errors import Locate
 from podfence.policy.flow import AS_WRITTEN, Direction
-from podfence.questions.find.deciding import Deciding
+from podfence.questions.find.deciding import Deciding, Via
 from podfence.questions.find.openness import Openness
 from podfence.questions.find.path import Hop
 from podfence.questions.find.reach import Reached, ReachRow, Rest, RowEnd
@@ -74,17 +74,21 @@ class _Writer:
     def rows(self, rows: Sequence[ReachRow]) -> str:
         """A table."""
         inward = self._near is Direction.INGRESS
-        header = ["FROM", "PORTS", "BY"] if inward else ["TO", "PORTS", "BY"]
+        header = ["FROM", "PORTS"] if inward else ["TO", "PORTS"]
         if self._several:
             header = ["TO", "FROM", *header[1:]] if inward else ["FROM", *header]
         lines = []
         for row in rows:
             sides = row.sources, row.destinations
             far = sides[0] if inward else sides[1]
-            cells = [self._names(far), _ports(row), _by(row.by, self._locate)]
+            cells = [self._names(far), _ports(row)]
             own = self._names(_own(sides, self._near))
             lines.append([own, *cells] if self._several else cells)
-        return table(header, lines)
+        if any(row.via for row in rows):
+            return with_lines(table(header, lines), [via_lines(r.via, self._locate) for r in rows])
+        decided = [_by(row.by, self._locate) for row in rows]
+        whole = [[*line, by] for line, by in zip(lines, decided, strict=True)]
+        return table([*header, "BY"], whole)
 
     def _names(self, side: RowEnd) -> str:
         names = printable(some(side.names, _NAMES, ", "))
@@ -100,6 +104,25 @@ def _own(sides: tuple[RowEnd, RowEnd], near: Direction) -> RowEnd:
 
 def _ports(row: ReachRow) -> str:
     return short_ports(row.ports) + (f" (IPv{row.family} only)" if row.family else "")
+
+
+def via_lines(via: Via, locate: Locate) -> list[str]:
+    """A line for each rule that lets something through, where it leaves first."""
+    lines = []
+    for direction, by in via:
+        said = [origin_text(origin, locate) for origin in by.rules]
+        said += ["no policy closes it"] if by.free else []
+        lines += [f"  {direction.value:<8}{each}" for each in said]
+    return lines
+
+
+def with_lines(text: str, below: Iterable[Sequence[str]]) -> str:
+    """A table with lines below each of its rows."""
+    header, *rows = text.splitlines()
+    every = [header]
+    for row, lines in zip(rows, below, strict=True):
+        every += [row, *lines]
+    return "".join(f"{line}\n" for line in every)
 
 
 def _by(by: Deciding, locate: Locate) -> str:
@@ -152,17 +175,18 @@ def _unused(each: Unused, locate: Locate) -> str:
     return f"{origin_text(each.origin, locate)}{said}"
 
 
-def path_text(hops: Sequence[Hop], most: int) -> str:
-    """A way, a line a hop."""
+def path_text(hops: Sequence[Hop], most: int, locate: Locate | None = None) -> str:
+    """A way, a line a hop. ``locate``: where the rules are, to tell what lets each hop through."""
     if not hops:
         said = "proved over all pods but those on the host network"
         return f"no way of at most {count(most, 'hop')} ({said})\n"
     lines = [
         [printable(hop.source), printable(hop.destination), short_ports(hop.ports)] for hop in hops
     ]
-    return f"{count(len(hops), 'hop')}, IPv{hops[0].family}\n" + table(
-        ["FROM", "TO", "PORTS"], lines
-    )
+    said = table(["FROM", "TO", "PORTS"], lines)
+    if locate is not None:
+        said = with_lines(said, [via_lines(hop.via, locate) for hop in hops])
+    return f"{count(len(hops), 'hop')}, IPv{hops[0].family}\n{said}"
 
 
 def purpose_text(purpose: Purpose, without: Sequence[Outcome], locate: Locate) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from podfence.errors import Locate
 from podfence.policy.flow import AS_WRITTEN
-from podfence.questions.find.deciding import Deciding
+from podfence.questions.find.deciding import Deciding, Via
 from podfence.questions.find.openness import Openness
 from podfence.questions.find.path import Hop
 from podfence.questions.find.reach import Reached, ReachRow, RowEnd
@@ -50,7 +50,13 @@ class FindEncoder:
             "ports": str(row.ports).split(" "),
             "toCome": row.is_to_come,
             "by": self._by(row.by),
+            **self._via(row.via),
         }
+
+    def _via(self, via: Via) -> dict[str, object]:
+        """Absent where it was not asked for."""
+        found = {direction.value: self._by(by) for direction, by in via}
+        return {"via": found} if found else {}
 
     def _side(self, side: RowEnd) -> dict[str, object]:
         data: dict[str, object] = {
@@ -85,8 +91,8 @@ class FindEncoder:
             ]
         }
 
-    def path(self, hops: Sequence[Hop]) -> dict[str, object]:
-        """The hops of a way; none where there is none."""
+    def path(self, hops: Sequence[Hop], *, via: bool = False) -> dict[str, object]:
+        """The hops of a way; none where there is none. ``via``: with what lets them through."""
         return self._head | {
             "hops": [
                 {
@@ -94,6 +100,7 @@ class FindEncoder:
                     "to": hop.destination,
                     "ports": str(hop.ports).split(" "),
                     "family": f"IPv{hop.family}",
+                    **(self._via(hop.via) if via else {}),
                 }
                 for hop in hops
             ]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from podfence.policy.flow import Action
+from podfence.policy.flow import Action, Direction
 from podfence.policy.index import CompiledRule, DirectionPolicy
 from podfence.policy.origin import Origin
 from podfence.sets import PortSet
@@ -31,6 +31,9 @@ class Deciding(Struct, frozen=True):
 
 FREE = Deciding(free=True)
 """An end that no policy judges."""
+
+Via = tuple[tuple[Direction, Deciding], ...]
+"""What lets a connection through at each end that policies judge: the source's first."""
 
 
 def deciding(

@@ -12,17 +12,20 @@ from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.porttable import NOTHING_ID
+from podfence.policy.flow import Direction
+from podfence.questions.find.deciding import Via, deciding
 from podfence.questions.tests.world import ClusterWorld, Family
 from podfence.sets import PortSet
 
 
 class Hop(Struct, frozen=True):
-    """One connection. Names are of workloads."""
+    """One connection. Names are of workloads; ``via``: what lets it through at both ends."""
 
     source: str
     destination: str
     ports: PortSet
     family: int
+    via: Via = ()
 
 
 def shortest(
@@ -96,7 +99,17 @@ def _hops(
         if last == FrozenBitMap((near,)):  # a pod and itself are no hop
             near = (world.members[here] & sources - last)[0]
         far = next(pod for pod in last or world.members[there] & world.real if pod != near)
-        yield Hop(world.names[near], world.names[far], family.table.sets[number], family.number)
+        ports = family.table.sets[number]
+        via = _via(world, (here, there), family.number, ports)
+        yield Hop(world.names[near], world.names[far], ports, family.number, via)
         if last:
             return
         here, near = there, far
+
+
+def _via(world: ClusterWorld, ends: tuple[int, int], family: int, ports: PortSet) -> Via:
+    (source, to), policies = ends, world.index.policies
+    return (
+        (Direction.EGRESS, deciding(policies[source].egress, to, family, ports)),
+        (Direction.INGRESS, deciding(policies[to].ingress, source, family, ports)),
+    )

@@ -17,7 +17,7 @@ from podfence.engine.porttable import NOTHING_ID
 from podfence.errors import QuestionError, Source, UnknownObject
 from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import Direction
-from podfence.questions.find.deciding import FREE, Deciding, deciding
+from podfence.questions.find.deciding import FREE, Deciding, Via, deciding
 from podfence.questions.phrases.outside import name_outside
 from podfence.questions.phrases.words import some as some_of
 from podfence.questions.tests.cells import Cells, TestInWorld
@@ -33,6 +33,7 @@ from podfence.questions.tests.form import (
     TargetEnd,
     UnionEnd,
 )
+from podfence.questions.tests.words import INTERNET
 from podfence.questions.tests.world import ClusterWorld, Family
 from podfence.sets import AddressSet, PortSet
 from podfence.sets.addresses import EVERY_ADDRESS
@@ -63,13 +64,14 @@ class RowEnd(Struct, frozen=True):
 class ReachRow(Struct, frozen=True):
     """All of ``sources`` reach all of ``destinations`` on ``ports``. ``family``: 4 or 6 where it
     holds over that IP version alone. ``by``: what lets it through at the end that was asked
-    about."""
+    about; ``via``: at both ends, () where that was not asked for."""
 
     sources: RowEnd
     destinations: RowEnd
     ports: PortSet
     family: int | None
     by: Deciding
+    via: Via = ()
 
     @property
     def is_to_come(self) -> bool:
@@ -105,18 +107,25 @@ def reach(
     targets: Sequence[TargetEnd],
     near: Direction,
     ports: PortSpec = ALL_PORTS,
+    *,
+    via: bool = False,
 ) -> Reached:
     """Every connection from ``sources`` to ``targets``. ``near`` INGRESS: the destinations were
-    asked about, so their rules are told; EGRESS: the sources.
+    asked about, so their rules are told; EGRESS: the sources. ``via``: those of both ends, and then
+    a row holds for what the same rules of both let through.
 
     Raises UnknownObject for an end that means nobody.
     """
-    return _Reaching(world, sources, targets, near, ports).answer()
+    return _Reaching(world, sources, targets, near, ports, via=via).answer()
 
 
+_IN = Direction.INGRESS
+_ON_THE_WAY = (Direction.EGRESS, Direction.INGRESS)
 _Key = tuple[EndPart, EndPart, PortSet]
 """Source, destination, ports."""
-_Joint = tuple[PortSet, int | None, Deciding, tuple[bool, bool], tuple[EndPart, ...]]
+_Said = tuple[Deciding, Via]
+"""What lets something through at the end that was asked about, and at both."""
+_Joint = tuple[PortSet, int | None, _Said, tuple[bool, bool], tuple[EndPart, ...]]
 """What rows have in common, and their far ends."""
 
 
@@ -128,6 +137,8 @@ class _Reaching:
         targets: Sequence[TargetEnd],
         near: Direction,
         ports: PortSpec,
+        *,
+        via: bool,
     ) -> None:
         test = PolicyTest("", "", Source("", 0), tuple(sources), tuple(targets), ports, Expect.DENY)
         self._asked = TestInWorld(test, Resolver(world), world)
@@ -135,6 +146,7 @@ class _Reaching:
             raise UnknownObject(self._asked.misses[0].text)
         self._world = world
         self._near = near
+        self._via = via
         self._require_addresses()
         self._by: dict[tuple[int, int, int, PortSet], Deciding] = {}
 
@@ -153,14 +165,14 @@ class _Reaching:
                 )
 
     def answer(self) -> Reached:
-        found: dict[_Key, dict[int, Deciding]] = defaultdict(dict)
+        found: dict[_Key, dict[int, _Said]] = defaultdict(dict)
         for family in self._world.families.values():
             for key, by in self._of_family(family):
                 found[key][family.number] = by
         rows = tuple(sorted(self._rows(found), key=_order))
         return Reached(rows, self._rest(rows))
 
-    def _of_family(self, family: Family) -> Iterator[tuple[_Key, Deciding]]:
+    def _of_family(self, family: Family) -> Iterator[tuple[_Key, _Said]]:
         cells = Cells(self._asked, self._world, family)
         family.want(cells.destinations())
         atoms, table = cells.atoms, family.table
@@ -172,7 +184,7 @@ class _Reaching:
                 if ports == NOTHING_ID:
                     continue
                 for source in atoms.lift(who) & cell.sources:
-                    by = self._deciding(family, atoms.base(source), base, table.sets[ports])
+                    by = self._said(family, atoms.base(source), base, table.sets[ports])
                     for near in self._by_time(atoms.members(source)):
                         for far in self._by_time(to):
                             yield (near, far, table.sets[ports]), by
@@ -185,11 +197,24 @@ class _Reaching:
             return (part,)
         return (pods - coming, addresses), (coming, addresses)
 
-    def _deciding(self, family: Family, source: int, to: int, ports: PortSet) -> Deciding:
-        near, far = (to, source) if self._near is Direction.INGRESS else (source, to)
-        direction = self._near
-        if self._world.index.classes[near].outside is not None:  # the other end alone is judged
-            near, far, direction = far, near, _other(direction)
+    def _said(self, family: Family, source: int, to: int, ports: PortSet) -> _Said:
+        judged = [d for d in _ON_THE_WAY if self._is_judged(to if d is _IN else source)]
+        if not judged:
+            return FREE, ()
+        near = self._near if self._near in judged else judged[0]
+        by = self._deciding(near, family, source, to, ports)
+        if not self._via:
+            return by, ()
+        return by, tuple((d, self._deciding(d, family, source, to, ports)) for d in judged)
+
+    def _is_judged(self, number: int) -> bool:
+        """Whether an end has policies of its own: addresses outside have none."""
+        return self._world.index.classes[number].outside is None
+
+    def _deciding(
+        self, direction: Direction, family: Family, source: int, to: int, ports: PortSet
+    ) -> Deciding:
+        near, far = (to, source) if direction is _IN else (source, to)
         policy = self._world.index.policies[near].of(direction)
         if not policy.tiers:
             return FREE
@@ -200,17 +225,15 @@ class _Reaching:
 
     # -- rows
 
-    def _rows(self, found: dict[_Key, dict[int, Deciding]]) -> Iterator[ReachRow]:
+    def _rows(self, found: dict[_Key, dict[int, _Said]]) -> Iterator[ReachRow]:
         """Parts that have the same in common, joined: first those at the far end."""
-        single: dict[tuple[PortSet, int | None, Deciding, bool, EndPart], list[EndPart]]
+        single: dict[tuple[PortSet, int | None, _Said, bool, EndPart], list[EndPart]]
         single = defaultdict(list)
         for (source, to, ports), by in found.items():
             if source == to and len(source[0]) == 1:
                 continue
             family = self._family(source, to, by)
-            said = next(iter(by.values()))
-            for each in by.values():
-                said = said.joined(each)
+            said = _joined(by.values())
             near, far = (to, source) if self._near is Direction.INGRESS else (source, to)
             single[ports, family, said, self._is_coming(far), near].append(far)
         joined: dict[_Joint, list[EndPart]] = defaultdict(list)
@@ -220,9 +243,9 @@ class _Reaching:
         for (ports, family, said, _, some), nears in joined.items():
             sides = self._side(nears), self._side(some)
             first, second = sides[::-1] if self._near is Direction.INGRESS else sides
-            yield ReachRow(first, second, ports, family, said)
+            yield ReachRow(first, second, ports, family, *said)
 
-    def _family(self, source: EndPart, to: EndPart, by: dict[int, Deciding]) -> int | None:
+    def _family(self, source: EndPart, to: EndPart, by: dict[int, _Said]) -> int | None:
         """The IP version of a row, where both ends speak the other too."""
         if len(by) > 1:
             return None
@@ -247,7 +270,8 @@ class _Reaching:
         addresses = AddressSet.union(part[1] for part in parts if not part[0])
         names = tuple(self._names(pods))
         if addresses:
-            names = (*names, f"outside {name_outside(addresses)}")
+            whole = addresses == INTERNET
+            names = (*names, "internet" if whole else f"outside {name_outside(addresses)}")
         coming = any(self._is_coming(part) for part in parts)
         return RowEnd(names, tuple(self._world.pods[pod] for pod in pods), addresses, coming)
 
@@ -307,5 +331,13 @@ def _order(row: ReachRow) -> tuple[object, ...]:
     )
 
 
-def _other(direction: Direction) -> Direction:
-    return Direction.INGRESS if direction is Direction.EGRESS else Direction.EGRESS
+def _joined(said: Iterable[_Said]) -> _Said:
+    """What both IP versions say."""
+    (by, via), *others = said
+    for more, ends in others:
+        by = by.joined(more)
+        via = tuple(
+            (direction, one.joined(other))
+            for (direction, one), (_, other) in zip(via, ends, strict=True)
+        )
+    return by, via

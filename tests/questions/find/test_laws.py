@@ -59,7 +59,9 @@ def covering(rows: Iterable[ReachRow], source: Place, destination: Place) -> lis
     ]
 
 
-def asked(word: str, port: str, near: Direction, world: ClusterWorld) -> Reached | None:
+def asked(
+    word: str, port: str, near: Direction, world: ClusterWorld, *, via: bool = False
+) -> Reached | None:
     """None: nobody is called so, or nobody of them has an address of its own."""
     named = TargetEnd(read_end(word, "x"), read_port(port) if near is Direction.INGRESS else None)
     every = TargetEnd(everybody(world))
@@ -67,7 +69,7 @@ def asked(word: str, port: str, near: Direction, world: ClusterWorld) -> Reached
     if not any(world.endpoint(pod).addresses for pod in pods):
         return None
     ends = ([every], [named]) if near is Direction.INGRESS else ([named], [every])
-    return reach(world, *ends, near, read_port(port))
+    return reach(world, *ends, near, read_port(port), via=via)
 
 
 @pytest.mark.parametrize("near", Direction)
@@ -115,6 +117,34 @@ def test_the_rules_of_a_row_are_those_that_decide() -> None:
                     else:
                         assert all(row.by.free for row in hit)
     assert decided > 500
+
+
+@pytest.mark.parametrize("near", Direction)
+@pytest.mark.parametrize("seed", range(4))
+def test_both_ends_name_what_decides_there_and_the_pairs_stay_the_same(
+    seed: int, near: Direction
+) -> None:
+    world = world_of(seed, TIERS if seed % 2 else PLAIN)
+    naive = naive_of(world)
+    plain, both = (asked("*", "any", near, world, via=via) for via in (False, True))
+    assert plain is not None
+    assert both is not None
+    assert both.rest == plain.rest
+    for source, destination in naive.pairs():
+        rows = covering(both.rows, source, destination)
+        ports = PortSet.union(row.ports for row in rows)
+        assert ports == PortSet.union(r.ports for r in covering(plain.rows, source, destination))
+        for protocol, port in naive.ports if rows else ():
+            verdict = world.judge.verdict(Flow(source.address, destination.address, protocol, port))
+            for row in (row for row in rows if (protocol, port) in row.ports):
+                by = dict(row.via)
+                assert by[near] == row.by or by.keys() != set(Direction)
+                for direction, said in by.items():
+                    one = verdict.egress if direction is Direction.EGRESS else verdict.ingress
+                    if one.reason is Reason.RULE:
+                        assert set(one.origins) <= set(said.rules)
+                    elif one.reason is Reason.NOT_ISOLATED:
+                        assert said.free
 
 
 def test_who_has_no_row_has_no_connection() -> None:
