@@ -179,7 +179,10 @@ class Browser:
             mask = sum(code[name] for name in modifiers)
             event: dict[str, Any] = {"key": key, "modifiers": mask}
             if key in _KEY_CODES:
-                event |= {"windowsVirtualKeyCode": _KEY_CODES[key], "code": key}
+                event |= {
+                    "windowsVirtualKeyCode": _KEY_CODES[key],
+                    "code": {" ": "Space"}.get(key, key),
+                }
             if key == "Enter":
                 event["text"] = "\r"
             elif len(key) == 1:
@@ -361,5 +364,6 @@ _KEY_CODES = {
     "PageUp": 33,
     "PageDown": 34,
     "Backspace": 8,
+    " ": 32,
     "Delete": 46,
 }

@@ -14,7 +14,7 @@ from tests.cli.test_hostile import manifests
 from tests.cli.test_report import CHANGE
 from tests.cli.test_report_tests import PROMISES
 from tests.web.pages import write
-from tests.web.scene import BANNER, PANEL, SHOP, Scene, View, until
+from tests.web.scene import BANNER, PANEL, SHOP, Act, Scene, View, until
 
 PAIR: Final = "#/map?pair=shop/backend~shop/db"
 TORN: Final = (
@@ -63,6 +63,13 @@ def broken(part: str) -> Callable[[Path], AbstractContextManager[str]]:
     return made
 
 
+def opened(choice: int) -> Act:
+    """One of the choices above the map is open."""
+    return lambda browser: browser.run(
+        f"document.querySelectorAll('.choice')[{choice}].open = true"
+    )
+
+
 def pods(namespaces: int, each: int) -> bytes:
     """Many workloads, without a policy."""
     names = ((n, p) for n in range(namespaces) for p in range(each))
@@ -91,6 +98,28 @@ REPORTS: Final = (
                 "#/policies?policy=NetworkPolicy/shop/db",
                 ("shop/db",),
                 until("document.querySelector('.yaml') !== null"),
+            ),
+            View("map-namespaces", "#/map?ns=shop", ("Namespaces shop", "monitoring"), opened(0)),
+            View(
+                "map-hidden",
+                "#/map?hide=monitoring/prometheus",
+                ("Hide monitoring/prometheus", "talks with"),
+                opened(1),
+            ),
+            View(
+                "picture-hidden",
+                "#/map?view=picture&hide=monitoring/prometheus",
+                ("backend",),
+            ),
+            View("map-alike", "#/map?order=alike", ("of equal rows", "By namespace")),
+            View("map-nothing-left", "#/map?ns=gone", ("Nothing is left in 1 namespace (gone)",)),
+            View(
+                "map-hidden-narrow",
+                "#/map?hide=monitoring/prometheus",
+                ("talks with",),
+                opened(1),
+                360,
+                640,
             ),
             View("exposed", "#/exposed", ("outside",)),
             View("findings", "#/findings", ("PF3",)),

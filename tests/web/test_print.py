@@ -39,7 +39,7 @@ def test_a_long_list_is_printed_whole(browser: Browser, tmp_path: Path, fragment
     begin(browser)
     assert browser.run(ROWS) == {"#/map": MOST, "#/exposed": 216}[fragment]
     left = 108 * 107 + 216 - MOST
-    assert (f"{left:,} are not shown" in browser.text()) == (fragment == "#/map")
+    assert (f"{left:,} more" in browser.text()) == (fragment == "#/map")
 
 
 def test_the_browser_itself_prints_them(browser: Browser, tmp_path: Path) -> None:

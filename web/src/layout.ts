@@ -1,12 +1,15 @@
 // The lines of the matrix: namespaces, folded to one line each or open with a line a workload. Rows
 // and columns are the same lines in the same order.
 
+import { alikeSets } from "./alike";
 import type { World } from "./world";
 
+/** `set`: of lines with equal rows, where the order puts them side by side; null of one whose row is
+ * like no other. */
 export type Line =
   | { kind: "folded"; group: number; members: readonly number[] }
   | { kind: "head"; group: number; members: readonly number[] }
-  | { kind: "end"; group: number; endpoint: number };
+  | { kind: "end"; group: number; endpoint: number; set?: number | null };
 
 /** More workloads than this start folded. */
 export const UNFOLDED_AT_MOST = 60;
@@ -33,6 +36,18 @@ export function lines(world: World, shown: readonly number[], open: ReadonlySet<
     for (const endpoint of members) found.push({ kind: "end", group, endpoint });
   }
   return found;
+}
+
+/** A line for each end, those with equal rows side by side, whatever their namespaces. */
+export function alikeLines(world: World, shown: readonly number[], place: number | null): Line[] {
+  return alikeSets(world, shown, place).flatMap((ends, set) =>
+    ends.map((endpoint): Line => ({
+      kind: "end",
+      group: world.group(endpoint),
+      endpoint,
+      set: ends.length > 1 ? set : null,
+    })),
+  );
 }
 
 /** Which namespaces are open: as the address says, or all of a small map. */

@@ -51,10 +51,20 @@ export function linkTo(route: Route, change: Change, page: Page = route.page): s
   return format(page, asked);
 }
 
-/** What goes along to another page: the filters. */
+/** What goes along to another page: the filters, and how the map is drawn. */
+const KEPT: ReadonlySet<string> = new Set(["q", "port", "ns", "hide", "order"]);
+
 function kept(route: Route): Map<string, string> {
-  return new Map([...route.asked].filter(([name]) => name === "q" || name === "port"));
+  return new Map([...route.asked].filter(([name]) => KEPT.has(name)));
 }
+
+/** Names that an address lists. A name may hold the comma that stands between two. */
+export function listed(route: Route, name: string): string[] {
+  return (route.asked.get(name) ?? "").split(",").filter(Boolean).map(decode);
+}
+
+/** Names as a value of an address. */
+export const asList = (names: Iterable<string>): string => [...names].map(encodeURIComponent).join(",").replaceAll("%2F", "/");
 
 export function go(route: Route, change: Change, page?: Page, replace = false): void {
   const hash = linkTo(route, change, page);

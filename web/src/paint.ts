@@ -1,6 +1,6 @@
 // The cells of the matrix on a canvas. Verdicts differ in shape, not in colour alone.
 
-import type { Shares } from "./layout";
+import type { Line, Shares } from "./layout";
 import { type Turn, turnAt, type Turns } from "./turns";
 import type { Standing, World } from "./world";
 
@@ -53,11 +53,19 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
     if (row !== null) context.fillRect(0, row * CELL - top, right, CELL);
     if (column !== null) context.fillRect(column * CELL - left, 0, CELL, bottom);
   };
+  const edge = (x: number, y: number, wide: number, high: number): void => {
+    context.fillStyle = paints.faint;
+    context.fillRect(x, y, wide, high);
+  };
   for (let row = rows[0]; row < rows[1]; row += 1) {
     if (shown[row]!.kind === "head") stripe(paints.band, row, null);
   }
   for (let column = columns[0]; column < columns[1]; column += 1) {
     if (shown[column]!.kind === "head") stripe(paints.band, null, column);
+  }
+  for (let row = rows[0]; row < rows[1]; row += 1) if (beginsSet(shown, row)) edge(0, row * CELL - top, right, 1);
+  for (let column = columns[0]; column < columns[1]; column += 1) {
+    if (beginsSet(shown, column)) edge(column * CELL - left, 0, 1, bottom);
   }
   if (scene.row >= 0) stripe(paints.cross, scene.row, null);
   if (scene.column >= 0) stripe(paints.cross, null, scene.column);
@@ -76,6 +84,12 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
     const column = shown.findIndex((line) => line.kind === "end" && line.endpoint === to);
     outline(context, scene, row, column, 2.5);
   }
+}
+
+/** Whether lines with equal rows begin or end before a line. */
+function beginsSet(shown: readonly Line[], at: number): boolean {
+  const [line, before] = [shown[at], shown[at - 1]];
+  return line?.kind === "end" && before?.kind === "end" && line.set !== before.set;
 }
 
 function range(offset: number, extent: number, size: number): [number, number] {

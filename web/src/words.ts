@@ -77,6 +77,19 @@ export function lineName(world: World, line: Line): string {
   return visible(world.groupName(line.group));
 }
 
+const NAMED = 4;
+
+/** The first of many names, and how many more there are. */
+export function firstNames(names: readonly string[]): string {
+  const first = names.slice(0, NAMED).map(visible).join(", ");
+  return names.length > NAMED ? `${first} and ${names.length - NAMED} more` : first;
+}
+
+/** What is written beside a line: the namespace only where no other line tells it. */
+export function headerName(world: World, line: Line): string {
+  return line.kind === "end" && line.set === undefined ? shortName(world, line.endpoint) : lineName(world, line);
+}
+
 /** A name without the namespace that stands beside it. */
 export function shortName(world: World, endpoint: number): string {
   const { name, namespace } = world.endpoints[endpoint]!;

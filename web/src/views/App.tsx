@@ -3,10 +3,8 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { Asking } from "../asking";
-import { shownEndpoints } from "../filter";
 import { messageOf } from "../failure";
-import { openGroups } from "../layout";
-import { go, linkTo, type Page, type Route, useRoute, type View } from "../location";
+import { go, linkTo, type Page, type Route, useRoute } from "../location";
 import { parsePlace } from "../ports";
 import type { About, Finding, Rules } from "../schema";
 import type { Turns } from "../turns";
@@ -16,17 +14,13 @@ import type { World } from "../world";
 import { Banners } from "./Banners";
 import { Exposed } from "./Exposed";
 import { Findings } from "./Findings";
-import { Matrix } from "./Matrix";
+import { MapPage } from "./MapPage";
 import { elsewhere, endsOf, Missing } from "./Missing";
-import { Neighbourhood } from "./Neighbourhood";
 import { type Allow, Pair } from "./Pair";
-import { Picture } from "./Picture";
 import { PlanPage } from "./PlanPage";
 import { Policies } from "./Policies";
-import { Table } from "./Table";
 import { type Results, Tests, testsBadge } from "./Tests";
 import { ThemeButton, useTheme } from "./Theme";
-import { usePrinting } from "./most";
 
 export type Loaded = {
   about: About;
@@ -164,59 +158,7 @@ function Content({ route, world, asking, found, tests, plan, again, port, pair, 
       break;
   }
   const words = elsewhere(route.page);
-  return words === null ? <Map {...{ route, world, port, pair, theme, turns }} /> : <p class="plain">{words}</p>;
-}
-
-type MapProps = Pick<ContentProps, "route" | "world" | "port" | "pair" | "theme" | "turns">;
-
-function Map({ route, world, port, pair, theme, turns }: MapProps) {
-  const query = route.asked.get("q") ?? "";
-  const { endpoints: shown, named } = useMemo(() => shownEndpoints(world, query), [world, query]);
-  const asked = route.asked.get("open");
-  const open = useMemo(() => openGroups(world, asked, shown.length), [world, asked, shown.length]);
-  const view = viewOf(route);
-  const layout = world.reach.picture;
-  const printing = usePrinting();
-  if (world.size === 0) return null;
-  return (
-    <>
-      <nav class="views" aria-label="Views">
-        {(["matrix", "picture", "table"] as const).map((each) => (
-          <a key={each} href={linkTo(route, { view: each, item: "" })} aria-current={view === each ? "page" : undefined}>
-            {VIEWS[each]}
-          </a>
-        ))}
-        {view === "matrix" && (
-          <span class="fold">
-            <a href={linkTo(route, { open: "*" })}>Open all</a>
-            <a href={linkTo(route, { open: "-" })}>Fold all</a>
-          </span>
-        )}
-      </nav>
-      {shown.length === 0 ? (
-        <p class="plain">
-          Nothing is called “{visible(query)}”. <a href={linkTo(route, { q: "" })}>Show everything</a>
-        </p>
-      ) : printing ? (
-        <Table {...{ world, route, port, shown, named }} />
-      ) : view === "matrix" ? (
-        <Matrix {...{ world, route, port, shown, open, theme, turns }} chosen={pair} page="map" />
-      ) : view === "picture" && layout !== undefined && !world.byName.has(route.asked.get("item") ?? "") ? (
-        <Picture {...{ world, layout, route, port, named }} />
-      ) : view === "picture" ? (
-        <Neighbourhood {...{ world, route, port }} shown={named === null ? shown : [...named]} />
-      ) : (
-        <Table {...{ world, route, port, shown, named }} />
-      )}
-    </>
-  );
-}
-
-const VIEWS: Record<View, string> = { matrix: "Matrix", picture: "Picture", table: "Table" };
-
-function viewOf(route: Route): View {
-  const asked = route.asked.get("view");
-  return asked === "picture" || asked === "table" ? asked : "matrix";
+  return words === null ? <MapPage {...{ route, world, port, pair, theme, turns }} /> : <p class="plain">{words}</p>;
 }
 
 type RailProps = Pick<ContentProps, "route" | "world" | "found" | "tests" | "plan"> & { more: More["pages"] };

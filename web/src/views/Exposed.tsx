@@ -59,7 +59,7 @@ function exposed(world: World, port: number | null): { incoming: Way[]; outgoing
 const PAGE = 200;
 
 function Ways({ world, route, ways, inward }: { world: World; route: Route; ways: readonly Way[]; inward: boolean }) {
-  const [most, setMost] = useMost(PAGE);
+  const [shown, more] = useMost(ways, PAGE, 1000);
   if (ways.length === 0) return <p>None.</p>;
   const whole = ways.filter(({ pod, outside }) => {
     const allowed = inward ? world.allowed(outside, pod) : world.allowed(pod, outside);
@@ -73,7 +73,7 @@ function Ways({ world, route, ways, inward }: { world: World; route: Route; ways
       </p>
       <Wide label={inward ? "Reached from outside" : "Reach out"} columns={["Workload", inward ? "From" : "To", "Ports"]}>
         <tbody>
-          {ways.slice(0, most).map(({ pod, outside }) => {
+          {shown.map(({ pod, outside }) => {
             const [from, to] = inward ? [outside, pod] : [pod, outside];
             const pair = `${world.endpoints[from]!.name}~${world.endpoints[to]!.name}`;
             return (
@@ -88,17 +88,13 @@ function Ways({ world, route, ways, inward }: { world: World; route: Route; ways
           })}
         </tbody>
       </Wide>
-      {ways.length > most && (
-        <button type="button" class="more" onClick={() => setMost(most + 1000)}>
-          Show more ({(ways.length - most).toLocaleString("en")} left)
-        </button>
-      )}
+      {more}
     </>
   );
 }
 
 function Open({ world, route, pods, title }: { world: World; route: Route; pods: readonly number[]; title: string }) {
-  const [most, setMost] = useMost(60);
+  const [shown, more] = useMost(pods, 60, 500);
   if (pods.length === 0) return null;
   return (
     <>
@@ -106,7 +102,7 @@ function Open({ world, route, pods, title }: { world: World; route: Route; pods:
         {title} <small>{pods.length}</small>
       </h3>
       <ul class="names">
-        {pods.slice(0, most).map((each) => (
+        {shown.map((each) => (
           <li key={each}>
             <a href={linkTo(route, { view: "picture", item: world.endpoints[each]!.name }, "map")}>
               {visible(world.endpoints[each]!.name)}
@@ -114,11 +110,7 @@ function Open({ world, route, pods, title }: { world: World; route: Route; pods:
           </li>
         ))}
       </ul>
-      {pods.length > most && (
-        <button type="button" class="quiet more" onClick={() => setMost(most + 500)}>
-          {pods.length - most} more
-        </button>
-      )}
+      {more}
     </>
   );
 }

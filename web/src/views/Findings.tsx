@@ -40,22 +40,18 @@ export function Findings({ found, route }: { found: readonly Finding[] | null; r
 const FIRST = 10;
 
 function Code({ code, found, route }: { code: string; found: readonly Finding[]; route: Route }) {
-  const [most, setMost] = useMost(FIRST);
+  const [shown, more] = useMost(found, FIRST, 200);
   return (
     <section>
       <h3>
         <span class={`severity ${found[0]!.severity}`}>{found[0]!.severity}</span> {code} <small>{found.length}</small>
       </h3>
       <ul class="findings">
-        {found.slice(0, most).map((each, at) => (
+        {shown.map((each, at) => (
           <FindingLine key={at} finding={each} route={route} />
         ))}
       </ul>
-      {found.length > most && (
-        <button type="button" class="quiet more" onClick={() => setMost(most + 200)}>
-          {found.length - most} more
-        </button>
-      )}
+      {more}
     </section>
   );
 }

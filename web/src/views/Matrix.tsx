@@ -3,12 +3,13 @@
 
 import type { VNode } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { groupKey, lines, type Line, Shares } from "../layout";
+import { alikeLines, groupKey, lines, type Line, Shares } from "../layout";
 import { go, linkTo, type Page, type Route } from "../location";
-import { CELL, colours, type Colours, mark, paint } from "../paint";
+import { CELL, colours, type Colours, paint } from "../paint";
 import { turnAt, type Turns, turnsOfLines } from "../turns";
-import type { Standing, World } from "../world";
-import { cellWords, lineName, shortName, turnWords } from "../words";
+import type { World } from "../world";
+import { cellWords, headerName, lineName, turnWords } from "../words";
+import { Legend } from "./Legend";
 
 type Props = {
   world: World;
@@ -22,6 +23,8 @@ type Props = {
   turns: Turns;
   /** Where pairs and names lead to. */
   page: Page;
+  /** Lines with equal rows side by side, not by namespace. */
+  alike?: boolean;
   /** Little room: short names, and what the change turns is scrolled to. */
   compact?: boolean;
 };
@@ -33,8 +36,11 @@ type Focus = { row: number; column: number };
 const BATCH = 16;
 const NOWHERE: Focus = { row: -1, column: -1 };
 
-export function Matrix({ world, route, port, shown, open, chosen, theme, turns, page, compact = false }: Props) {
-  const all = useMemo(() => lines(world, shown, open), [world, shown, open]);
+export function Matrix({ world, route, port, shown, open, chosen, theme, turns, page, alike = false, compact = false }: Props) {
+  const all = useMemo(
+    () => (alike ? alikeLines(world, shown, port) : lines(world, shown, open)),
+    [world, shown, open, alike, alike ? port : null],
+  );
   const shares = useMemo(() => new Shares(world, all, port), [world, all, port]);
   const marked = useMemo(() => turnsOfLines(turns, world, all), [turns, world, all]);
   const sizes = useMemo(() => headerSizes(world, all, compact), [world, all, compact]);
@@ -180,7 +186,7 @@ export function Matrix({ world, route, port, shown, open, chosen, theme, turns, 
         </div>
       </div>
       <div class="status" aria-live={focused ? "polite" : "off"}>
-        {status || <Legend theme={theme} folded={all.some((line) => line.kind === "folded")} turned={turns.size > 0} />}
+        {status || <Legend {...{ theme, all }} turned={turns.size > 0} />}
       </div>
     </div>
   );
@@ -242,7 +248,7 @@ type NameProps = Pick<HeaderProps, "axis" | "world" | "route" | "page" | "open">
 
 function Name({ axis, world, route, page, open, number, line, isHot }: NameProps) {
   const at = `${number * CELL}px`;
-  const name = line.kind === "end" ? shortName(world, line.endpoint) : lineName(world, line);
+  const name = headerName(world, line);
   const common = {
     class: `${line.kind}${isHot ? " hot" : ""}`,
     style: axis === "rows" ? { top: at } : { left: at },
@@ -347,45 +353,8 @@ type Sizes = { width: number; height: number };
 function headerSizes(world: World, all: readonly Line[], compact: boolean): Sizes {
   let longest = 0;
   for (const line of all) {
-    const name = line.kind === "end" ? shortName(world, line.endpoint) : lineName(world, line);
-    longest = Math.max(longest, name.length + (line.kind === "end" ? 2 : 5));
+    longest = Math.max(longest, headerName(world, line).length + (line.kind === "end" ? 2 : 5));
   }
   const width = Math.min(280, Math.max(120, longest * 7.2 + 18));
   return compact ? { width: Math.min(180, width), height: 104 } : { width, height: Math.min(210, width) };
-}
-
-const SHAPES: [Standing, string][] = [
-  ["all", "every port"],
-  ["some", "some ports"],
-  ["none", "nothing"],
-  ["unknown", "unknown"],
-];
-
-function Legend({ theme, folded, turned }: { theme: string; folded: boolean; turned: boolean }) {
-  return (
-    <span class="legend">
-      {SHAPES.map(([standing, text]) => (
-        <span key={standing}>
-          <Shape standing={standing} theme={theme} /> {text}
-        </span>
-      ))}
-      {turned && <span>+ the change opens, − it closes</span>}
-      {folded && <span>between namespaces: filled as far as pairs are allowed</span>}
-    </span>
-  );
-}
-
-export function Shape({ standing, theme }: { standing: Standing; theme: string }) {
-  const canvas = useRef<HTMLCanvasElement>(null);
-  useLayoutEffect(() => {
-    const element = canvas.current!;
-    const scale = devicePixelRatio || 1;
-    element.width = element.height = CELL * scale;
-    const context = element.getContext("2d");
-    if (context === null) return;
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, CELL, CELL);
-    mark(context, colours(element), standing, 0, 0);
-  }, [standing, theme]);
-  return <canvas class="shape" ref={canvas} aria-hidden="true" />;
 }

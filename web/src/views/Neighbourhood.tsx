@@ -1,12 +1,13 @@
 // One workload in the middle, who reaches it on the left, whom it reaches on the right. What is
 // alike is one box, so the picture stays readable whatever the size of the cluster.
 
-import { useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { go, linkTo, type Route } from "../location";
 import { holds } from "../ports";
 import { count, visible } from "../visible";
 import { allowedWords, shortName } from "../words";
 import type { World } from "../world";
+import { useMost } from "./most";
 
 type Props = { world: World; route: Route; port: number | null; shown: readonly number[] };
 
@@ -135,8 +136,7 @@ function Box({
   inward: boolean;
   box: Bundle;
 }) {
-  const [all, setAll] = useState(false);
-  const shown = all ? box.members : box.members.slice(0, FIRST);
+  const [shown, more] = useMost(box.members, FIRST, 500);
   return (
     <div class="box">
       <p class="box-ports">{box.words}</p>
@@ -163,11 +163,7 @@ function Box({
           );
         })}
       </ul>
-      {box.members.length > shown.length && (
-        <button type="button" class="quiet" onClick={() => setAll(true)}>
-          {box.members.length - shown.length} more
-        </button>
-      )}
+      {more}
     </div>
   );
 }

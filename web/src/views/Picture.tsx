@@ -14,6 +14,8 @@ type Props = {
   layout: Layout;
   route: Route;
   port: number | null;
+  /** Who is drawn; the places of others stay empty. */
+  kept: readonly number[];
   named: ReadonlySet<number> | null;
 };
 /** What is pointed at: a side and an endpoint. */
@@ -22,7 +24,7 @@ type Hot = readonly [side: number, endpoint: number] | null;
 const ROW = 24;
 const MANY = 120;
 
-export function Picture({ world, layout, route, port, named }: Props) {
+export function Picture({ world, layout, route, port, kept, named }: Props) {
   const [hot, point] = useState<Hot>(null);
   const [width, height] = layout.size;
   const slots = useMemo(() => slotsOf(world, layout, port), [world, layout, port]);
@@ -33,7 +35,12 @@ export function Picture({ world, layout, route, port, named }: Props) {
     if (hot === null) return true;
     return hot[0] === 1 ? hot[1] === end : sources.includes(hot[1]);
   };
-  const shares = { world, layout, route, slots, lit };
+  const drawn = useMemo(() => new Set(kept), [kept]);
+  const hasDrawn = (side: number, group: number): boolean =>
+    layout.ends.some(
+      ([own, endpoint]) => own === side && world.group(endpoint) === (group < 0 ? world.outside : group) && drawn.has(endpoint),
+    );
+  const shares = { world, layout, route, slots, lit, drawn };
   return (
     <div class="picture-view">
       <p class="count">
@@ -46,7 +53,7 @@ export function Picture({ world, layout, route, port, named }: Props) {
               {said}
             </text>
           ))}
-          {layout.boxes.map(([side, group, left, top, wide, high]) => (
+          {layout.boxes.filter(([side, group]) => hasDrawn(side, group)).map(([side, group, left, top, wide, high]) => (
             <g key={`${side} ${group}`}>
               <rect class="frame" x={left} y={top} width={wide} height={high} rx={6} />
               <text class="head" x={left + 10} y={top + 18}>
@@ -55,7 +62,7 @@ export function Picture({ world, layout, route, port, named }: Props) {
             </g>
           ))}
           <Lines {...shares} />
-          {layout.ends.map(([side, endpoint, left, top, wide, high]) => (
+          {layout.ends.filter(([, endpoint]) => drawn.has(endpoint)).map(([side, endpoint, left, top, wide, high]) => (
             <a
               key={`${side} ${endpoint}`}
               class="end"
@@ -135,9 +142,12 @@ type Shares = {
   route: Route;
   slots: readonly Slot[];
   lit: (slot: number, sources: readonly number[]) => boolean;
+  drawn: ReadonlySet<number>;
 };
 
-function Lines({ world, layout, route, slots, lit }: Shares) {
+function Lines({ world, layout, route, slots, lit, drawn }: Shares) {
+  const isDrawn = (slot: number, sources: readonly number[]): boolean =>
+    drawn.has(slots[slot]!.end) && sources.some((each) => drawn.has(each));
   const [start, hub, join, arrow] = layout.columns;
   const tip = arrow - 2;
   const hubs = new Map<string, { y: number; slots: readonly number[] }>();
@@ -145,13 +155,14 @@ function Lines({ world, layout, route, slots, lit }: Shares) {
   return (
     <>
       {layout.lines.map(([y, parting, to, members], number) => {
+        if (!to.some((slot) => isDrawn(slot, members))) return null;
         const shown = to.some((slot) => lit(slot, members));
         const end = parting < 0 ? ([join, slots[to[0]!]!.y] as const) : ([hub, parting] as const);
         const kind = members.some((each) => world.isOutside(each)) ? " in" : "";
         return <path key={number} class={`way${kind}${shown ? "" : " dim"}`} d={curve(start, y, ...end)} />;
       })}
       {[...hubs.values()].map(({ y, slots: to }) =>
-        to.map((slot) => (
+        to.filter((slot) => isDrawn(slot, slots[slot]!.sources)).map((slot) => (
           <path
             key={`${y} ${slot}`}
             class={`way${lit(slot, slots[slot]!.sources) ? "" : " dim"}`}
@@ -159,13 +170,15 @@ function Lines({ world, layout, route, slots, lit }: Shares) {
           />
         )),
       )}
-      {slots.map(({ end, y, said, sources }, number) => (
-        <g key={number} class={lit(number, sources) ? "slot" : "slot dim"}>
-          <path class="way" d={`M${join} ${y}H${tip - 7}`} />
-          <path class="tip" d={`M${tip - 8} ${y - 4}L${tip} ${y}L${tip - 8} ${y + 4}Z`} />
-          <SlotWords {...{ world, route, end, said, sources, x: join + 6, y: y + 4 }} />
-        </g>
-      ))}
+      {slots.map(({ end, y, said, sources }, number) =>
+        isDrawn(number, sources) ? (
+          <g key={number} class={lit(number, sources) ? "slot" : "slot dim"}>
+            <path class="way" d={`M${join} ${y}H${tip - 7}`} />
+            <path class="tip" d={`M${tip - 8} ${y - 4}L${tip} ${y}L${tip - 8} ${y + 4}Z`} />
+            <SlotWords {...{ world, route, end, said, sources, x: join + 6, y: y + 4 }} />
+          </g>
+        ) : null,
+      )}
     </>
   );
 }

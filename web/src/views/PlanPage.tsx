@@ -4,6 +4,7 @@ import { matches, searchWords } from "../filter";
 import { linkTo, type Route } from "../location";
 import type { Plan, PlanEdit, PlanOutcome } from "../unpack";
 import { count, visible, visibleText } from "../visible";
+import { firstNames } from "../words";
 import type { World } from "../world";
 import { Order } from "./Order";
 import { Wide } from "./Wide";
@@ -53,7 +54,7 @@ const FIRST = 50;
 type OutcomesProps = { title: string; outcomes: readonly PlanOutcome[]; plan: Plan; route: Route; world: World };
 
 function Outcomes({ title, outcomes, plan: { edits }, route, world }: OutcomesProps) {
-  const [most, setMost] = useMost(FIRST);
+  const [shown, more] = useMost(outcomes, FIRST, 500);
   if (outcomes.length === 0) return null;
   return (
     <section>
@@ -62,10 +63,10 @@ function Outcomes({ title, outcomes, plan: { edits }, route, world }: OutcomesPr
       </h3>
       <Wide label={title} columns={["From", "To", "Change", "By"]}>
         <tbody>
-          {outcomes.slice(0, most).map((each, at) => (
+          {shown.map((each, at) => (
             <tr key={at}>
-              <td>{ends(each.from)}</td>
-              <td>{ends(each.to)}</td>
+              <td>{firstNames(each.from)}</td>
+              <td>{firstNames(each.to)}</td>
               <td>
                 <PairLink {...{ outcome: each, route, world }} />
                 {each.opened.length > 0 && <div class="opens">+ opens {each.opened.join(" ")}</div>}
@@ -85,11 +86,7 @@ function Outcomes({ title, outcomes, plan: { edits }, route, world }: OutcomesPr
           ))}
         </tbody>
       </Wide>
-      {outcomes.length > most && (
-        <button type="button" class="more" onClick={() => setMost(most + 500)}>
-          Show more ({outcomes.length - most} left)
-        </button>
-      )}
+      {more}
     </section>
   );
 }
@@ -108,12 +105,6 @@ function show(event: MouseEvent, id: number): void {
   element?.focus();
 }
 
-const SHOWN_ENDS = 4;
-function ends(names: readonly string[]): string {
-  const shown = names.slice(0, SHOWN_ENDS).map(visible).join(", ");
-  return names.length > SHOWN_ENDS ? `${shown} and ${names.length - SHOWN_ENDS} more` : shown;
-}
-
 function editName(edit: PlanEdit | undefined): string {
   if (edit === undefined) return "";
   const name = edit.namespace ? `${edit.namespace}/${edit.name}` : edit.name;
@@ -127,17 +118,17 @@ function Names({ title, names }: { title: string; names: readonly string[] }) {
       <h3>
         {title} <small>{names.length}</small>
       </h3>
-      <p>{ends(names)}</p>
+      <p>{firstNames(names)}</p>
     </section>
   );
 }
 
 function Edits({ edits }: { edits: readonly PlanEdit[] }) {
-  const [most, setMost] = useMost(200);
+  const [shown, more] = useMost(edits, 200, 1000);
   return (
     <>
       <ul class="edits">
-        {edits.slice(0, most).map((edit) => (
+        {shown.map((edit) => (
           <li key={edit.id} id={`edit-${edit.id}`} tabIndex={-1}>
             <strong>{editName(edit)}</strong> <span class="chip">{edit.change}</span>
             <ul>
@@ -156,11 +147,7 @@ function Edits({ edits }: { edits: readonly PlanEdit[] }) {
           </li>
         ))}
       </ul>
-      {edits.length > most && (
-        <button type="button" class="more" onClick={() => setMost(most + 1000)}>
-          Show more ({edits.length - most} left)
-        </button>
-      )}
+      {more}
     </>
   );
 }

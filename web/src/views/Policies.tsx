@@ -35,10 +35,10 @@ function List({
   found: readonly Finding[] | null;
   missing: string | undefined;
 }) {
-  const [most, setMost] = useMost(PAGE);
   const asked = searchWords(route.asked.get("q") ?? "");
   const { policies, documents } = asking.rules;
   const shown = [...policies.keys()].filter((each) => matches(policyName(policies[each]!), asked));
+  const [listed, more] = useMost(shown, PAGE, 1000);
   const said = useMemo(() => findingsByObject(found), [found]);
   if (policies.length === 0) {
     return (
@@ -55,7 +55,7 @@ function List({
       </p>
       <Wide label="Policies" columns={["Policy", "#Selects", "Ingress", "Egress", "#Findings", "Where"]}>
         <tbody>
-          {shown.slice(0, most).map((each) => {
+          {listed.map((each) => {
             const policy = policies[each]!;
             const document = documents[policy.document];
             const findings = said.get(objectName(policy))?.length ?? 0;
@@ -84,11 +84,7 @@ function List({
           })}
         </tbody>
       </Wide>
-      {shown.length > most && (
-        <button type="button" class="more" onClick={() => setMost(most + 1000)}>
-          Show more ({(shown.length - most).toLocaleString("en")} left)
-        </button>
-      )}
+      {more}
     </div>
   );
 }

@@ -21,13 +21,13 @@ const PAGE = 300;
 
 export function Table({ world, route, port, shown, named }: Props) {
   const pairs = useMemo(() => pairsOf(world, shown, named, port), [world, shown, named, port]);
-  const [most, setMost] = useMost(PAGE);
+  const [listed, more] = useMost(pairs, PAGE, 1000);
   return (
     <div class="table-view">
       <p class="count">{count(pairs.length, "allowed pair")}</p>
       <Wide label="Allowed pairs" columns={["From", "To", "Ports"]}>
         <tbody>
-          {pairs.slice(0, most).map(([from, to]) => {
+          {listed.map(([from, to]) => {
             const names = [from, to].map((each) => world.endpoints[each]!.name);
             return (
               <tr key={`${from} ${to}`}>
@@ -41,14 +41,8 @@ export function Table({ world, route, port, shown, named }: Props) {
           })}
         </tbody>
       </Wide>
-      {pairs.length > most && (
-        <p>
-          <button type="button" class="more" onClick={() => setMost(most + 1000)}>
-            Show more
-          </button>{" "}
-          {(pairs.length - most).toLocaleString("en")} are not shown; search for a name to see fewer.
-        </p>
-      )}
+      {more}
+      {more !== null && <p class="count">Search for a name, or choose namespaces, to see fewer.</p>}
     </div>
   );
 }

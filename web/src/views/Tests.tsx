@@ -109,7 +109,7 @@ const FIRST = 50;
 type SameProps = { heading: string; says: string; tests: readonly TestResult[]; world: World; route: Route };
 
 function Same({ heading, says, tests, world, route }: SameProps) {
-  const [most, setMost] = useMost(FIRST);
+  const [shown, more] = useMost(tests, FIRST, 500);
   if (tests.length === 0) return null;
   return (
     <section>
@@ -117,15 +117,11 @@ function Same({ heading, says, tests, world, route }: SameProps) {
         {heading} <small>{tests.length.toLocaleString("en")}</small>
       </h3>
       <ul class="findings tests">
-        {tests.slice(0, most).map((test, at) => (
+        {shown.map((test, at) => (
           <One key={at} {...{ test, says, world, route }} />
         ))}
       </ul>
-      {tests.length > most && (
-        <button type="button" class="quiet more" onClick={() => setMost(most + 500)}>
-          {(tests.length - most).toLocaleString("en")} more
-        </button>
-      )}
+      {more}
     </section>
   );
 }

@@ -1,13 +1,14 @@
 // What the texts that are not saved open and close.
 
-import { useState } from "preact/hooks";
 import type { Desk, Turned, Turning } from "../desk";
 import { linkTo, type Route } from "../location";
 import type { Finding } from "../schema";
 import type { PlanOutcome } from "../unpack";
 import { count, visible, visibleText } from "../visible";
+import { firstNames } from "../words";
 import type { World } from "../world";
 import { Order } from "./Order";
+import { useMost } from "./most";
 
 type Props = { desk: Desk; route: Route; world: World };
 
@@ -64,15 +65,15 @@ function said({ progress, dirty, last, failure }: Desk): string {
 
 /** Tests that the edit turns, those that no longer pass first. */
 function TurnedTests({ turning }: { turning: Turning }) {
-  const [most, setMost] = useState(FIRST);
   const passes = (test: Turned): boolean => test.after === "passed";
   const turns = [...turning.turns].sort((one, other) => Number(passes(one)) - Number(passes(other)));
+  const [shown, more] = useMost(turns, FIRST, 100);
   return (
     <section class="turned">
       <h3>Tests</h3>
       <p>{turning.text}</p>
       <ul class="outcomes">
-        {turns.slice(0, most).map((test, at) => (
+        {shown.map((test, at) => (
           <li key={at}>
             <span class={passes(test) ? "opens" : "closes"}>{passes(test) ? "now passes" : test.after}</span>{" "}
             <strong>{visible(test.name)}</strong>
@@ -82,11 +83,7 @@ function TurnedTests({ turning }: { turning: Turning }) {
           </li>
         ))}
       </ul>
-      {turns.length > most && (
-        <button type="button" class="quiet" onClick={() => setMost(most + 100)}>
-          {turns.length - most} more
-        </button>
-      )}
+      {more}
     </section>
   );
 }
@@ -111,20 +108,14 @@ function SafeOrder({ desk }: { desk: Desk }) {
 const FIRST = 12;
 
 function Problems({ desk, route }: { desk: Desk; route: Route }) {
-  const [most, setMost] = useState(FIRST);
+  const [shown, more] = useMost(desk.problems, FIRST, 100);
   if (desk.problems.length === 0) return null;
   return (
     <ul class="findings">
-      {desk.problems.slice(0, most).map((each, at) => (
+      {shown.map((each, at) => (
         <Problem key={at} problem={each} route={route} />
       ))}
-      {desk.problems.length > most && (
-        <li>
-          <button type="button" class="quiet" onClick={() => setMost(most + 100)}>
-            {desk.problems.length - most} more
-          </button>
-        </li>
-      )}
+      {more}
     </ul>
   );
 }
@@ -144,7 +135,7 @@ function Problem({ problem, route }: { problem: Finding; route: Route }) {
 type OutcomesProps = { outcomes: readonly PlanOutcome[]; route: Route; world: World; title: string };
 
 function Outcomes({ outcomes, route, world, title }: OutcomesProps) {
-  const [most, setMost] = useState(FIRST);
+  const [shown, more] = useMost(outcomes, FIRST, 200);
   if (outcomes.length === 0) return null;
   return (
     <section>
@@ -152,15 +143,11 @@ function Outcomes({ outcomes, route, world, title }: OutcomesProps) {
         {title} <small>{outcomes.length}</small>
       </h3>
       <ul class="outcomes">
-        {outcomes.slice(0, most).map((each, at) => (
+        {shown.map((each, at) => (
           <Outcome key={at} outcome={each} {...{ route, world }} />
         ))}
       </ul>
-      {outcomes.length > most && (
-        <button type="button" class="quiet" onClick={() => setMost(most + 200)}>
-          {outcomes.length - most} more
-        </button>
-      )}
+      {more}
     </section>
   );
 }
@@ -171,7 +158,7 @@ function Outcome({ outcome, route, world }: { outcome: PlanOutcome; route: Route
   const linked = from.length === 1 && to.length === 1 && world.byName.has(from[0]!) && world.byName.has(to[0]!);
   const ends = (
     <>
-      {names(from)} → {names(to)}
+      {firstNames(from)} → {firstNames(to)}
     </>
   );
   return (
@@ -182,11 +169,4 @@ function Outcome({ outcome, route, world }: { outcome: PlanOutcome; route: Route
       {outcome.family !== undefined && <small>over {outcome.family}</small>}
     </li>
   );
-}
-
-const SHOWN = 4;
-
-function names(all: readonly string[]): string {
-  const shown = all.slice(0, SHOWN).map(visible).join(", ");
-  return all.length > SHOWN ? `${shown} and ${all.length - SHOWN} more` : shown;
 }

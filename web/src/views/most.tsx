@@ -1,6 +1,7 @@
 // How much of a long list is shown: little on a screen, with a button for more; on paper, which has no
 // buttons, nearly all.
 
+import type { VNode } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
 /** Rows of one list on paper: some hundred pages, and seconds for a browser to set them. */
@@ -26,8 +27,16 @@ export function usePrinting(): boolean {
 
 const EVENTS = ["beforeprint", "afterprint"] as const;
 
-/** How many to show, and how to change it. */
-export function useMost(first: number): [number, (most: number) => void] {
+/** The first of a list, and the button for the rest of it: nothing where all is shown. */
+export function useMost<T>(all: readonly T[], first: number, step: number): [shown: readonly T[], more: VNode | null] {
   const [most, set] = useState(first);
-  return [usePrinting() ? Math.max(most, ON_PAPER) : most, set];
+  const shown = all.slice(0, usePrinting() ? Math.max(most, ON_PAPER) : most);
+  const left = all.length - shown.length;
+  if (left === 0) return [shown, null];
+  const more = (
+    <button type="button" class="quiet more" onClick={() => set(most + step)}>
+      {left.toLocaleString("en")} more
+    </button>
+  );
+  return [shown, more];
 }
