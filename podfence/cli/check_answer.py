@@ -19,7 +19,7 @@ from podfence.cli.common import describe_problem
 from podfence.cli.fingerprints import fingerprinted
 from podfence.cli.settings import NO_SETTINGS, Settings
 from podfence.collector import collector_paused
-from podfence.errors import Position, Problem, Severity
+from podfence.errors import Problem, Severity
 from podfence.manifests.load import Loaded
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
@@ -37,6 +37,7 @@ from podfence.questions.lint.ignoring import (
 from podfence.questions.lint.lint import lint
 from podfence.questions.lint.surroundings import Surroundings
 from podfence.questions.phrases.words import count
+from podfence.questions.repair.textedits import Offer
 from podfence.render.jsontext import json_text
 from podfence.render.problems import problem_data
 from podfence.text import printable
@@ -66,6 +67,10 @@ class CheckReport(Struct, frozen=True, dict=True):
     judged: Judged
     kinds: Mapping[str, int]
     server_only: bool
+    offers: Mapping[Finding, Offer] = {}
+    """Repairs that are shown beside findings."""
+    frameworks: tuple[str, ...] = ()
+    """Whose controls stand beside the rules of SARIF."""
 
     @cached_property
     def all_problems(self) -> tuple[Problem, ...]:
@@ -184,20 +189,26 @@ def _form(answer: CheckReport, output: str) -> str:
 
     heads = {code: text.partition("\n")[0] for code, text in sections().items()}
     titles = {code: head.partition(": ")[2] for code, head in heads.items()}
-    locate = answer.loaded.positions.locate_problem
+    positions = answer.loaded.positions
 
-    def said(problem: Problem, fingerprint: str = "", ignored: str = "") -> LocatedProblem:
-        title = titles.get(problem.code, problem.code)
-        return LocatedProblem(problem, locate(problem), title, fingerprint, ignored)
+    def said(problem: Problem, finding: Finding | None = None, ignored: str = "") -> LocatedProblem:
+        return LocatedProblem(
+            problem,
+            positions.locate_problem(problem),
+            titles.get(problem.code, problem.code),
+            "" if finding is None else finding.fingerprint,
+            ignored,
+            positions.end_of_problem(problem) if output == "sarif" else None,
+            answer.offers.get(finding) if finding is not None else None,
+        )
 
     found = [said(each) for each in (*answer.problems, *answer.judged.problems)]
-    found += [said(each.problem, each.fingerprint) for each in answer.judged.new]
+    found += [said(each.problem, each) for each in answer.judged.new]
     if output == "sarif":
         ignored = [
-            said(each.problem, each.fingerprint, remark.reason)
-            for each, remark in answer.judged.ignored
+            said(each.problem, each, remark.reason) for each, remark in answer.judged.ignored
         ]
-        return f"{json_text(sarif_data([*found, *ignored], sections()))}\n"
+        return f"{json_text(sarif_data([*found, *ignored], sections(), answer.frameworks))}\n"
     if output == "github":
         return "".join(f"{line}\n" for line in workflow_commands(found))
     return junit_report(found, {**LINT_CODES, **IGNORE_CODES})
@@ -205,16 +216,15 @@ def _form(answer: CheckReport, output: str) -> str:
 
 def _data(answer: CheckReport) -> dict[str, object]:
     loaded, judged = answer.loaded, answer.judged
-    locate = loaded.positions.locate_problem
     others = [*answer.problems, *judged.problems]
-    problems = [problem_data(problem, locate(problem)) for problem in others]
-    problems += [_finding_data(each, locate(each.problem)) for each in judged.new]
+    problems = [_problem_data(loaded, problem) for problem in others]
+    problems += [_finding_data(loaded, each, answer.offers.get(each)) for each in judged.new]
     return {
         "schema": "podfence.check/v1",
         "ok": all(each.severity is not Severity.ERROR for each in answer.all_problems),
         "problems": problems,
         "ignored": [
-            {**_finding_data(each, locate(each.problem)), "because": remark.reason}
+            {**_finding_data(loaded, each), "because": remark.reason}
             for each, remark in judged.ignored
         ],
         "heldBack": judged.known,
@@ -223,9 +233,32 @@ def _data(answer: CheckReport) -> dict[str, object]:
     }
 
 
-def _finding_data(finding: Finding, position: Position | None) -> dict[str, object]:
-    data = problem_data(finding.problem, position)
-    return {**data, "slug": finding.slug, "fingerprint": finding.fingerprint}
+def _problem_data(loaded: Loaded, problem: Problem) -> dict[str, object]:
+    positions = loaded.positions
+    return problem_data(
+        problem, positions.locate_problem(problem), positions.end_of_problem(problem)
+    )
+
+
+def _finding_data(
+    loaded: Loaded, finding: Finding, offer: Offer | None = None
+) -> dict[str, object]:
+    data = _problem_data(loaded, finding.problem)
+    data |= {"slug": finding.slug, "fingerprint": finding.fingerprint}
+    if offer is None:
+        return data
+    edits = [
+        {
+            "file": each.file,
+            "line": each.line,
+            "column": each.column,
+            "endLine": each.end_line,
+            "endColumn": each.end_column,
+            "text": each.text,
+        }
+        for each in offer.edits
+    ]
+    return {**data, "fix": {"does": offer.words, "safe": offer.safe, "edits": edits}}
 
 
 def _summary(answer: CheckReport) -> str:

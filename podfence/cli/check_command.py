@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import click
+from msgspec.structs import replace
 
 from podfence.cli.baseline import NO_BASELINE, read_baseline
 from podfence.cli.baseline import write_baseline as write
@@ -15,11 +16,15 @@ from podfence.cli.common import known_namespaces, read_inputs, renders
 from podfence.cli.explaining import explain
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
 from podfence.cli.outputs import Output, outputs_option, read_outputs, write_outputs
-from podfence.cli.settings import read_settings, settings_options
+from podfence.cli.settings import Settings, read_settings, settings_options
+from podfence.cli.terminal import echo
 from podfence.errors import Problem, Severity, Source
 from podfence.likeness import similar
 from podfence.manifests.load import Loaded
-from podfence.questions.lint.findings import LINT_RULES, LINT_SLUGS, code_of
+from podfence.questions.lint.findings import LINT_RULES, LINT_SLUGS, Finding, code_of
+from podfence.questions.phrases.words import count
+from podfence.questions.repair.textedits import Offer
+from podfence.render.controls import CONTROLS
 
 FORMATS = ("text", "json", "sarif", "github", "junit")
 _NAMING = frozenset({"json", "sarif"})
@@ -83,6 +88,20 @@ _NAMING = frozenset({"json", "sarif"})
     "names, such as a default deny. Each is shown with what it does.",
 )
 @click.option(
+    "--with-fixes",
+    is_flag=True,
+    help="With -o json or sarif: add to each finding the edits that fix it, for an editor to apply. "
+    "The engine proves each of them, which takes longer.",
+)
+@click.option(
+    "--map-to",
+    "frameworks",
+    multiple=True,
+    type=click.Choice([*CONTROLS]),
+    help="With -o sarif: name the controls of this framework as tags of the rules that violate "
+    "them. Repeatable.",
+)
+@click.option(
     "--watch", is_flag=True, help="Check again whenever a manifest changes; Ctrl+C ends it."
 )
 @settings_options
@@ -110,6 +129,8 @@ def command(
     fix: bool,
     fix_diff: bool,
     unsafe: bool,
+    with_fixes: bool,
+    frameworks: tuple[str, ...],
     watch: bool,
     config: str | None,
     no_config: bool,
@@ -124,11 +145,14 @@ def command(
     """
     formats = read_outputs(outputs, FORMATS)
     if fix or fix_diff:
-        if server_only:
-            raise click.UsageError("--server-only finds nothing to fix; drop one of the two")
-        _require_files_to_fix(inputs, formats, fix=fix, fix_diff=fix_diff)
+        _require_files_to_fix(inputs, formats, fix=fix, fix_diff=fix_diff, server_only=server_only)
     elif unsafe:
         raise click.UsageError("--unsafe selects fixes; add --fix-diff or --fix")
+    _require_findings_as_data(
+        {each.format for each in formats if not server_only},
+        with_fixes=with_fixes,
+        frameworks=frameworks,
+    )
     if watch:
         _require_files_to_watch(inputs, edits=fix or fix_diff or write_baseline is not None)
     strict_cidrs = minor_version(kube_version) >= STRICT_CIDRS_SINCE if kube_version else True
@@ -171,7 +195,9 @@ def command(
             loaded, judged = read()
         if write_baseline is not None:
             write(write_baseline, judged.kept)
-        answer = _report(loaded, judged, scope, server_only=server_only)
+        offers = _offers(loaded, judged, settings) if with_fixes else {}
+        answer = _report(loaded, judged, scope, server_only=server_only, offers=offers)
+        answer = replace(answer, frameworks=frameworks)
         write_outputs(formats, lambda form: answer_text(answer, form))
         limit = fail_on or settings.fail_on or Severity.ERROR.value
         return 1 if _heaviest(answer.all_problems) <= _weight(limit) else 0
@@ -184,9 +210,11 @@ def command(
 
 
 def _require_files_to_fix(
-    inputs: Inputs, formats: Sequence[Output], *, fix: bool, fix_diff: bool
+    inputs: Inputs, formats: Sequence[Output], *, fix: bool, fix_diff: bool, server_only: bool
 ) -> None:
     """Raises UsageError."""
+    if server_only:
+        raise click.UsageError("--server-only finds nothing to fix; drop one of the two")
     if fix_diff and (fix or [*formats] != [Output("text")]):
         raise click.UsageError("--fix-diff prints text and edits nothing; drop --fix and -o")
     if fix and "-" in inputs.paths:
@@ -203,15 +231,43 @@ def _require_files_to_watch(inputs: Inputs, *, edits: bool) -> None:
         raise click.UsageError("--watch edits nothing; drop --fix, --fix-diff, --write-baseline")
 
 
+def _require_findings_as_data(
+    formats: Set[str], *, with_fixes: bool, frameworks: Sequence[str]
+) -> None:
+    """Raises UsageError. ``formats``: those in which there are findings."""
+    if with_fixes and not formats & _NAMING:
+        raise click.UsageError(
+            "--with-fixes adds to the findings of -o json and -o sarif; name one of them"
+        )
+    if frameworks and "sarif" not in formats:
+        raise click.UsageError("--map-to adds to the findings of -o sarif; name it")
+
+
+def _offers(loaded: Loaded, judged: Judged, settings: Settings) -> Mapping[Finding, Offer]:
+    """The fixes of findings, as many as can be proved; says how many cannot."""
+    from podfence.cli.offered import offers_for
+
+    cidrs = settings.cluster.pod_cidrs
+    found, left = offers_for(loaded, judged.new, cidrs, is_partial=settings.is_partial)
+    if left:
+        echo(f"{count(left, 'more finding')} may have a fix that was not proved", err=True)
+    return found
+
+
 def _report(
-    loaded: Loaded, judged: Judged, scope: Sequence[str], *, server_only: bool
+    loaded: Loaded,
+    judged: Judged,
+    scope: Sequence[str],
+    *,
+    server_only: bool,
+    offers: Mapping[Finding, Offer],
 ) -> CheckReport:
     problems = tuple(
         problem
         for problem in (*loaded.problems, *channel_warnings(loaded))
         if not scope or _is_in(loaded, problem.source, scope)
     )
-    return CheckReport(loaded, problems, judged, _kinds(loaded, scope), server_only)
+    return CheckReport(loaded, problems, judged, _kinds(loaded, scope), server_only, offers)
 
 
 def _is_in(loaded: Loaded, source: Source | None, scope: Sequence[str]) -> bool:

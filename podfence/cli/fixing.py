@@ -35,7 +35,7 @@ from podfence.render.plan_text import outcome_words
 from podfence.sets.addresses import IPNetwork
 from podfence.text import printable
 
-_MOST = 200
+MOST = 200
 """Fixes that are proved in one run: each needs the cluster compiled."""
 _SHOWN = 20
 
@@ -75,21 +75,17 @@ def fixes_for(
     wanted = [fix for fix in every if unsafe or not fix.unsafe]
     made: list[Fix] = []
     withdrawn: list[tuple[Fix, str]] = [
-        (fix, ("this run has made its maximum of fixes; run it again")) for fix in wanted[_MOST:]
+        (fix, "this run has made its maximum of fixes; run it again") for fix in wanted[MOST:]
     ]
     now = Rewritten({}, loaded.cluster)
-    for fix in wanted[:_MOST]:
+    for fix in wanted[:MOST]:
         if any(_clash(fix, other) for other in made):
             withdrawn.append((fix, "another fix edits the same item; run it again"))
             continue
         try:
-            then = rewritten(loaded, [*_edits([*made, fix])])
-            require_as_read(then.texts)
+            then = tried(loaded, [*made, fix])
         except CannotEdit as error:
             withdrawn.append((fix, error.message))
-            continue
-        if len(then.cluster.doubts) > len(loaded.cluster.doubts):
-            withdrawn.append((fix, "a server would refuse the result"))
             continue
         _, harm = judged(now.cluster, then.cluster, NO_NAMES, fix.policy)
         if harm is not None and not fix.unsafe:
@@ -99,6 +95,15 @@ def fixes_for(
         now = then
     found = plan(loaded.cluster, now.cluster) if made else None
     return Fixed(tuple(made), tuple(withdrawn), now.texts, found, len(every) - len(wanted))
+
+
+def tried(loaded: Loaded, fixes: Sequence[Fix]) -> Rewritten:
+    """What fixes make of the files. Raises CannotEdit."""
+    then = rewritten(loaded, [*_edits(fixes)])
+    require_as_read(then.texts)
+    if len(then.cluster.doubts) > len(loaded.cluster.doubts):
+        raise CannotEdit("a server would refuse the result")
+    return then
 
 
 def _clash(fix: Fix, other: Fix) -> bool:

@@ -61,6 +61,20 @@ class JsonSpans:
             place, value = found
         return place
 
+    def span(self, start: int, steps: FieldSteps) -> tuple[int, int]:
+        """Offsets where a field begins and ends, key and value; of one that does not exist, where
+        the name of its nearest existing parent does: nothing for the root, which has none."""
+        root = place = value = skip_blank(self._text, start)
+        for step in steps:
+            found = self._below(value, step)
+            if found is None:
+                if place == root:
+                    return root, root
+                value = place
+                break
+            place, value = found
+        return place, _SKIPPER.raw_decode(self._text, value)[1]
+
     def _below(self, offset: int, step: PathStep) -> tuple[int, int] | None:
         """Where a member (its key) or an element is named, and where its value begins."""
         if self._text.startswith("{", offset):

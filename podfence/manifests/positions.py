@@ -144,6 +144,41 @@ class Positions(Struct):
             return self.shown(problem.source, problem.path)
         return self.locate(problem.source, problem.path)
 
+    def end_of_problem(self, problem: Problem) -> Position | None:
+        """Behind the last character of the field that a problem is about, where
+        :meth:`locate_problem` gives its beginning; None for an object as a whole."""
+        source = problem.source
+        if problem.position is not None or source is None or not problem.path:
+            return None
+        extent = self._extents.get((source.file, source.document))
+        place = self.locate_problem(problem)
+        if extent is None or place is None:
+            return None
+        steps = self._steps_to(source) + parse_path(problem.path)
+        start, end = self._span(source, extent, steps)
+        if end <= start:
+            return None
+        breaks = self._line_ends(source.file)
+        line = bisect_left(breaks, end)
+        return Position(source.file, line + 1, end - (breaks[line - 1] if line else -1))
+
+    def _span(self, source: Source, extent: _Extent, steps: FieldSteps) -> tuple[int, int]:
+        """Offsets where a field begins and ends; the same twice where that is not known."""
+        if extent.is_json:
+            start, below = extent.start, steps
+            if source.item is not None and steps[:2] == ("items", source.item):
+                items = self._items_of(source, extent)
+                if source.item < len(items):
+                    start, below = items[source.item], steps[2:]
+            return self._places_in(source.file).span(start, below)
+        from podfence.manifests.yamlpositions import span
+
+        tree = self._tree(source, extent)
+        if tree is None:
+            return extent.start, extent.start
+        start, end = span(tree, steps, self.text_of(source))
+        return extent.start + start, extent.start + end
+
     def _has_lines(self, source: Source) -> bool:
         extent = self._extents.get((source.file, source.document))
         if source.file != STDIN or extent is None:

@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 from msgspec import Struct
-from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from podfence.errors import PodfenceError
 from podfence.manifests.fieldpaths import FieldSteps, PathStep, parse_path
+from podfence.manifests.yamlpositions import end_of
 from podfence.manifests.yamlreader import compose_or_none
 from podfence.questions.repair.changes import Append, FieldEdit, Remove, Rename, SetField, applied
 
@@ -236,17 +237,7 @@ class _Writer:
         return self._text.index(":", key.end_mark.index) + 1
 
     def _end(self, node: Node) -> int:
-        """Where the last character of a node is: marks of block collections reach up to the next
-        token."""
-        if isinstance(node, ScalarNode):
-            end = int(node.end_mark.index)
-            if node.style in ("|", ">"):
-                return len(self._text[:end].rstrip("\n"))
-            return end
-        if not isinstance(node, CollectionNode) or node.flow_style or not node.value:
-            return int(node.end_mark.index)
-        last = node.value[-1]
-        return self._end(last[1] if isinstance(node, MappingNode) else last)
+        return end_of(node, self._text)
 
     def _line_end(self, at: int) -> int:
         """The end of a line: a remark behind a value stays with it."""

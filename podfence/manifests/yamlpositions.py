@@ -6,7 +6,7 @@ explicit one before a merged one.
 
 from __future__ import annotations
 
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from podfence.manifests.fieldpaths import FieldSteps, PathStep
 
@@ -20,6 +20,38 @@ def find(root: Node, steps: FieldSteps) -> tuple[int, int]:
             break
         mark, node = found[0].start_mark, found[1]
     return mark.line, mark.column
+
+
+def span(root: Node, steps: FieldSteps, text: str) -> tuple[int, int]:
+    """Offsets in the ``text`` of a tree where a field begins and ends, key and value; of one that
+    does not exist, where the name of its nearest existing parent does: nothing for the root, which
+    has none. The field of an alias is its key: what it means stands elsewhere."""
+    name = node = root
+    for step in steps:
+        found = _below(node, step)
+        if found is None:
+            return _within(name, name, text) if name is not root else (0, 0)
+        name, node = found
+    return _within(name, node, text)
+
+
+def _within(name: Node, value: Node, text: str) -> tuple[int, int]:
+    start = int(name.start_mark.index)
+    end = end_of(value, text)
+    is_here = int(value.start_mark.index) >= start and end > start
+    return start, end if is_here else end_of(name, text)
+
+
+def end_of(node: Node, text: str) -> int:
+    """Offset behind the last character of a node: marks of block collections reach up to the next
+    token."""
+    if isinstance(node, ScalarNode):
+        end = int(node.end_mark.index)
+        return len(text[:end].rstrip("\n")) if node.style in ("|", ">") else end
+    if not isinstance(node, CollectionNode) or node.flow_style or not node.value:
+        return int(node.end_mark.index)
+    last = node.value[-1]
+    return end_of(last[1] if isinstance(node, MappingNode) else last, text)
 
 
 def _below(node: Node, step: PathStep) -> tuple[Node, Node] | None:

@@ -13,7 +13,9 @@ from msgspec import Struct
 from podfence.errors import Position, Problem, Severity
 from podfence.questions.lint.findings import LINT_RULES
 from podfence.questions.phrases.words import count
+from podfence.questions.repair.textedits import Offer, TextEdit
 from podfence.render.annotations import SHOWN, annotation
+from podfence.render.controls import tags_of
 from podfence.render.junit import Case, Suite, junit_text
 from podfence.render.problems import message_text
 from podfence.render.sarif import sarif_place, sarif_run
@@ -25,13 +27,16 @@ _GITHUB = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: 
 
 class LocatedProblem(Struct, frozen=True):
     """A problem with its place. ``title``: the meaning of its code. ``fingerprint``: tells it from
-    others whatever line it stands on, "" for what the server says. ``ignored``: why, if it is."""
+    others whatever line it stands on, "" for what the server says. ``ignored``: why, if it is.
+    ``end``: behind the last character of its field. ``offer``: what mends it."""
 
     problem: Problem
     position: Position | None
     title: str
     fingerprint: str = ""
     ignored: str = ""
+    end: Position | None = None
+    offer: Offer | None = None
 
     @property
     def text(self) -> str:
@@ -40,19 +45,27 @@ class LocatedProblem(Struct, frozen=True):
         return subject + message_text(self.problem.message)
 
 
-def sarif_data(said: Sequence[LocatedProblem], helps: Mapping[str, str]) -> dict[str, object]:
-    """One run. ``helps``: what is to be said of a code, in Markdown."""
+def sarif_data(
+    said: Sequence[LocatedProblem], helps: Mapping[str, str], frameworks: tuple[str, ...] = ()
+) -> dict[str, object]:
+    """One run. ``helps``: what is to be said of a code, in Markdown. ``frameworks``: whose controls
+    are named beside the codes."""
     titles = {each.problem.code: each.title for each in said}
-    rules = [_rule(code, title, helps.get(code, "")) for code, title in sorted(titles.items())]
+    rules = [
+        _rule(code, title, helps.get(code, ""), tags_of(code, frameworks))
+        for code, title in sorted(titles.items())
+    ]
     return sarif_run(rules, (_result(each) for each in said))
 
 
-def _rule(code: str, title: str, more: str) -> dict[str, object]:
+def _rule(code: str, title: str, more: str, tags: Sequence[str]) -> dict[str, object]:
     rule: dict[str, object] = {"id": code, "shortDescription": {"text": title}}
     if code in LINT_RULES:
         rule["name"] = LINT_RULES[code].slug
     if more:
         rule["help"] = {"text": more, "markdown": more}
+    if tags:
+        rule["properties"] = {"tags": list(tags)}
     return rule
 
 
@@ -65,12 +78,36 @@ def _result(each: LocatedProblem) -> dict[str, object]:
     }
     if each.position is not None:
         place = each.position
-        result["locations"] = [sarif_place(printable(place.file), place.line, place.column)]
+        result["locations"] = [
+            sarif_place(printable(place.file), place.line, place.column, end=each.end)
+        ]
     if each.fingerprint:
         result["partialFingerprints"] = {"podfenceCheck/v2": each.fingerprint}
     if each.ignored:
         result["suppressions"] = [{"kind": "inSource", "justification": printable(each.ignored)}]
+    if each.offer is not None:
+        edits = each.offer.edits
+        words = each.offer.words if each.offer.safe else f"{each.offer.words} (unsafe)"
+        changes = [
+            {
+                "artifactLocation": {"uri": printable(file)},
+                "replacements": [_replacement(edit) for edit in edits if edit.file == file],
+            }
+            for file in dict.fromkeys(edit.file for edit in edits)
+        ]
+        result["fixes"] = [{"description": {"text": printable(words)}, "artifactChanges": changes}]
     return result
+
+
+def _replacement(edit: TextEdit) -> dict[str, object]:
+    region = {
+        "startLine": edit.line,
+        "startColumn": edit.column,
+        "endLine": edit.end_line,
+        "endColumn": edit.end_column,
+    }
+    made: dict[str, object] = {"deletedRegion": region}
+    return made | ({"insertedContent": {"text": edit.text}} if edit.text else {})
 
 
 def workflow_commands(said: Iterable[LocatedProblem]) -> Iterator[str]:

@@ -40,6 +40,11 @@ def position_data(position: Position | None) -> dict[str, object]:
     return {"file": position.file, "line": position.line, "column": position.column}
 
 
+def end_data(end: Position | None) -> dict[str, object]:
+    """``{"endLine", "endColumn"}``, behind the last character; ``{}`` where that is not known."""
+    return {} if end is None else {"endLine": end.line, "endColumn": end.column}
+
+
 def _escaped(data: bytes) -> bytes:
     import json
 

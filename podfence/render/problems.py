@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from podfence.errors import Position, Problem
-from podfence.render.jsontext import position_data
+from podfence.render.jsontext import end_data, position_data
 from podfence.text import printable
 
 WITHOUT_LINES = frozenset({"PF106", "PF112", "PF115"})
@@ -28,8 +28,10 @@ def _place(problem: Problem, position: Position) -> str:
     return printable(position.file if problem.code in WITHOUT_LINES else str(position))
 
 
-def problem_data(problem: Problem, position: Position | None) -> dict[str, object]:
-    """A problem for ``-o json``."""
+def problem_data(
+    problem: Problem, position: Position | None, end: Position | None = None
+) -> dict[str, object]:
+    """A problem for ``-o json``. ``end``: behind the last character of its field."""
     data: dict[str, object] = {
         "severity": problem.severity.value,
         "code": problem.code,
@@ -39,4 +41,4 @@ def problem_data(problem: Problem, position: Position | None) -> dict[str, objec
     }
     if problem.reason:
         data["reason"] = problem.reason
-    return data | position_data(position)
+    return data | position_data(position) | end_data(end)

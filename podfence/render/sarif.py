@@ -31,10 +31,16 @@ def sarif_run(
 
 
 def sarif_place(
-    file: str, line: int, column: int | None = None, words: str = ""
+    file: str,
+    line: int,
+    column: int | None = None,
+    words: str = "",
+    end: Position | None = None,
 ) -> dict[str, object]:
-    """A location. ``column`` None: the whole line."""
+    """A location. ``column`` None: the whole line. ``end``: behind its last character."""
     region = {"startLine": line} if column is None else {"startLine": line, "startColumn": column}
+    if end is not None:
+        region |= {"endLine": end.line, "endColumn": end.column}
     physical = {"artifactLocation": {"uri": file}, "region": region}
     place: dict[str, object] = {"physicalLocation": physical}
     if words:

@@ -1,0 +1,52 @@
+"""Fixes that are offered beside their findings, for editors to make.
+
+Rule: each is proved by itself, on the input as it is: who makes one need not make another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from podfence.cli.fixing import MOST, tried
+from podfence.manifests.load import Loaded
+from podfence.manifests.yamledit import CannotEdit
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import NO_NAMES
+from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.fixes import Fixes
+from podfence.questions.lint.note import WrittenObjects
+from podfence.questions.repair.harmless import judged
+from podfence.questions.repair.textedits import Offer, text_edits
+from podfence.sets.addresses import IPNetwork
+
+
+def offers_for(
+    loaded: Loaded,
+    findings: Iterable[Finding],
+    pod_cidrs: tuple[IPNetwork, ...] = (),
+    *,
+    is_partial: bool = False,
+) -> tuple[dict[Finding, Offer], int]:
+    """The fixes by finding, and how many there are too many to be proved. None in a cluster: what
+    it holds stands in no file."""
+    if loaded.live or loaded.doubts:
+        return {}, 0
+    index = compile_cluster(loaded.cluster)
+    fixes = Fixes(index, WrittenObjects(index, loaded.raw), pod_cidrs, is_partial=is_partial)
+    every = [fix for finding in findings if (fix := fixes.of(finding)) is not None]
+    found = {}
+    for fix in every[:MOST]:
+        try:
+            made = tried(loaded, [fix])
+        except CannotEdit:
+            continue
+        _, harm = judged(loaded.cluster, made.cluster, NO_NAMES, fix.policy)
+        if harm is not None and not fix.unsafe:
+            continue
+        edits = [
+            edit
+            for file, (before, after) in sorted(made.texts.items())
+            for edit in text_edits(file, before, after)
+        ]
+        found[fix.finding] = Offer(fix.words, not fix.unsafe, tuple(edits))
+    return found, max(0, len(every) - MOST)
