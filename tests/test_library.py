@@ -116,7 +116,7 @@ def test_records_of_nobody_are_a_gap(shop: podfence.Input, tmp_path: Path) -> No
     (tmp_path / "a.csv").write_text(HEAD + "shop/nobody,shop/db,TCP,5432\n")
     traffic = shop.plan(shop, flows=tmp_path / "a.csv").traffic
     assert traffic is not None
-    assert "an end that is not known" in traffic.gaps
+    assert "an unknown end" in traffic.gaps
 
 
 @pytest.mark.parametrize(

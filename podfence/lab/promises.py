@@ -90,11 +90,11 @@ def _not_by_packets(test: PolicyTest) -> str:
     if test.skip:
         return test.skip
     if test.runs_in and "lab" not in test.runs_in:
-        return f"runs in {', '.join(test.runs_in)} alone"
+        return f"runs only in {', '.join(test.runs_in)}"
     if test.isolated:
-        return "that rules allow nothing else is not seen by packets; podfence test judges it"
+        return "packets cannot show that rules allow nothing else; podfence test judges it"
     if test.by is not None:
-        return "packets meet both directions; podfence test judges one of them"
+        return "a packet is judged in both directions; podfence test judges a single one"
     return ""
 
 
@@ -118,7 +118,7 @@ def _judged(asked: TestInWorld, world: ClusterWorld, report: LabReport) -> Prove
             first = first or _disagreement(source, target, port, report)
     failed = wrong > 0 or (test.expect is Expect.SOME and not some)
     if not packets and asked.misses:  # allowEmpty
-        return Proved(test, "passed", text="looks at nobody, as it may")
+        return Proved(test, "passed", text="matches nobody, which allowEmpty permits")
     if not packets:
         text = "none of its connections was probed, or none answered on the open network"
         return Proved(test, "unproved", text=text)

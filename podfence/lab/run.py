@@ -44,7 +44,7 @@ def run_lab(
     scheduled = compile_cluster(schedule(index.cluster, options.nodes), index.names)
     plan = make_plan(scheduled, options.limits, families())
     if not plan.probes:
-        raise LabError("nothing to try: no pod of the input has an address that a lab can give it")
+        raise LabError("nothing to probe: no pod of the input has an address that the lab can use")
     with _terminable(), collector_paused(), LabProcess(plan) as lab:
         pods = sum(party.side is PartyKind.POD for party in plan.parties)
         progress(f"building {pods} pods on {len(plan.nodes)} node(s)")

@@ -105,9 +105,7 @@ def world(read: LabInput, options: LabOptions, before: LabWorld | None = None) -
     index = compile_cluster(scheduled, read.names)
     plan = make_plan(index, options.limits, families())
     if not any(party.side is PartyKind.POD for party in plan.parties):
-        raise LabError(
-            "nothing to build: no pod of the input has an address that a lab can give it"
-        )
+        raise LabError("nothing to build: no pod of the input has an address that the lab can use")
     rules = {node.name: lower(index, local_node(plan, node)) for node in plan.nodes}
     return LabWorld(read, index, plan, rules)
 

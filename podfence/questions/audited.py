@@ -36,4 +36,4 @@ def audit_notes(index: PolicyIndex) -> Iterator[str]:
     names = sorted(policy_name(ref) for ref in audited_of(index))
     if names:
         be = "is audited and enforces" if len(names) == 1 else "are audited and enforce"
-        yield f"{some(names, _SHOWN)} {be} nothing; without the annotation the map may be another"
+        yield f"{some(names, _SHOWN)} {be} nothing; if enforced, the map may be different"

@@ -41,10 +41,10 @@ EXEMPT = (
 )
 """NP-41, NP-54, NP-52."""
 _WHEN = {
-    Tier.ADMIN: "Asked before every NetworkPolicy about some of these pods, and final where it "
+    Tier.ADMIN: "Evaluated before every NetworkPolicy for some of these pods, and final where it "
     "accepts or denies",
-    Tier.BASELINE: "Asked about those of these pods, and in those directions, that no "
-    "NetworkPolicy isolates",
+    Tier.BASELINE: "Evaluated for those of these pods and directions that no NetworkPolicy "
+    "isolates",
 }
 _NAMED_WORKLOADS = 4
 """How many workloads are named for one number of a named port; the others are counted."""
@@ -314,10 +314,10 @@ def _untouched(direction: Direction, dead_rules: int) -> str:
     text = f"Untouched: this policy neither isolates nor allows connections {what}."
     if not dead_rules:
         return text
-    verb = "counts" if dead_rules == 1 else "count"
+    verb = "has" if dead_rules == 1 else "have"
     name = direction.policy_type.value
     return (
-        f"{text} Its {words.count(dead_rules, f'{direction.value} rule')} {verb} for nothing, "
+        f"{text} Its {words.count(dead_rules, f'{direction.value} rule')} {verb} no effect, "
         f"because policyTypes does not name {name}."
     )
 

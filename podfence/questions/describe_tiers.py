@@ -42,8 +42,8 @@ EXEMPT = (
 )
 """CNP-10, CNP-27, NP-52."""
 ONLY_PODS = (
-    " Ingress rules are about pods alone: nodes, pods on the network of their node and addresses "
-    "outside the cluster never match one."
+    " Ingress rules match only pods: nodes, host-network pods and addresses outside the cluster "
+    "never match."
 )
 """CNP-16; not so for a rule that cannot be read and denies everything (CNP-25)."""
 _SHOWN = 5
@@ -138,7 +138,7 @@ class _Describer:
         at = next((n for n, other in enumerate(others) if other.ref == self._policy.ref), 0)
         for word, found in (("before", others[:at]), ("after", others[at + 1 :])):
             if found:
-                yield f"Asked {word} it about some of these pods: {_listing(found)}."
+                yield f"Evaluated {word} it for some of these pods: {_listing(found)}."
 
     # -- one direction
 
@@ -195,7 +195,7 @@ class _Describer:
     def _known(self, rule: Rule, peer: Peer) -> str:
         """CNP-19."""
         if rule.action is not RuleAction.ACCEPT:
-            return "matches nothing: domain names count in rules that accept"
+            return "matches nothing: domain names count only in rules that accept"
         parts = []
         for name in peer.domain_names:
             found = [str(a) for a in sorted(resolve(name, self._index.names), key=_family_order)]

@@ -52,8 +52,8 @@ def map_notes(index: PolicyIndex) -> Iterator[str]:
     """What a map of the cluster leaves open, a sentence a rule."""
     for rule in open_rules(index).values():
         yield (
-            f"the map depends on DNS: {origin_name(rule.origin)} accepts {rule.listed}, and no "
-            "table says what that stands for; give one with --resolve"
+            f"the map depends on DNS: {origin_name(rule.origin)} accepts {rule.listed}, whose "
+            "addresses are unknown; give a table with --resolve"
         )
 
 
@@ -74,8 +74,8 @@ class DnsNotes:
         """Sentences about a connection that ``subject`` may not open to ``address``."""
         for rule in self._deciders(subject, address, protocol, port) if self._open else ():
             yield (
-                f"depends on DNS: {origin_name(rule.origin)} accepts this if {rule.listed} "
-                f"stands for {address}; no table says so, give one with --resolve"
+                f"depends on DNS: {origin_name(rule.origin)} accepts this if {rule.listed} stands "
+                f"for {address}; give a table of names with --resolve"
             )
 
     def _deciders(

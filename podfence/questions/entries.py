@@ -254,7 +254,7 @@ class _Judge:
         if any(self._partitions[f].everyone <= who | own for f, who in known.items()):
             outside = min(self._partitions[target.families[0]].outside, default=None)
             rules = () if outside is None else self._rules(target, outside, None)
-            return row_of(entry, target, "whoever the controller is", EntryState.OPEN, rules)
+            return row_of(entry, target, "any controller", EntryState.OPEN, rules)
         name = "controller unknown"
         rules = tuple(self._possible(target))
         members = [
@@ -266,12 +266,12 @@ class _Judge:
             policies = policies_named(self._index.policies[target.endpoint_class].ingress.tiers)
             said = f"no rule lets anybody in on this port ({policies})"
             return row_of(entry, target, name, EntryState.CLOSED, because=said)
-        said = "open if the controller is one that this rule means"
+        said = "open if this rule matches the controller"
         if members and not rules:
             said = "open if the controller is one of"
         if members:
             names = some([str(group) for group in grouped(members)], SHOWN, ", ")
-            said += f": {names}" if not rules else f", as {names}"
+            said += f": {names}" if not rules else f", for example {names}"
         return row_of(entry, target, name, EntryState.UNKNOWN, rules, said)
 
     def _possible(self, target: EntryTarget) -> Iterator[Origin]:
@@ -319,7 +319,7 @@ class _Judge:
                 return row_of(entry, target, from_node, EntryState.OPEN, rules, controller=who)
             said = "no rule lets the addresses of these nodes in; a pod on the same node is reached"
             return row_of(entry, target, from_node, EntryState.CLOSED, because=said, controller=who)
-        said = "the addresses of these nodes are not known"
+        said = "the addresses of these nodes are unknown"
         found = self._clients(entry, target)
         if found and found == self._clients(entry, target, everyone=True):
             return row_of(entry, target, from_node, EntryState.OPEN, controller=who)

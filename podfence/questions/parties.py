@@ -241,7 +241,7 @@ class Directory:
             return ""
         namespace, pod, service = found.group("namespace", "pod", "service")
         if pod:
-            return f"{found['name']} is a name of DNS: write {namespace}/{pod}"
+            return f"{found['name']} is a DNS name: write {namespace}/{pod}"
         if known := ObjectLookup(self._index.cluster).name(f"{namespace}/{service}"):
             return known
         return (

@@ -32,7 +32,7 @@ def refusal(entry: Entry, entries: Entries, namespaces: Mapping[str, Namespace])
     )
     if granted:
         return ""
-    return f"no ReferenceGrant of namespace {service.namespace} lets routes of {own} lead there"
+    return f"no ReferenceGrant of namespace {service.namespace} allows routes of {own} to it"
 
 
 def _takes(gateway: Gateway, namespace: str, namespaces: Mapping[str, Namespace]) -> bool:

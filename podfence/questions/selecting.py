@@ -56,7 +56,9 @@ def selecting(index: PolicyIndex, party: Party) -> SelectingPolicies:
     """Raises QuestionError when no pod has the name: policies select nothing else."""
     for end in party.ends:
         if end.endpoint is None and end.addresses and not _is_host_pod(index, end):
-            raise QuestionError(f"{party.name!r} is no pod or workload; policies select pods alone")
+            raise QuestionError(
+                f"{party.name!r} is not a pod or workload; policies select only pods"
+            )
     pods = {
         f"{end.endpoint.pod.namespace}/{end.endpoint.pod.name}": end.endpoint.endpoint_class
         for end in party.ends

@@ -97,11 +97,11 @@ class Services:
         if service.external_name:
             raise QuestionError(
                 f"Service {service.ref} is an ExternalName for {service.external_name}, which no "
-                "NetworkPolicy can name; ask for the addresses that the name has"
+                "NetworkPolicy can name; ask for the addresses of that name"
             )
         if protocol == OTHER:
             raise QuestionError(
-                f"{service.ref} is a Service, which forwards ports of TCP, UDP and SCTP alone; ask "
+                f"{service.ref} is a Service, which forwards only ports of TCP, UDP and SCTP; ask "
                 "for the pods behind it"
             )
         found = service.headless and isinstance(port, int)
@@ -137,7 +137,7 @@ class Services:
             missing = (
                 "none of its endpoints is ready"
                 if slices
-                else ("its endpoints are not known; add its EndpointSlices")
+                else ("its endpoints are unknown; add its EndpointSlices")
             )
             raise QuestionError(
                 f"Service {service.ref} has no selector, and {missing}, or ask for their addresses"

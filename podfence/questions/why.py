@@ -299,7 +299,9 @@ class _Reporter(Struct, frozen=True):
         if destination is not None:
             yield from undeclared(names, destination.pod)
         elif names:
-            yield f"{self.far.name} is no pod with an address of its own, so it has no port names"
+            yield (
+                f"{self.far.name} is not a pod with an address of its own, so it has no port names"
+            )
 
     def _nobody(self, peer: PodSelectors) -> str:
         """Why a peer holds no pod at all; "" if it holds some."""

@@ -65,7 +65,7 @@ def _in_namespaces(cluster: Cluster, spaces: LabelSelector, pods: LabelSelector)
     found = {n for n, space in cluster.namespaces.items() if spaces.matches(dict(space.labels))}
     missing = ""
     if not found and not BROUGHT_BY_CLUSTER & {*words.namespace_names(spaces)}:
-        missing = f"there is now no namespace that fits ({words.namespaces(spaces)})"
+        missing = f"no namespace matches now ({words.namespaces(spaces)})"
     return PodSelectors(lambda p: p.namespace in found and pods.matches(dict(p.labels)), missing)
 
 
@@ -83,8 +83,8 @@ def left_out(pods: Iterable[Pod], peer: PodSelectors) -> str:
 def _would_fit(reason: str, group: dict[str, int]) -> str:
     names = words.some(list(group), _SHOWN)
     if list(group.values()) == [1]:
-        return f"{names} would fit by its labels, but it is {reason}"
-    return f"pods of {names} would fit by their labels, but they are {reason}"
+        return f"{names} would match by its labels, but it is {reason}"
+    return f"pods of {names} would match by their labels, but they are {reason}"
 
 
 # -- ports

@@ -39,7 +39,7 @@ def page_data(
     silent = sum(found.denied is None for found in told)
     notes = [*node_notes(shown)]
     if silent:
-        notes.append(f"{silent} of {len(nodes)} agents are older and tell no counters")
+        notes.append(f"{silent} of {len(nodes)} agents are older and report no counters")
     if len(nodes) > MOST:
         notes.append(f"{len(nodes) - MOST} more nodes: podfence status")
     return {

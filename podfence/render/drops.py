@@ -13,10 +13,10 @@ from podfence.text import printable
 
 SCHEMA = "podfence.drops/v1"
 _REASONS = {
-    PAST: "the policies of now would allow it",
+    PAST: "the current policies would allow it",
     "unknown": "no pod that the API server knows has this address yet",
-    "stateless": "no packet of a connection that the kernel knows",
-    "closed": "the pod is closed, for its rules are not enforced: see the agent's conditions",
+    "stateless": "not part of a connection that the kernel tracks",
+    "closed": "the pod is closed because its rules are not enforced: see the agent's conditions",
 }
 _INDENT = "    "
 _MOST_NOTES = 20
@@ -41,9 +41,9 @@ def lost_text(drops: Drops) -> str:
     """What is missing; "" where nothing is."""
     parts = []
     if drops.lost:
-        parts.append(f"{drops.lost} logged packets could not be looked at")
+        parts.append(f"{drops.lost} logged packets could not be examined")
     if drops.forgotten:
-        parts.append(f"{drops.forgotten} older drops had to give way")
+        parts.append(f"{drops.forgotten} older drops were discarded")
     return f"node {printable(drops.node)}: {'; '.join(parts)}" if parts else ""
 
 

@@ -204,8 +204,8 @@ def _purpose(purpose: Purpose, without: Sequence[Outcome], locate: Locate) -> It
     pods = [str(group) for group in purpose.selects]
     yield f"  selects {printable(some(pods, _NAMES)) if pods else 'nobody'}"
     ways = listed([d.value for d in AS_WRITTEN if d in purpose.directions])
-    has = "would have" if purpose.audited else "has"
-    yield f"  {has} a say on {ways or 'nothing'}"
+    decides = "would decide" if purpose.audited else "decides"
+    yield f"  {decides} {ways or 'nothing'}"
     today = [each for each in without if not each.newcomers]
     coming = [each for each in without if each.newcomers]
     for title, found in (("without it", today), ("without it, for pods to come", coming)):

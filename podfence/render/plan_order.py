@@ -28,7 +28,7 @@ def _lines(order: Order | None) -> Iterator[str]:
     if order.is_safe:
         yield "order: no state in between cuts or opens more"
     else:
-        yield "order: none was found that is safe at every step; this one does least harm"
+        yield "order: none was found that is safe at every step; this one does the least harm"
     for number, step in enumerate(order.steps, start=1):
         yield f"  {number}. {step_words(step)}"
     for helper in order.temporary:

@@ -91,7 +91,7 @@ def _remarks(plan: Plan, *, wide: bool) -> Iterator[str]:
     if silent:
         remarks.append(f"changes nothing: {_some(silent, shown)}")
     for family in plan.families:
-        remarks.append(f"not compared: IPv{family}, which the pods of one side alone speak")
+        remarks.append(f"not compared: IPv{family}, which only the pods of one side have")
     if remarks:
         yield ""
         yield from remarks

@@ -57,9 +57,9 @@ def used_words(used: Used) -> str:
     if used.shut:
         said.append(f"{used.shut} that passed {'is' if used.shut == 1 else 'are'} denied by both")
     for number, words in (
-        (len(used.gone), "of workloads that leave"),
+        (len(used.gone), "of workloads that the change removes"),
         (used.unsure, "of workloads that are not certain"),
-        (used.unjudged, "not judged: an address decides that is not known"),
+        (used.unjudged, "not judged: the verdict depends on an unknown address"),
     ):
         if number:
             said.append(f"{number} {words}")
@@ -72,7 +72,7 @@ def ungrounded(used: Used, seen: FlowRecords) -> str:
     found = [
         f"{number:,} {words}"
         for number, words in (
-            (sum(each.flow.count for each in evidence.nameless), "with an end that is not known"),
+            (sum(each.flow.count for each in evidence.nameless), "with an unknown end"),
             (used.unjudged, "not judged"),
             (used.unsure, "of workloads that are not certain"),
             (seen.left[Left.EMPTY], Left.EMPTY.value),

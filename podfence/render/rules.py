@@ -60,9 +60,11 @@ def rules_notes(told: Sequence[NodeReply[NodeUsage]]) -> Iterator[str]:
             )
         if found.cut:
             cut = f"{found.cut} of {count(found.looks, 'look')}"
-            parts.append(f"{cut} saw a part of the connections, for they are many")
+            parts.append(f"{cut} saw only a part of the connections, because there were too many")
         if found.missed:
-            parts.append(f"the rules of {count(found.missed, 'connection')} could not be found out")
+            parts.append(
+                f"the rules of {count(found.missed, 'connection')} could not be determined"
+            )
         if found.uncounted:
             parts.append(f"there is no room for {count(found.uncounted, 'policy')}")
         if parts:
@@ -79,21 +81,26 @@ def unused_notes(
     if unused and silent:
         rules, nodes = count(len(unused), "rule"), count(silent, "node")
         yield (
-            f"of {rules} no use was seen, but {nodes} did not answer and may have seen one: "
-            "podfence rules shows what the others know"
+            f"no use of {rules} was seen, but {nodes} did not answer and may have seen one: "
+            "podfence rules shows what the other nodes know"
         )
     blind = [total for total in unused if total.blind and not silent]
     if blind:
         rules = count(len(blind), "rule")
-        yield f"of {rules} more no use was seen, but a node that counts them does not look"
+        yield (
+            f"no use of {rules} more was seen, but a node that counts them does not look at "
+            "connections"
+        )
     young = [t for t in unused if not (silent or t.blind or t.unused_since(date))]
     if young:
         rules = count(len(young), "rule")
-        yield f"of {rules} more no use was seen, but counted for less: see podfence rules"
+        yield (
+            f"no use of {rules} more was seen, but they were counted for less: see podfence rules"
+        )
     for each in told:
         if each.answer is not None and each.answer.since > date:
             node, since = printable(each.node), second(each.answer.since)
-            yield f"node {node} counts since {since} alone: what passed there before is not known"
+            yield f"node {node} counts only since {since}: what passed there before is unknown"
 
 
 def rules_data(

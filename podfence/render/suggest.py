@@ -102,7 +102,7 @@ def reading_lines(seen: FlowRecords, found: Evidence) -> Iterator[str]:
         yield f"  left out {number:,} {aside.value}"
     if found.nameless:
         total = sum(each.flow.count for each in found.nameless)
-        yield f"  left out {total:,} with an end that is not known:"
+        yield f"  left out {total:,} with an unknown end:"
         reasons = dict.fromkeys(each.because for each in found.nameless)
         yield from _few([f"    {printable(reason)}" for reason in reasons], "    ")
 
@@ -142,7 +142,7 @@ def _deaf(found: Suggestion) -> Iterator[str]:
     }
     if names:
         said = printable(some(sorted(names), _SHOWN))
-        yield f"  no question to DNS was seen from {said}: names will not be resolved there"
+        yield f"  no DNS query was seen from {said}: names will not resolve there"
 
 
 def _denied(found: Suggestion) -> Iterator[str]:
@@ -183,7 +183,7 @@ def _everywhere(each: Suggested) -> Iterator[str]:
 
 def _change(found: Suggestion) -> str:
     change = found.change
-    closes = [f"{count(change.closed, 'pair')} of workloads that nobody was seen to use"]
+    closes = [f"{count(change.closed, 'pair')} of workloads that no flow used"]
     if change.shut_in:
         closes.append(f"ways in from outside to {count(change.shut_in, 'workload')}")
     if change.shut_out:

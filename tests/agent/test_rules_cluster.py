@@ -99,7 +99,7 @@ def test_of_a_node_that_does_not_answer_nothing_is_unused(counted: Fleet) -> Non
     assert (done.status, paths) == (1, [])
     assert [node["answers"] for node in nodes] == [True, False]
     assert f"node {counted.two}: " in done.err
-    assert "no use was seen, but 1 node did not answer" in done.err
+    assert "was seen, but 1 node did not answer" in done.err
     assert UNUSED not in done.out
 
 
@@ -132,7 +132,7 @@ def test_of_a_node_that_may_not_be_asked_nothing_is_unused(
     assert [node["answers"] for node in nodes] == [True, False]
     assert f"node {counted.two}: " in done.err
     assert "forbidden" in done.err
-    assert "no use was seen, but 1 node did not answer" in done.err
+    assert "was seen, but 1 node did not answer" in done.err
 
 
 def unused_nodes(fleet: Fleet, person: Path) -> list[Any]:

@@ -216,7 +216,7 @@ def test_paths_are_those_from_the_folder_of_the_settings(tmp_path: Path, here: s
         ("[cluster]\ndns = 5", "cluster.dns: use a table"),
         ("[cluster.dns]\nnode_local = ''", "no such key; did you mean cluster.dns.node-local?"),
         ("[cluster.dns]\nnode-local = '10.0.0.0/8'", "'10.0.0.0/8' is no address"),
-        ("[cluster.dns]\nnode-local = 5", "cluster.dns.node-local: use a text"),
+        ("[cluster.dns]\nnode-local = 5", "cluster.dns.node-local: use a string"),
         ("[cluster.dns]\npods = 'kube-dns'", "cluster.dns.pods: use a namespace and labels"),
         ("[cluster.dns]\npods = 'a/b=c,b=d'", "cluster.dns.pods: use a namespace and labels"),
         ("[input]\npartial = 'yes'", "input.partial: use true or false"),

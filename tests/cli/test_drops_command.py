@@ -80,6 +80,6 @@ def test_a_node_that_does_not_answer_is_named_once(capsys: Captured) -> None:
     found = capsys.readouterr()
     assert found.err.splitlines() == [
         "note: node n2\\x1b: no agent runs there",
-        "note: node n1: 4 logged packets could not be looked at",
+        "note: node n1: 4 logged packets could not be examined",
     ]
     assert len(found.out.splitlines()) == 1

@@ -73,9 +73,9 @@ def test_a_record_that_cannot_be_read_makes_the_plan_uncertain(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ("shop/nobody,shop/db,TCP,5432", "1 with an end that is not known, no connection of"),
+        ("shop/nobody,shop/db,TCP,5432", "1 with an unknown end, no connection of"),
         ("", "no connection of workloads at all"),
-        ("shop/backend,shop/db,TCP,5432\nshop/nobody,shop/db,TCP,1", "1 with an end that is not"),
+        ("shop/backend,shop/db,TCP,5432\nshop/nobody,shop/db,TCP,1", "1 with an unknown end"),
     ],
     ids=["nobody is known", "empty", "one is not known"],
 )

@@ -111,7 +111,7 @@ def test_the_way_back_to_a_revision(tree: Path) -> None:
         ("--old old.yaml --new new.yaml workloads.yaml", "drop the paths without one"),
         ("--old old.yaml --new new.yaml --git HEAD", "drop --git"),
         ("--old old.yaml --new new.yaml --context x", "drop --context"),
-        ("--old - --new -", "standard input can be read once"),
+        ("--old - --new -", "standard input can be read only once"),
         ("--git HEAD . --render", "--git reads files as they are in git, and renders none"),
         ("--git HEAD chart/Chart.yaml", "--git reads files as they are in git, and renders none"),
     ],

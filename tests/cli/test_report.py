@@ -162,7 +162,7 @@ def test_without_text_no_line_of_a_manifest_is_in_the_page() -> None:
 
 def test_what_is_audited_is_said_beside_the_map() -> None:
     notes = written("-f", "examples/audit").data["map"]["notes"]
-    said = "shop/db is audited and enforces nothing; without the annotation the map may be another"
+    said = "shop/db is audited and enforces nothing; if enforced, the map may be different"
     assert said in notes
     assert written("-f", "examples/audit", "--anonymise").data["map"]["notes"] == []
 

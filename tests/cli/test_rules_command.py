@@ -43,8 +43,8 @@ def test_only_what_nothing_has_used_for_so_long(capsys: Captured) -> None:
     assert _show(told, 30 * DAY, None, "table") == 1
     found = capsys.readouterr()
     assert [line.split()[:2] for line in found.out.splitlines()[1:]] == [["shop/db", UNUSED.path]]
-    assert "of 1 rule more no use was seen, but counted for less" in found.err
-    line = f"node n2 counts since {NOW[:19]}Z alone: what passed there before is not known"
+    assert "no use of 1 rule more was seen, but they were counted for less" in found.err
+    line = f"node n2 counts only since {NOW[:19]}Z: what passed there before is unknown"
     assert line in found.err.splitlines()
 
 
@@ -67,7 +67,7 @@ def test_a_node_that_does_not_answer_and_what_was_not_seen(capsys: Captured) -> 
     assert _show(told, None, None, "table") == 1
     found = capsys.readouterr().err
     assert "node n2\\x1b: no agent runs there" in found
-    assert "2 of 9 looks saw a part of the connections" in found
+    assert "2 of 9 looks saw only a part of the connections" in found
 
 
 @pytest.mark.parametrize("fault", ["no agent runs there", "403: no right to get rules"])
@@ -78,7 +78,7 @@ def test_while_a_node_does_not_answer_no_rule_is_unused(capsys: Captured, fault:
     found = capsys.readouterr()
     assert UNUSED.path not in found.out
     assert f"node n2: {fault}" in found.err
-    assert "of 1 rule no use was seen, but 1 node did not answer and may have seen" in found.err
+    assert "no use of 1 rule was seen, but 1 node did not answer and may have seen" in found.err
     assert "more" not in found.err
     _show(told, 30 * DAY, None, "json")
     data = json.loads(capsys.readouterr().out)

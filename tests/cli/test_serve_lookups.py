@@ -295,7 +295,7 @@ REFUSED = {
     "pair?from=shop/nobody&to=shop/db&port=1": (404, "shop/nobody"),
     "workload/shop/nobody": (404, "shop/nobody"),
     "workload/shop/app=db": (404, "shop/app=db"),
-    "workload/203.0.113.7": (400, "no pod or workload"),
+    "workload/203.0.113.7": (400, "is not a pod or workload"),
     "workload/%2e%2e/%2e%2e/etc/passwd": (404, "etc/passwd"),
     f"workload/{LONG}": (400, "longer than 600"),
     "policy/shop/nobody": (404, "shop/nobody"),

@@ -151,7 +151,7 @@ def test_a_change_that_cuts_what_is_in_use_is_a_failure(repository: Path, runner
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (FLOWS.replace("backend", "nobody"), "end that is not known"),
+        (FLOWS.replace("backend", "nobody"), "unknown end"),
         (FLOWS + "shop/backend,shop/db,TCP,x\n", "PF011"),
         ("nothing\n", "PF011"),
     ],

@@ -84,22 +84,22 @@ def test_pods_that_take_no_part(absent: Pod) -> None:
     [
         pytest.param(
             [pod("a/p", addresses=["127.0.0.1"])],
-            "no address that an interface of this machine can carry, so no part taken by: a/p",
+            "not probed, with no address that an interface can have: a/p",
             id="unusable",
         ),
         pytest.param(
             [pod("a/p", has_status=True)],
-            "no address of their own, so no part taken by: a/p",
+            "not probed, with no address of their own: a/p",
             id="NP-58",
         ),
         pytest.param(
             [pod("a/p", addresses=["10.0.0.1"])],
-            "no address of their own, so no part taken by: a/p",
+            "not probed, with no address of their own: a/p",
             id="twice",
         ),
         pytest.param(
             [pod(f"a/p{n}", has_status=True) for n in range(9)],
-            "no address of their own, so no part taken by: a/p0, a/p1, a/p2 and 6 more",
+            "not probed, with no address of their own: a/p0, a/p1, a/p2 and 6 more",
             id="many",
         ),
     ],
@@ -144,7 +144,7 @@ def test_beyond_the_limit_as_many_of_each_class_as_fit_take_part() -> None:
     names_of = names(plan, PartyKind.POD)
     assert names_of == [*(f"a/x{n}" for n in range(5)), *(f"a/y{n}" for n in range(4))]
     assert len(plan.probes) <= 750
-    assert "9 of 40 pods take part" in plan.notes[1]
+    assert "9 of 40 pods are probed" in plan.notes[1]
 
 
 def test_at_the_limit_pairs_are_probed_on_the_ports_that_concern_them() -> None:
@@ -187,7 +187,7 @@ def test_limit_of_outside_addresses() -> None:
     index = placed(pod("a/p"), policy("a/p", ingress=[rule(each) for each in blocks]))
     plan = make_plan(index, PlanLimits(outside=5))
     assert len(names(plan, PartyKind.OUTSIDE)) == 5
-    assert plan.notes == ("5 of 22 kinds of outside addresses take part",)
+    assert plan.notes == ("only 5 of 22 kinds of outside addresses are probed",)
 
 
 @pytest.mark.parametrize(

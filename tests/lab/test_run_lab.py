@@ -234,7 +234,7 @@ def test_ports_from_which_the_lab_sends_are_probed_like_others(number: int) -> N
 
 
 def test_nothing_to_try_is_an_error() -> None:
-    with pytest.raises(LabError, match="nothing to try"):
+    with pytest.raises(LabError, match="nothing to probe"):
         run_lab(placed(policy("a/p")), progress=quiet)
 
 

@@ -254,7 +254,7 @@ def test_np_15_dead_rules_are_not_described_but_mentioned() -> None:
     found = described(policy("shop/p", types=["Ingress"], egress=[rule()])).egress
 
     assert found.rules == ()
-    assert "1 egress rule counts for nothing" in found.text
+    assert "1 egress rule has no effect" in found.text
 
 
 def test_np_9_isolation_without_rules() -> None:

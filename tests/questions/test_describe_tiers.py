@@ -94,7 +94,7 @@ def test_cnp_5_subjects(value: ClusterNetworkPolicy, selects: str) -> None:
             "Admin tier, priority 3: in a tier lower numbers are evaluated first. The tier",
         ),
         ("Baseline", 4, "Baseline tier, priority 4: in a tier lower numbers are evaluated first."),
-        ("Baseline", BASELINE_ADMIN_PRIORITY, "Baseline tier, it has no priority and is asked"),
+        ("Baseline", BASELINE_ADMIN_PRIORITY, "Baseline tier, it has no priority and is evaluated"),
     ],
 )
 def test_cnp_6_tier_and_priority(tier: str, priority: int, words: str) -> None:
@@ -114,8 +114,8 @@ def test_neighbours_are_of_the_same_tier_and_pods_in_order() -> None:
     )
 
     assert found.neighbours == (
-        "Asked before it about some of these pods: ClusterNetworkPolicy first (priority 1).",
-        "Asked after it about some of these pods: ClusterNetworkPolicy z (priority 5).",
+        "Evaluated before it for some of these pods: ClusterNetworkPolicy first (priority 1).",
+        "Evaluated after it for some of these pods: ClusterNetworkPolicy z (priority 5).",
     )
 
 
@@ -164,7 +164,7 @@ def only_rule(found: TierPolicyDescription) -> TierRuleDescription:
         ),
         (
             cluster_peer(domain_names=["example", "nobody.test"]),
-            "what DNS says of example or nobody.test",
+            "the addresses that DNS returns for example or nobody.test",
             "now example: 192.0.2.1 and 2001:db8::1; nobody.test: no address known",
         ),
     ],
@@ -181,7 +181,7 @@ def test_cnp_19_names_in_a_rule_that_denies() -> None:
     rule = cluster_rule("Deny", cluster_peer(domain_names=["example"]))
     (found,) = only_rule(described(cluster_policy("p", egress=[rule]))).peers
 
-    assert found.now == "matches nothing: domain names count in rules that accept"
+    assert found.now == "matches nothing: domain names count only in rules that accept"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_cnp_25_what_fails_closed_is_said(action: str, does: str) -> None:
 
     assert only_rule(found).does == does
     assert only_rule(found).broken == 'unknown field "future"'
-    assert ("never match one" in found.exempt) is (action == "Accept")
+    assert ("never match." in found.exempt) is (action == "Accept")
 
 
 @pytest.mark.parametrize(

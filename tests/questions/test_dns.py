@@ -76,7 +76,7 @@ def note(
 def test_the_answer_says_on_which_rule_it_hangs(objects: list[ClusterObject]) -> None:
     assert note(*objects) == (
         "depends on DNS: ClusterNetworkPolicy names spec.egress[0] accepts this if updates.example "
-        "stands for 192.0.2.7; no table says so, give one with --resolve"
+        "stands for 192.0.2.7; give a table of names with --resolve"
     )
 
 

@@ -23,8 +23,8 @@ OPS, HERE, ANYWHERE = peer(namespaces={"team": "ops"}), peer(pods={}), peer(name
 NARROW, WIDE = peer(cidr="198.51.100.0/24"), peer(cidr="0.0.0.0/0")
 
 ON_NODE = (
-    "mon/agent would fit by its labels, but it is on the network of a node, where no selector "
-    "finds pods; use an ipBlock of the nodes"
+    "mon/agent would match by its labels, but it is on the host network, where selectors match no "
+    "pod; use an ipBlock of the nodes"
 )
 
 
@@ -183,7 +183,7 @@ def test_no_pf363(rules: list[NetworkPolicyRule]) -> None:
     [
         (
             pod("mon/agent", {"app": "agent"}, finished=True),
-            "mon/agent would fit by its labels, but it is finished",
+            "mon/agent would match by its labels, but it is finished",
         ),
     ],
 )

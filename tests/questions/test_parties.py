@@ -204,7 +204,7 @@ def test_an_answer_about_such_a_pod_or_address_says_what_packets_meet() -> None:
     by_address = asks.can(Can("10.0.0.5", "a/db", 80))
     assert not by_address.allowed
     assert by_address.note.startswith(
-        "10.0.0.5 is the address of a/new and a/old: while more than one pod holds it"
+        "10.0.0.5 is the address of a/new and a/old: while several pods have it"
     )
 
 
@@ -214,7 +214,7 @@ def test_the_address_is_that_of_the_pod_that_is_not_being_deleted() -> None:
     assert asks.can(Can("10.0.0.5", "a/db", 80)).note == ""
     answer = asks.can(Can("a/new", "a/db", 80))
     assert not answer.allowed
-    assert "a/old, which has it, since it is not being deleted" in answer.note
+    assert "a/old, which owns it, because it is not being deleted" in answer.note
 
 
 def test_what_comes_to_the_address_is_explained_by_the_policies_that_deny_it() -> None:

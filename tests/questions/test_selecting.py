@@ -93,5 +93,5 @@ def test_no_policy_selects_a_pod_on_the_host_network() -> None:
 
 @pytest.mark.parametrize("name", ["192.0.2.1", "172.20.0.1"])
 def test_policies_select_no_address(name: str) -> None:
-    with pytest.raises(QuestionError, match="no pod or workload"):
+    with pytest.raises(QuestionError, match="is not a pod or workload"):
         selection(name)

@@ -180,9 +180,9 @@ def test_an_endpoint_may_be_a_pod() -> None:
         ("svc/web", 82, "TCP", [service("web", PLAIN), *WEB],
          r"no port TCP/82; it has: TCP/80 \(www\), TCP/81 \(other\)"),
         ("svc/web", 80, "UDP", [service("web", PLAIN), *WEB], "no port UDP/80"),
-        ("10.96.0.1", 0, "OTHER", [service("web", PLAIN), *WEB], "TCP, UDP and SCTP alone"),
+        ("10.96.0.1", 0, "OTHER", [service("web", PLAIN), *WEB], "only ports of TCP, UDP and SCTP"),
         ("svc/web", 80, "TCP", [service("web", PLAIN)], "selects no pod now"),
-        ("svc/api", 443, "TCP", [KUBERNETES], "its endpoints are not known"),
+        ("svc/api", 443, "TCP", [KUBERNETES], "its endpoints are unknown"),
         ("svc/api", 443, "TCP", [KUBERNETES, slice_of("api")], "none of its endpoints is ready"),
     ],
 )  # fmt: skip

@@ -33,9 +33,9 @@ PODS: tuple[ClusterObject, ...] = (
 )
 CLI, TLS, AGENT = (peer(pods={"app": name}) for name in ("cli", "tls", "agent"))
 OPS = peer(namespaces={"team": "ops"})
-ON_NODE = "on the network of a node, where no selector finds pods; use an ipBlock of the nodes"
-BATCH_WOULD = "n/batch would fit by its labels, but it is finished"
-AGENT_WOULD = f"n/agent would fit by its labels, but it is {ON_NODE}"
+ON_NODE = "on the host network, where selectors match no pod; use an ipBlock of the nodes"
+BATCH_WOULD = "n/batch would match by its labels, but it is finished"
+AGENT_WOULD = f"n/agent would match by its labels, but it is {ON_NODE}"
 NAMED = Rule(RuleAction.DENY, (cluster_peer(namespaces={}),), (ProtocolMatch(named_port="https"),))
 
 
@@ -100,7 +100,7 @@ def from_cli(*rules: NetworkPolicyRule) -> ClusterObject:
         ),
         pytest.param(
             rule(peer(namespaces={"team": "dev"})),
-            "near miss: the port fits (all), but no peer does; there is now no namespace that fits "
+            "near miss: the port fits (all), but no peer does; no namespace matches now "
             "(a namespace labelled team=dev)",
             id="a namespace that is not there",
         ),
@@ -139,7 +139,7 @@ def test_the_pod_that_was_asked_about_is_named_beside_peers_that_are_found() -> 
         pytest.param(
             "192.0.2.9",
             rule(ports=["https"]),
-            "near miss: the peer fits (everyone), but it allows only TCP/443; 192.0.2.9 is no pod "
+            "near miss: the peer fits (everyone), but it allows only TCP/443; 192.0.2.9 is not a pod "
             "with an address of its own, so it has no port names",
             id="an address outside",
         ),
@@ -170,7 +170,7 @@ def test_egress(target: str, rules: NetworkPolicyRule, expected: str) -> None:
         ),
         pytest.param(
             cluster_rule("Deny", cluster_peer(pods={"app": "x"}, namespaces={"team": "dev"})),
-            "near miss: the port fits (all), but no peer does; there is now no namespace that fits "
+            "near miss: the port fits (all), but no peer does; no namespace matches now "
             "(a namespace labelled team=dev)",
             id="a namespace that is not there",
         ),

@@ -85,7 +85,7 @@ def test_a_sum_is_over_the_nodes_that_tell() -> None:
 def test_an_agent_that_counts_nothing_is_no_agent_that_counted_none() -> None:
     found = data(*told(WELL, NodeReport("n1", in_sync=True)))
     assert [each["denied"] is None for each in found["counters"]] == [True, False]
-    assert found["notes"] == ["1 of 2 agents are older and tell no counters"]
+    assert found["notes"] == ["1 of 2 agents are older and report no counters"]
 
 
 def test_where_nobody_tells_it_is_said_why() -> None:

@@ -51,7 +51,7 @@ def test_isolation_with_its_near_misses() -> None:
             {"cause": BY_RULE},
             f"{HEAD}denied by ClusterNetworkPolicy guard spec.ingress[0] (tier Admin)",
         ),
-        ({"cause": Cause("past")}, f"{HEAD}the policies of now would allow it"),
+        ({"cause": Cause("past")}, f"{HEAD}the current policies would allow it"),
         (
             {
                 "cause": Cause(
@@ -76,15 +76,16 @@ def test_isolation_with_its_near_misses() -> None:
         ),
         (
             {"cause": Cause("past"), "protocol": "ICMP", "port": None},
-            HEAD.replace("TCP/5432", "ICMP") + "the policies of now would allow it",
+            HEAD.replace("TCP/5432", "ICMP") + "the current policies would allow it",
         ),
         (
             {"cause": Cause("past"), "source": FlowEnd("172.18.0.2", (), "n2")},
-            HEAD.replace("shop/web", "172.18.0.2 (node n2)") + "the policies of now would allow it",
+            HEAD.replace("shop/web", "172.18.0.2 (node n2)")
+            + "the current policies would allow it",
         ),
         (
             {"cause": Cause("past"), "source": FlowEnd("10.0.0.1", ("a/x", "b/y"))},
-            HEAD.replace("shop/web", "a/x or b/y") + "the policies of now would allow it",
+            HEAD.replace("shop/web", "a/x or b/y") + "the current policies would allow it",
         ),
     ],
 )
@@ -113,7 +114,7 @@ def test_names_act_on_no_terminal() -> None:
 def test_what_is_missing_is_told() -> None:
     assert lost_text(Drops("n1")) == ""
     assert lost_text(Drops("n1", lost=3, forgotten=2)) == (
-        "node n1: 3 logged packets could not be looked at; 2 older drops had to give way"
+        "node n1: 3 logged packets could not be examined; 2 older drops were discarded"
     )
 
 

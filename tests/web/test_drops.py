@@ -45,7 +45,7 @@ def test_drops_are_told_with_their_causes(browser: Browser, tmp_path: Path) -> N
         assert len(rows) == len(hostile) + 2
         assert "shop/db" in rows[0]
         assert "isolated by shop/db, no rule matches" in browser.text(".drops")
-        assert "2 logged packets could not be looked at" in browser.text(".drops")
+        assert "2 logged packets could not be examined" in browser.text(".drops")
         assert browser.run("globalThis.sprung") is None
         assert WEB.pods[0] in browser.text(".drops")
         browser.leave()

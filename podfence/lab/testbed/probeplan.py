@@ -142,14 +142,14 @@ def _pods(index: PolicyIndex, families: Sequence[int], notes: list[str]) -> list
         else:
             absent.setdefault(_why_absent(endpoint), []).append(name)
     for why, names in absent.items():
-        notes.append(f"{why}, so no part taken by: {some(names, _NAMED, ', ')}")
+        notes.append(f"not probed, with {why}: {some(names, _NAMED, ', ')}")
     return parties
 
 
 def _why_absent(endpoint: Endpoint) -> str:
     if not endpoint.addresses:
         return "no address of their own"
-    return "no address that an interface of this machine can carry"
+    return "no address that an interface can have"
 
 
 def _nodes(index: PolicyIndex, families: Sequence[int]) -> tuple[LabNode, ...]:
@@ -185,7 +185,7 @@ def _outside(
         if (address := representative(endpoint_class.outside - ranges, family, taken)) is not None
     ]
     if len(found) > limit:
-        notes.append(f"{limit} of {len(found)} kinds of outside addresses take part")
+        notes.append(f"only {limit} of {len(found)} kinds of outside addresses are probed")
     return [ProbeParty(str(a), PartyKind.OUTSIDE, (a,)) for a in spread(found, limit)]
 
 
@@ -282,9 +282,9 @@ def _bounded(everything: _Cast, choice: PortChoice, limit: int, notes: list[str]
         return concerned
     kept = _fewer_of_each(concerned, limit)
     notes.append(
-        f"{len(kept.pods)} of {len(everything.pods)} pods take part, chosen so that as many kinds "
-        f"as possible do, with {len(kept.outside)} outside addresses: all pairs would be more than "
-        f"{limit} probes"
+        f"{len(kept.pods)} of {len(everything.pods)} pods are probed, chosen to cover as many "
+        f"kinds as possible, with {len(kept.outside)} outside addresses: all pairs would be more "
+        f"than {limit} probes"
     )
     return kept
 

@@ -88,7 +88,7 @@ class ObjectLookup:
 
     def _instead(self, service: Service) -> str:
         if not service.selector:
-            return "it has no selector, so its endpoints are not known; ask for their addresses"
+            return "it has no selector, so its endpoints are unknown; ask for their addresses"
         ports = dict.fromkeys(_port(p.target_port, p.protocol.value) for p in service.ports)
         names = [f"{pod.namespace}/{pod.name}" for pod in self._backends(service)]
         if not names:

@@ -88,7 +88,7 @@ def unfindable(pod: Pod) -> str:
     if pod.finished:
         return "finished"
     if pod.host_network:
-        return "on the network of a node, where no selector finds pods; use an ipBlock of the nodes"
+        return "on the host network, where selectors match no pod; use an ipBlock of the nodes"
     return "" if pod.addresses else "without an address yet"
 
 

@@ -22,7 +22,7 @@ ANYTHING = LabelSelector()
 def tier(value: Tier, priority: int | None) -> str:
     """When the policy is asked (CNP-1, CNP-6). ``priority`` None: it has none."""
     order = (
-        "it has no priority and is asked after all other policies of its tier"
+        "it has no priority and is evaluated after all other policies of its tier"
         if priority is None
         else f"priority {priority}: in a tier lower numbers are evaluated first"
     )
@@ -58,7 +58,7 @@ def direction(value: Tier, way: Direction, rules: int) -> str:
 def action(value: RuleAction, where: Tier) -> str:
     """What a rule does with what it matches (CNP-10..CNP-12)."""
     if value is RuleAction.ACCEPT:
-        return "accepts, whatever is asked later"
+        return "accepts, and nothing later is evaluated"
     if value is RuleAction.DENY:
         return "denies: packets are dropped without an answer"
     if where is Tier.ADMIN:
@@ -96,7 +96,7 @@ def peer(value: Peer) -> str:
         which = "every node" if not labelled else f"nodes{labelled}"
         return f"the addresses of {which}, and so pods on the network of such a node"
     if value.domain_names:
-        return f"what DNS says of {words.listed(value.domain_names, 'or')}"
+        return f"the addresses that DNS returns for {words.listed(value.domain_names, 'or')}"
     if value.pods is not None:
         return f"{namespaced(value.pods)}{_nobody_else(value.pods)}"
     namespaces = value.namespaces or ANYTHING

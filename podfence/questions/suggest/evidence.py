@@ -52,10 +52,10 @@ class ObservedConnection(Struct, frozen=True):
 class Aside(Enum):
     """Why flows that could be placed are no evidence."""
 
-    OWN_NODE = "from the node of the pod itself, which no policy keeps out"
-    NO_POD = "between ends of which neither is a pod that policies see"
-    ITSELF = "from a pod to itself, which no policy keeps out"
-    EPHEMERAL = "to changing ports that no pod declares, as answers have them"
+    OWN_NODE = "from the pod's own node, which no policy can deny"
+    NO_POD = "where neither end is a pod that policies apply to"
+    ITSELF = "from a pod to itself, which no policy can deny"
+    EPHEMERAL = "to ephemeral ports that no pod declares, as in replies"
     PORTLESS = "of ICMP, which a NetworkPolicy can only allow together with every port"
 
 

@@ -133,7 +133,7 @@ class EndResolver:
             return OUTSIDE
         if end.sort in (Sort.NODE, Sort.OWN_NODE):
             return KnownEnd("a node", is_node=True)
-        raise Unplaced("the record names nobody")
+        raise Unplaced("the record names neither a pod nor an address")
 
     def _of_word(self, word: str) -> KnownEnd:
         if word == OUTSIDE.name:
@@ -184,9 +184,9 @@ class EndResolver:
     def _of_address(self, end: RecordedEnd) -> KnownEnd:
         address = literal(end.address)
         if address is None:
-            raise Unplaced(f"{end.address} is no address")
+            raise Unplaced(f"{end.address} is not an address")
         if address.is_multicast or address.is_unspecified or address.is_loopback:
-            raise Unplaced(f"{address} is the address of no single machine")
+            raise Unplaced(f"{address} is not the address of a single host")
         index = self._index
         endpoint = index.by_address.get(address)
         if endpoint is not None and not is_assumed(endpoint.pod):
@@ -198,13 +198,13 @@ class EndResolver:
         if is_node or end.sort in (Sort.OUTSIDE, Sort.API_SERVER):
             return outside
         if address in self._of_services:
-            raise Unplaced(f"{address} is that of a Service, and nothing comes from one")
+            raise Unplaced(f"{address} is the address of a Service, which opens no connections")
         if any(address in cidr for cidr in self._ranges):
             raise Unplaced(f"{address} is in the range of pods, and no pod has it now")
         if not self._ranges and any(address in cidr for cidr in _WHERE_PODS_LIVE):
             raise Unplaced(
-                f"{address} is private, and whether a pod had it is not known: no node of the "
-                "input tells its range of pods (spec.podCIDR)"
+                f"{address} is private, and it is unknown whether a pod had it: no Node of the "
+                "input has spec.podCIDR"
             )
         return outside
 

@@ -156,12 +156,12 @@ class _Reader:
             refuse(path, f"{said}; write one of expect, only, isolated")
         elif kinds == ["isolated"]:
             if test.newcomers is None and test.targets is None:
-                refuse(path, "isolated is about pods; name them with newcomers or with to")
+                refuse(path, "isolated applies to pods; name them with newcomers or with to")
             if test.sources or test.unless or test.by or "ports" in found or test.group_by:
-                refuse(path, "isolated stands with newcomers or to, and with no other end or port")
+                refuse(path, "isolated goes with newcomers or to, and with no other end or port")
         elif kinds == ["only"]:
             if (test.sources is None) is (test.targets is None):
-                refuse(path, "only is about one side; name either from or to")
+                refuse(path, "only describes one side; name either from or to")
             if test.unless or test.group_by:
                 refuse(path, "only takes neither unless nor groupBy; its entries say what may be")
         elif not test.group_by and (test.sources is None or test.targets is None):
@@ -170,7 +170,7 @@ class _Reader:
         if "newcomers" in found and kinds != ["isolated"]:
             refuse(
                 at(path, "newcomers"),
-                "stands with isolated alone; as an end write from: {namespace: NAME, newcomer: {}}",
+                "goes only with isolated; as an end write from: {namespace: NAME, newcomer: {}}",
             )
 
     def _only(self, found: Json, path: str, to: bool) -> tuple[OnlyItem, ...]:
@@ -255,7 +255,7 @@ class _Reader:
                 text = "the API server sets this label to the name of the namespace (NP-21)"
                 fields.refuse(at(at(path, "labels"), key), text)
             if each is not None and not isinstance(each, str):
-                text = f"a label is a text, or null to take it off, got {json_type(each)}"
+                text = f"a label is a string, or null to remove it, got {json_type(each)}"
                 fields.refuse(at(at(path, "labels"), str(key)), text)
         return Patch(path, kind, namespace, name, labels)
 
@@ -274,7 +274,9 @@ class _Reader:
         if manifest is None:
             return None
         if not is_wanted(manifest):
-            self.fields.refuse(path, f"kind {manifest.get('kind')!r} has no part in network policy")
+            self.fields.refuse(
+                path, (f"objects of kind {manifest.get('kind')!r} have no effect on policies")
+            )
             return None
         metadata = manifest.get("metadata")
         if isinstance(metadata, Mapping) and manifest.get("kind") not in CLUSTER_SCOPED:

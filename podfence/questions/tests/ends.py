@@ -204,7 +204,9 @@ class Resolver:
             return self._parties(self._world.directory.find(name, end.namespace).ends)
         except UnknownObject as error:
             if end.text.startswith(_ENTRY):
-                text = f"{error.message}; entries (Ingress, Gateway) are no ends yet: name the pods"
+                text = (
+                    f"{error.message}; entries (Ingress, Gateway) cannot be ends yet: name the pods"
+                )
                 return ResolvedEnd(misses=(Miss(NOT_JUDGED, f"{text} of the controller"),))
             is_near = "did you mean" in error.message
             return ResolvedEnd(misses=(Miss(NOBODY, error.message, is_near=is_near),))
@@ -324,7 +326,7 @@ class Resolver:
         shared = [address for address in world.index.contested if address in end.addresses]
         rest = end.addresses - AddressSet.of([*taken, *shared])
         if shared and not (rest or four or six):
-            text = f"{end.text} is the address of several pods, and it is not clear whose (NP-60a)"
+            text = f"{end.text} is the address of several pods, and it is unclear whose (NP-60a)"
             return ResolvedEnd(misses=(Miss(NOT_JUDGED, text),))
         if rest and not (four or six) and (service := self._service_of(rest)):
             text = f"{end.text} is Service {service}, judged by what is behind it (NP-45); name it"

@@ -67,7 +67,7 @@ class DocumentFields:
         value = parent.get(key)
         if value is None or isinstance(value, str):
             return value or ""
-        self.refuse(at(path, key), f"expected a text, got {json_type(value)}")
+        self.refuse(at(path, key), f"expected a string, got {json_type(value)}")
         return ""
 
     def required(self, parent: Json, key: str, path: str) -> str:
@@ -113,7 +113,7 @@ class DocumentFields:
             if isinstance(each, str):
                 kept[str(key)] = each
             else:
-                text = f"a label is a text, got {json_type(each)}; put it in quotes"
+                text = f"a label is a string, got {json_type(each)}; put it in quotes"
                 self.refuse(at(path, str(key)), text)
         return labels_of(kept)
 

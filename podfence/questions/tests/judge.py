@@ -300,7 +300,7 @@ class Judging:
             free = not any(policies[n].egress.tiers for n in sources) and not any(
                 policies[n].ingress.tiers for n in targets
             )
-            return "no policy has a say, so it would pass without any" if free else ""
+            return "no policy decides this, so it would pass without any policy" if free else ""
         founds = (self.asked.sources, *(aim.found for aim in self.asked.aims))
         if test.given or any(found.pods & self.world.newcomers for found in founds):
             return ""  # that a pod to come, or one that changes, is closed is the promise itself

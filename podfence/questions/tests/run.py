@@ -129,7 +129,7 @@ class Bench:
             return Result(test, ResultStatus.SKIPPED, text=test.skip)
         if test.runs_in and "model" not in test.runs_in:
             return Result(
-                test, ResultStatus.SKIPPED, text=f"runs in {', '.join(test.runs_in)} alone"
+                test, ResultStatus.SKIPPED, text=f"runs only in {', '.join(test.runs_in)}"
             )
         world, resolver, misses = self.supposed(test)
         if misses:

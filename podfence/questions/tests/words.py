@@ -60,15 +60,16 @@ def read_port(word: str | int) -> PortSpec:
     protocol = (found["proto"] or "TCP").upper() if found else ""
     if found is None or protocol not in PROTOCOLS:
         raise ValueError(
-            f"{text!r} is no port; write a number, a range as 9100-9110, the name of a container "
-            "port, each with /udp or /sctp if it is not TCP, or tcp, udp, sctp, icmp, any"
+            f"{text!r} is not a port; write a number, a range as 9100-9110, the name of a "
+            "container port, each with /udp or /sctp if it is not TCP, or tcp, udp, sctp, icmp, "
+            "any"
         )
     if found["name"]:
         return PortSpec(text, PortSet(), (NamedPort(found["name"], protocol),))
     low = int(found["low"])
     high = int(found["high"] or low)
     if not 0 <= low <= high <= MAX_PORT or not high:
-        raise ValueError(f"{text!r} is no port; ports are 1 to {MAX_PORT}, the lower one first")
+        raise ValueError(f"{text!r} is not a port; ports are 1 to {MAX_PORT}, the lower one first")
     return PortSpec(text, PortSet.port(protocol, low, high))
 
 
@@ -95,7 +96,9 @@ def read_end(word: str, namespace: str) -> End:
         return SelectedEnd(word, None, LabelSelector(), LabelSelector())
     first, slash, rest = word.partition("/")
     if not first or (slash and not rest) or any(c.isspace() for c in word):
-        raise ValueError(f"{word!r} is no end; write for example shop/db, shop/app=db or outside")
+        raise ValueError(
+            f"{word!r} is not an end; write for example shop/db, shop/app=db or outside"
+        )
     if "=" in word:
         return _labelled(word, namespace)
     if rest == "*":
@@ -134,7 +137,7 @@ def _network(word: str) -> IPNetwork | None:
         return ip_network(word, strict=False)
     except ValueError:
         raise ValueError(
-            f"{word!r} is no block of addresses; write for example 203.0.113.0/25"
+            f"{word!r} is not an address block; write for example 203.0.113.0/25"
         ) from None
 
 

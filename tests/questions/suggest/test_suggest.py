@@ -286,11 +286,11 @@ def test_how_controllers_of_other_apis_name_their_pods_is_not_known() -> None:
         (RecordedEnd("shop", "web-cache-1"), "no pod or workload is called"),
         (RecordedEnd("nope", "web-0"), "no pod or workload is called nope/web-0"),
         (end("10.244.9.9"), "in the range of pods, and no pod has it now"),
-        (end("10.96.0.50"), "is that of a Service"),
-        (end("224.0.0.251"), "no single machine"),
-        (RecordedEnd(address="nonsense:"), "is no address"),
+        (end("10.96.0.50"), "is the address of a Service"),
+        (end("224.0.0.251"), "not the address of a single host"),
+        (RecordedEnd(address="nonsense:"), "is not an address"),
         (end("shop/nobody"), "no pod or workload is called"),
-        (RecordedEnd(), "names nobody"),
+        (RecordedEnd(), "names neither a pod nor an address"),
     ],
 )
 def test_what_is_not_known_is_said(where: RecordedEnd, why: str) -> None:
@@ -316,7 +316,7 @@ def test_addresses_that_were_assumed_place_nobody() -> None:
     there = replace(bare, pods=assign_addresses(bare.pods))
     taken = str(there.pods[0].addresses[0])
     found = suggest(there, [flow(taken, "shop/db")])
-    assert "whether a pod had it is not known" in found.evidence.nameless[0].because
+    assert "it is unknown whether a pod had it" in found.evidence.nameless[0].because
 
 
 def test_policies_of_tiers_that_deny_are_named_by_the_replay() -> None:

@@ -46,7 +46,7 @@ def wrong(text: str) -> list[str]:
         ),
         (
             "tests: [{name: x, from: a, to: b, only: [c]}]",
-            "tests[0]: only is about one side; name either from or to",
+            "tests[0]: only describes one side; name either from or to",
         ),
         (
             "tests: [{name: x, from: 'a:80', to: b, expect: deny}]",
@@ -83,7 +83,7 @@ def wrong(text: str) -> list[str]:
         ),
         (
             "tests: [{name: x, isolated: [ingress]}]",
-            "tests[0]: isolated is about pods; name them with newcomers or with to",
+            "tests[0]: isolated applies to pods; name them with newcomers or with to",
         ),
         (
             (
@@ -98,7 +98,7 @@ def wrong(text: str) -> list[str]:
         ),
         (
             "tests: [{name: x, from: {pods: {matchLabels: {a: 1}}}, to: b, expect: deny}]",
-            "tests[0].from.pods.matchLabels.a: a label is a text, got number; put it in quotes",
+            "tests[0].from.pods.matchLabels.a: a label is a string, got number; put it in quotes",
         ),
         (
             (
@@ -154,7 +154,7 @@ def test_words_for_ports(word: str | int, ports: str) -> None:
 
 @pytest.mark.parametrize("word", ["0", "65536", "2-1", "1-", "x/quic", "", "a b"])
 def test_words_that_are_no_port(word: str) -> None:
-    with pytest.raises(ValueError, match="is no port"):
+    with pytest.raises(ValueError, match="is not a port"):
         read_port(word)
 
 

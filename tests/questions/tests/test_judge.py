@@ -302,7 +302,7 @@ def test_pods_of_one_address_are_in_no_pair_and_are_named(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{from: watch/eye, to: lone/one, expect: allow}", "no policy has a say"),
+        ("{from: watch/eye, to: lone/one, expect: allow}", "no policy decides this"),
         ("{from: shop/web, to: shop/web2, expect: allow}", ""),
     ],
 )
