@@ -94,9 +94,7 @@ def unused_notes(
     young = [t for t in unused if not (silent or t.blind or t.unused_since(date))]
     if young:
         rules = count(len(young), "rule")
-        yield (
-            f"no use of {rules} more was seen, but they were counted for less: see podfence rules"
-        )
+        yield (f"no use of {rules} more was seen, in a shorter time: see podfence rules")
     for each in told:
         if each.answer is not None and each.answer.since > date:
             node, since = printable(each.node), second(each.answer.since)

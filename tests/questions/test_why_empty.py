@@ -139,8 +139,8 @@ def test_the_pod_that_was_asked_about_is_named_beside_peers_that_are_found() -> 
         pytest.param(
             "192.0.2.9",
             rule(ports=["https"]),
-            "near miss: the peer fits (everyone), but it allows only TCP/443; 192.0.2.9 is not a pod "
-            "with an address of its own, so it has no port names",
+            "near miss: the peer fits (everyone), but it allows only TCP/443; 192.0.2.9 is not a "
+            "pod with an address of its own, so it has no port names",
             id="an address outside",
         ),
         pytest.param(
