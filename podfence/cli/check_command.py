@@ -90,8 +90,8 @@ _NAMING = frozenset({"json", "sarif"})
 @click.option(
     "--with-fixes",
     is_flag=True,
-    help="With -o json or sarif: add to each finding the edits that fix it, for an editor to apply. "
-    "The engine proves each of them, which takes longer.",
+    help="With -o json or sarif: add to each finding the edits that fix it, for an editor to "
+    "apply. The engine proves each of them, which takes longer.",
 )
 @click.option(
     "--map-to",
