@@ -16,10 +16,12 @@ from podfence.cli.beside import map_remarks
 from podfence.cli.check_answer import all_problems
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import DomainTable
 from podfence.policy.index import PolicyIndex
 from podfence.questions.audited import audit_notes
 from podfence.questions.dns import map_notes
-from podfence.questions.report import Report
+from podfence.questions.report import Report, report
 from podfence.render.problems import problem_data
 from podfence.render.report_html import Assets, report_html
 from podfence.render.report_map import map_data
@@ -108,6 +110,12 @@ class PageParts(Struct, frozen=True):
             place = {} if position is None else {"file": position.file, "line": position.line}
             unlisted = {} if doubt.listed_in is None else {"unlisted": True}
             yield {"object": str(doubt), "namespace": doubt.namespace, **place, **unlisted}
+
+
+def map_before(loaded: Loaded, names: DomainTable, scope: Collection[str] = ()) -> object:
+    """The map of the state before a change, as JSON values."""
+    found = report(compile_cluster(loaded.cluster, names), frozenset(scope))
+    return map_data(found, AsWritten())
 
 
 def _assets() -> Assets:

@@ -65,7 +65,7 @@ def _json(answer: PlanAnswer) -> str:
 def _data(answer: PlanAnswer) -> dict[str, Any]:
     from podfence.render.plan_json import plan_data
 
-    data = plan_data(answer.plan, answer.edits.spots, answer.seen)
+    data = plan_data(answer.plan, answer.edits, answer.seen)
     if answer.tests is not None:
         from podfence.render.plan_tests import turning_data
 

@@ -194,7 +194,7 @@ def command(
         )
     edits = Edits(*(Texts(each.raw, each.locate) for each in sides))
     judged = _judged(promises, before, after, names) if promises else None
-    page = partial(_page, after, names, promises, title)
+    page = partial(_page, before, after, names, promises, title)
     shown = PlanAnswer(answer, edits, revisions, top, order, seen, judged, page)
     write_outputs(formats, lambda form: answer_text(shown, form))
     if transition is not None:
@@ -210,6 +210,7 @@ def command(
 
 
 def _page(
+    before: Loaded,
     after: Loaded,
     names: DomainTable,
     read: ReadTests | None,
@@ -217,7 +218,7 @@ def _page(
     parts: Mapping[str, object],
 ) -> str:
     """NEW as ``podfence report`` shows it, with the plan."""
-    from podfence.cli.pageparts import PageParts
+    from podfence.cli.pageparts import PageParts, map_before
     from podfence.policy.compile import compile_cluster
     from podfence.questions.report import report
     from podfence.render.report_names import AsWritten
@@ -227,7 +228,7 @@ def _page(
     made = PageParts(
         after, index, report(index, frozenset()), title, source, AsWritten(), True, read
     )
-    return made.page(parts)
+    return made.page({**parts, "before": map_before(before, names)})
 
 
 def _judged(read: ReadTests, before: Loaded, after: Loaded, names: DomainTable) -> Tests:

@@ -27,7 +27,7 @@ from podfence.cli.inputs import (
     input_options,
     pair_namespaces_option,
 )
-from podfence.cli.pageparts import PageParts
+from podfence.cli.pageparts import PageParts, map_before
 from podfence.cli.terminal import echo
 from podfence.cli.testinputs import read_tests, tests_option
 from podfence.collector import collector_paused
@@ -125,7 +125,7 @@ def command(
         source = called(inputs, loaded)
         title = title or ("podfence" if anonymise else f"podfence: {source}")
         made = PageParts(loaded, index, found, title, source, shown, not no_text, promises)
-        changes = {"plan": _plan(before, inputs, loaded, names, order=order)} if before else {}
+        changes = _plan(before, inputs, loaded, names, scope, order=order) if before else {}
         page = made.page(changes, {"findings"} if anonymise else ())  # they quote names
     _write(target, page.encode("utf-8", "replace"))
     if loaded.doubts:
@@ -145,9 +145,16 @@ def called(inputs: Inputs, loaded: Loaded) -> str:
 
 
 def _plan(
-    before: tuple[str, ...], inputs: Inputs, after: Loaded, names: DomainTable, *, order: bool
+    before: tuple[str, ...],
+    inputs: Inputs,
+    after: Loaded,
+    names: DomainTable,
+    scope: tuple[str, ...],
+    *,
+    order: bool,
 ) -> dict[str, object]:
-    """The change from ``before`` to what is shown, as ``plan -o json`` says it."""
+    """The change from ``before`` to what is shown, as ``plan -o json`` says it, and the map before
+    it."""
     from podfence.questions.plan.plan import plan
     from podfence.render.plan_edits import Edits, Texts
     from podfence.render.plan_json import plan_data
@@ -155,7 +162,7 @@ def _plan(
     old = usable(read_inputs(replace(inputs, paths=before)))
     answer = plan(old.cluster, after.cluster, names, order=order)
     sides = (Texts(each.raw, each.locate) for each in (old, after))
-    return plan_data(answer, Edits(*sides).spots)
+    return {"plan": plan_data(answer, Edits(*sides)), "before": map_before(old, names, scope)}
 
 
 def _write(target: str, page: bytes) -> None:

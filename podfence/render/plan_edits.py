@@ -51,6 +51,10 @@ class Edits:
             self._found[edit.number] = self._spots(edit)
         return self._found[edit.number]
 
+    def manifest(self, edit: Edit) -> Mapping[str, Any] | None:
+        """The object as the new text has it; None where it is gone or stands in no text."""
+        return None if edit.kind is EditKind.REMOVED else self._new.raw(edit.new_source)
+
     def _spots(self, edit: Edit) -> tuple[Spot, ...]:
         if edit.kind is EditKind.ADDED:
             return (Spot("added", "", self._new.locate(edit.new_source, "")),)

@@ -11,21 +11,21 @@ from podfence.questions.plan.ends import WorkloadPods
 from podfence.questions.plan.outcomes import Outcome, Who
 from podfence.questions.plan.plan import Plan, summary
 from podfence.render.jsontext import position_data
-from podfence.render.plan_edits import Spot
+from podfence.render.plan_edits import Edits, Spot
 from podfence.render.plan_order import order_data
-from podfence.render.plan_text import Spots
 from podfence.render.plan_used import used_data
 
 PLAN_SCHEMA = "podfence.plan/v1"
 
 
-def plan_data(plan: Plan, spots: Spots, seen: FlowRecords | None = None) -> dict[str, object]:
+def plan_data(plan: Plan, edits: Edits, seen: FlowRecords | None = None) -> dict[str, object]:
     """Everything that text in its wide form says, and the paths of fields. ``seen``: the flows that
     were given."""
     total = summary(plan.outcomes)
     asked: dict[str, object] = {}
     if plan.order is not None:
-        asked["order"] = order_data(plan.order)
+        by_ref = {edit.ref: edits.manifest(edit) for edit in plan.edits}
+        asked["order"] = order_data(plan.order, by_ref.get)
     if plan.used is not None and seen is not None:
         asked["flows"] = used_data(plan.used, seen)
     return asked | {
@@ -41,7 +41,7 @@ def plan_data(plan: Plan, spots: Spots, seen: FlowRecords | None = None) -> dict
             "waysInClosed": total.shut_in,
             "waysOutClosed": total.shut_out,
         },
-        "edits": [_edit(edit, spots(edit)) for edit in plan.edits],
+        "edits": [_edit(edit, edits.spots(edit)) for edit in plan.edits],
         "outcomes": [outcome_data(each) for each in plan.outcomes],
         "newcomers": [outcome_data(each) for each in plan.newcomers],
         "arrives": _lines(plan.arrives),

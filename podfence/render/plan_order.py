@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from podfence.model.meta import ObjectRef
 from podfence.questions.phrases.words import count
-from podfence.questions.plan.order import ApplyStep, Order
+from podfence.questions.plan.order import ApplyStep, ApplyVerb, Order
+from podfence.render.jsontext import json_text
 from podfence.render.policies import policy_manifest
 from podfence.render.yamltext import yaml_lines
 from podfence.text import printable
@@ -48,8 +51,13 @@ def step_words(step: ApplyStep) -> str:
     return f"{step.verb.value} {printable(f'{step.ref.kind} {step.ref}')}{kept}{said}"
 
 
-def order_data(order: Order) -> dict[str, Any]:
-    """The same for ``-o json``."""
+Manifest = Mapping[str, Any]
+
+
+def order_data(order: Order, manifest: Callable[[ObjectRef], Manifest | None]) -> dict[str, Any]:
+    """The same for ``-o json``. ``manifest``: of an object as the change has it; None where it was
+    not written as one."""
+    temporary = {helper.ref: policy_manifest(helper) for helper in order.temporary}
     return {
         "safe": order.is_safe,
         "steps": [
@@ -61,8 +69,25 @@ def order_data(order: Order) -> dict[str, Any]:
                 "temporary": step.temporary,
                 "cuts": step.cuts,
                 "opens": step.opens,
+                **_command(step, temporary.get(step.ref) or manifest(step.ref)),
             }
             for step in order.steps
         ],
-        "temporary": [policy_manifest(helper) for helper in order.temporary],
+        "temporary": list(temporary.values()),
     }
+
+
+def _command(step: ApplyStep, manifest: Manifest | None) -> dict[str, str]:
+    """A step as words for a shell. Names are quoted; JSON has no line of its own that could end the
+    manifest early."""
+    scope = ["-n", step.ref.namespace] if step.ref.namespace else []
+    if step.verb is ApplyVerb.DELETE:
+        return {
+            "command": shlex.join(
+                ["kubectl", "delete", *scope, step.ref.kind.lower(), step.ref.name]
+            )
+        }
+    if manifest is None:
+        return {}
+    words = shlex.join(["kubectl", "apply", *scope, "-f", "-"])
+    return {"command": f"{words} <<'EOF'\n{json_text(manifest)}\nEOF"}

@@ -202,9 +202,9 @@ def judgement_data(found: Judgement) -> dict[str, Any]:
     }
     if found.plan is None or found.sides is None:
         return data
-    spots = Edits(*(Texts(side.raw, side.locate) for side in found.sides)).spots
-    data["plan"] = plan_data(found.plan, spots)
-    data["text"] = render_plan(found.plan, spots, top=SHOWN, wide=False)
+    edits = Edits(*(Texts(side.raw, side.locate) for side in found.sides))
+    data["plan"] = plan_data(found.plan, edits)
+    data["text"] = render_plan(found.plan, edits.spots, top=SHOWN, wide=False)
     return data
 
 

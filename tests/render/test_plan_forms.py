@@ -178,5 +178,5 @@ def test_an_edit_says_what_becomes_of_an_audit(before: bool | None, after: bool,
     text = render_plan(made, edits.spots)
     assert said in text
     assert ("audited" in text) is bool(said)
-    data = [edit.get("audited") for edit in plan_data(made, edits.spots)["edits"]]  # type: ignore[attr-defined]
+    data = [edit.get("audited") for edit in plan_data(made, edits)["edits"]]  # type: ignore[attr-defined]
     assert data == ([{"before": bool(before), "after": after}] if said else [])

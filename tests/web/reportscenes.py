@@ -124,6 +124,22 @@ REPORTS: Final = (
             View("exposed", "#/exposed", ("outside",)),
             View("findings", "#/findings", ("PF3",)),
             View("change", "#/plan", ("opened", "shop/backup", "Safe order")),
+            View(
+                "change-commands",
+                "#/plan",
+                ("kubectl apply -n shop -f -", "EOF"),
+                lambda browser: browser.run(
+                    "document.querySelector('.order + details').open = true;"
+                    "document.querySelector('.order').scrollIntoView()"
+                ),
+            ),
+            View("map-before", "#/map?side=before", ("Before", "After", "the change opens")),
+            View(
+                "pair-before",
+                "#/map?side=before&pair=monitoring/prometheus~shop/backend",
+                ("Before the change: TCP/9100-9110",),
+                until(PANEL),
+            ),
             View("map-narrow", "#/map", ("allowed pair",), None, 360, 640),
             View("pair-narrow", PAIR, ("yes:",), until(PANEL), 360, 640),
             View("picture-narrow", "#/map?view=picture", ("prometheus",), None, 360, 640),

@@ -159,5 +159,6 @@ export type Report = {
   rules: Rules;
   /** What podfence check says, as in check.schema.json; absent where it is left out. */ findings?: (Finding)[];
   /** The change, as in plan.schema.json; absent without --plan. */ plan?: Record<string, unknown>;
+  /** The map before the change; absent without --plan. */ before?: Reach;
   /** What podfence test says, as in test.schema.json, and where it is on the map; absent without --tests. */ tests?: (TestResult)[];
 };

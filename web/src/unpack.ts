@@ -31,6 +31,9 @@ export const reach = (): Promise<Reach> => needed<Reach>("map");
 export const findings = (): Promise<Finding[] | null> => unpack<Finding[]>("findings");
 export const tests = (): Promise<TestResult[] | null> => unpack<TestResult[]>("tests");
 export const plan = (): Promise<Plan | null> => unpack<Plan>("plan");
+/** The map before a change; null where the page has none. */
+export const before = (): (() => Promise<Reach>) | null =>
+  document.getElementById("data-before") === null ? null : once(() => needed<Reach>("before"));
 export const rules = once(() => needed<Rules>("rules"));
 
 /** What is large and wanted late: made when first asked for, once. What has failed is tried anew. */
@@ -75,6 +78,8 @@ export type ApplyStep = {
   /** Pairs that lose, or get, until later steps what they shall not. */
   cuts: number;
   opens: number;
+  /** The step for a shell. */
+  command?: string;
 };
 export type PlanEdit = {
   id: number;

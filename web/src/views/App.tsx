@@ -6,11 +6,11 @@ import { Asking } from "../asking";
 import { messageOf } from "../failure";
 import { go, linkTo, type Page, type Route, useRoute } from "../location";
 import { parsePlace } from "../ports";
-import type { About, Finding, Rules } from "../schema";
-import type { Turns } from "../turns";
+import type { About, Finding, Reach, Rules } from "../schema";
+import { type Turns, turnsOf } from "../turns";
 import type { Plan } from "../unpack";
 import { count, visible, visibleText } from "../visible";
-import type { World } from "../world";
+import { World } from "../world";
 import { Banners } from "./Banners";
 import { Exposed } from "./Exposed";
 import { Findings } from "./Findings";
@@ -29,6 +29,8 @@ export type Loaded = {
   found: readonly Finding[] | null;
   tests: Results;
   plan: Plan | null;
+  /** The map before the change, read when it is asked for; null where there is none. */
+  before: (() => Promise<Reach>) | null;
   /** The pairs that the plan, or what is typed and not saved, turns. */
   turns: Turns;
   /** What a server adds: its standing above the content, and more pages. */
@@ -43,7 +45,7 @@ export type More = {
   again: () => Promise<void>;
 };
 
-export function App({ about, world, rules, found, tests, plan, turns, more }: Loaded) {
+export function App({ about, world, rules, found, tests, plan, before, turns, more }: Loaded) {
   const route = useRoute();
   const [theme, setTheme] = useTheme();
   const [known, setKnown] = useState<Asking | null>(null);
@@ -51,6 +53,7 @@ export function App({ about, world, rules, found, tests, plan, turns, more }: Lo
   const asking = known?.world === world ? known : null;
   const pair = useMemo(() => pairOf(world, route), [world, route]);
   const port = parsePlace(route.asked.get("port") ?? "");
+  const past = usePast(before, pair !== null || route.asked.get("side") === "before");
   const needsRules = pair !== null || route.page === "policies";
   useEffect(() => {
     if (!needsRules || asking !== null) return;
@@ -96,12 +99,12 @@ export function App({ about, world, rules, found, tests, plan, turns, more }: Lo
           </div>
         )}
         {extra === undefined ? (
-          <Content {...{ route, world, asking, found, tests, plan, port, pair, theme, turns }} again={more?.again ?? null} />
+          <Content {...{ route, world, asking, found, tests, plan, before, past, port, pair, theme, turns }} again={more?.again ?? null} />
         ) : (
           extra.show(route, theme)
         )}
       </main>
-      {pair !== null && <Pair {...{ world, asking, route, port, pair }} allow={more?.allow ?? null} />}
+      {pair !== null && <Pair {...{ world, past, asking, route, port, pair }} allow={more?.allow ?? null} />}
       <footer>
         <span>
           {count(world.endpoints.filter((each) => each.namespace !== undefined).length, "workload")},{" "}
@@ -113,6 +116,15 @@ export function App({ about, world, rules, found, tests, plan, turns, more }: Lo
       </footer>
     </div>
   );
+}
+
+/** The map before the change, once it is needed. */
+function usePast(before: Loaded["before"], needed: boolean): World | null {
+  const [past, set] = useState<World | null>(null);
+  useEffect(() => {
+    if (needed && before !== null && past === null) void before().then((reach) => set(new World(reach)));
+  }, [needed, before, past]);
+  return past;
 }
 
 /** Milliseconds until rules that could not be read are asked for again. */
@@ -135,6 +147,8 @@ type ContentProps = {
   found: readonly Finding[] | null;
   tests: Results;
   plan: Plan | null;
+  before: Loaded["before"];
+  past: World | null;
   /** Of a server: reads and judges everything again. */
   again: (() => Promise<void>) | null;
   port: number | null;
@@ -143,7 +157,7 @@ type ContentProps = {
   turns: Turns;
 };
 
-function Content({ route, world, asking, found, tests, plan, again, port, pair, theme, turns }: ContentProps) {
+function Content({ route, world, asking, found, tests, plan, before, past, again, port, pair, theme, turns }: ContentProps) {
   switch (route.page) {
     case "policies":
       return <Policies {...{ asking, route, found }} />;
@@ -158,7 +172,21 @@ function Content({ route, world, asking, found, tests, plan, again, port, pair, 
       break;
   }
   const words = elsewhere(route.page);
-  return words === null ? <MapPage {...{ route, world, port, pair, theme, turns }} /> : <p class="plain">{words}</p>;
+  if (words !== null) return <p class="plain">{words}</p>;
+  if (before !== null && route.asked.get("side") === "before") {
+    if (past === null) return <p class="waiting">Reading the map before the change …</p>;
+    return <Past {...{ route, past, plan, port, theme }} />;
+  }
+  return <MapPage {...{ route, world, port, pair, theme, turns }} hasPast={before !== null} />;
+}
+
+type PastProps = { route: Route; past: World; plan: Plan | null; port: number | null; theme: string };
+
+/** The map before the change, with what the change turns. */
+function Past({ route, past, plan, port, theme }: PastProps) {
+  const pair = useMemo(() => pairOf(past, route), [past, route]);
+  const turns = useMemo(() => turnsOf(past, plan?.outcomes ?? []), [past, plan]);
+  return <MapPage {...{ route, port, pair, theme, turns }} world={past} hasPast />;
 }
 
 type RailProps = Pick<ContentProps, "route" | "world" | "found" | "tests" | "plan"> & { more: More["pages"] };

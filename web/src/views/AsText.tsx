@@ -54,7 +54,7 @@ function asTest({ world, from, to, asked }: Props, allowed: boolean): string {
   ].join("\n");
 }
 
-function Copied({ text }: { text: string }) {
+export function Copied({ text }: { text: string }) {
   const [done, setDone] = useState(false);
   return (
     <p class="command">

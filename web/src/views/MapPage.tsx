@@ -21,9 +21,11 @@ type Props = {
   pair: readonly [number, number] | null;
   theme: string;
   turns: Turns;
+  /** Whether there is a map before a change to turn to. */
+  hasPast: boolean;
 };
 
-export function MapPage({ route, world, port, pair, theme, turns }: Props) {
+export function MapPage({ route, world, port, pair, theme, turns, hasPast }: Props) {
   const wanted = useWanted(route);
   const { kept, endpoints: shown, named } = useMemo(() => shownEndpoints(world, wanted), [world, wanted]);
   const asked = route.asked.get("open");
@@ -41,6 +43,7 @@ export function MapPage({ route, world, port, pair, theme, turns }: Props) {
             {VIEWS[each]}
           </a>
         ))}
+        {hasPast && <Side route={route} />}
         <Filters {...{ route, world, wanted }} />
         {view === "matrix" && <Order {...{ route, alike }} />}
       </nav>
@@ -76,6 +79,19 @@ function useWanted(route: Route): Wanted {
   return useMemo(
     () => ({ query, namespaces: listed(route, "ns"), hidden: listed(route, "hide") }),
     [query, namespaces, hidden],
+  );
+}
+
+function Side({ route }: { route: Route }) {
+  const side = route.asked.get("side") === "before" ? "before" : "";
+  return (
+    <span class="side-of-change" role="group" aria-label="Side of the change">
+      {([["before", "Before"] as const, ["", "After"] as const]).map(([value, words]) => (
+        <a key={value} href={linkTo(route, { side: value })} aria-current={value === side ? "true" : undefined}>
+          {words}
+        </a>
+      ))}
+    </span>
   );
 }
 

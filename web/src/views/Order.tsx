@@ -1,6 +1,7 @@
 // In which order the edits of a change can be applied.
 
-import { count, visible } from "../visible";
+import { count, visible, visibleText } from "../visible";
+import { Copied } from "./AsText";
 import type { ApplyOrder, ApplyStep } from "../unpack";
 
 /** `order`: null where it was not worked out. */
@@ -23,6 +24,7 @@ export function Order({ order }: { order: ApplyOrder | null }) {
           </li>
         ))}
       </ol>
+      <Commands steps={order.steps} />
       {order.temporary.length > 0 && (
         <details>
           <summary>The temporary {count(order.temporary.length, "policy", "policies")}</summary>
@@ -30,6 +32,20 @@ export function Order({ order }: { order: ApplyOrder | null }) {
         </details>
       )}
     </>
+  );
+}
+
+/** The steps for a shell, one after the other; nothing of it is run from here. */
+function Commands({ steps }: { steps: readonly ApplyStep[] }) {
+  const known = steps.filter((step) => step.command !== undefined);
+  if (known.length === 0) return null;
+  const text = known.map((step) => step.command!.split("\n").map(visibleText).join("\n")).join("\n");
+  return (
+    <details class="as-test">
+      <summary>As kubectl commands</summary>
+      {known.length < steps.length && <p>{count(steps.length - known.length, "step")} stand in no manifest and are not among them.</p>}
+      <Copied text={text} />
+    </details>
   );
 }
 

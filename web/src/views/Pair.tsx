@@ -13,6 +13,8 @@ import { Reason } from "./Reason";
 
 type Props = {
   world: World;
+  /** The map before a change, once it is read. */
+  past: World | null;
   asking: Asking | null;
   route: Route;
   port: number | null;
@@ -23,7 +25,7 @@ type Props = {
 /** Types what is proposed to allow a connection; the line to look at. `query`: as an address asks. */
 export type Allow = (query: string) => Promise<{ file: string; line: number }>;
 
-export function Pair({ world, asking, route, port, pair: [from, to], allow }: Props) {
+export function Pair({ world, past, asking, route, port, pair: [from, to], allow }: Props) {
   const panel = useRef<HTMLElement>(null);
   const asked = parsePlace(route.asked.get("ask") ?? "") ?? port ?? usual(world, from, to);
   const answers = useMemo(
@@ -62,9 +64,10 @@ export function Pair({ world, asking, route, port, pair: [from, to], allow }: Pr
         <p class="verdict unknown">Unknown: an object could not be read that may change this.</p>
       ) : (
         <p>
-          Allowed: <strong>{allowedWords(world, from, to)}</strong>
+          Allowed{past !== null && " after the change"}: <strong>{allowedWords(world, from, to)}</strong>
         </p>
       )}
+      {past !== null && <Before {...{ world, past, from, to }} />}
       <Chips {...{ world, route, from, to, asked }} />
       {asking === null && <p class="waiting">Reading the rules …</p>}
       {grouped(answers).map((same) => (
@@ -77,6 +80,20 @@ export function Pair({ world, asking, route, port, pair: [from, to], allow }: Pr
         <AsText {...{ world, from, to, asked }} allowed={answers.length === 0 || open ? null : answers.every((each) => each.allowed)} />
       )}
     </aside>
+  );
+}
+
+/** What a pair was allowed before the change, where that was something else. Outside addresses may be cut
+ * otherwise there, and then there is no such pair. */
+function Before({ world, past, from, to }: { world: World; past: World; from: number; to: number }) {
+  const [source, destination] = [from, to].map((each) => past.byName.get(world.endpoints[each]!.name));
+  if (source === undefined || destination === undefined) return null;
+  const words = allowedWords(past, source, destination);
+  if (words === allowedWords(world, from, to)) return null;
+  return (
+    <p>
+      Before the change: <strong>{past.isOpen(source, destination) ? "unknown" : words}</strong>
+    </p>
   );
 }
 
