@@ -19,6 +19,7 @@ from podfence.cli.common import (
 )
 from podfence.cli.flowinputs import FORMATS, read_seen
 from podfence.cli.inputs import Inputs, complete_files, input_options
+from podfence.cli.suggest_options import SuggestWords, require_label, suggest_options
 from podfence.cli.suggest_tests import run_written, tests_for
 from podfence.cli.targets import qualified
 from podfence.cli.terminal import echo
@@ -30,9 +31,10 @@ from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.questions.parties import Directory
-from podfence.questions.suggest.rules import Outside, SuggestOptions
+from podfence.questions.suggest.rules import SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion, suggest
 from podfence.render.jsontext import json_text
+from podfence.render.suggest_report import SuggestReport
 from podfence.text import printable
 
 if TYPE_CHECKING:
@@ -73,14 +75,7 @@ _DIRECTIONS: Final = {
     show_default=True,
     help="Whether policies cover connections to workloads, from workloads, or both.",
 )
-@click.option(
-    "--outside",
-    type=click.Choice([each.value for each in Outside]),
-    default=Outside.LEAVE.value,
-    show_default=True,
-    help="Rules for nodes and for addresses outside the cluster: none (a direction with such "
-    "connections stays as it is), the addresses that were seen, or every address.",
-)
+@suggest_options
 @click.option("--with-denied", is_flag=True, help="Also allow what was denied when it was seen.")
 @click.option(
     "--out",
@@ -112,7 +107,7 @@ def command(
     files: tuple[str, ...],
     namespaces: tuple[str, ...],
     direction: str,
-    outside: str,
+    words: SuggestWords,
     with_denied: bool,
     folder: str | None,
     tests: str | None,
@@ -137,14 +132,20 @@ def command(
     with asking(loaded, inputs):
         wish = SuggestOptions(
             _DIRECTIONS[direction],
-            Outside(outside),
+            words.outside,
             _wanted(loaded, names, workloads, namespaces, inputs),
+            words.group,
+            words.least,
+            words.widths,
+            words.against,
         )
+        require_label(loaded, words.group)
         found = suggest(loaded.cluster, seen.flows(), wish, names, with_denied=with_denied)
     made = tests_for(found, wish, names) if tests is not None else None
     _write(found, folder, tests, made)
     kept = run_written(tests, made, found, names) if tests is not None and made else None
-    _show(found, seen, output, folder is not None, kept)
+    report = SuggestReport(found, seen, loaded.locate, every_unplaced=words.unplaced)
+    _show(report, output, folder is not None, kept)
     return _status(loaded, seen, found, kept, keep_going=keep_going)
 
 
@@ -176,20 +177,18 @@ def _wanted(
     return frozenset(found)
 
 
-def _show(
-    found: Suggestion, seen: FlowRecords, output: str, is_written: bool, kept: WrittenTests | None
-) -> None:
-    from podfence.render.suggest import policies_yaml, suggest_data, suggest_text
+def _show(report: SuggestReport, output: str, is_written: bool, kept: WrittenTests | None) -> None:
+    from podfence.render.suggest import policies_yaml
     from podfence.render.suggest_tests import kept_data, kept_lines
 
     if output == "json":
         extra = {} if kept is None else {"tests": kept_data(kept)}
-        click.echo(json_text(suggest_data(found, seen) | extra))
+        click.echo(json_text(report.data() | extra))
         return
     is_report = output == "text" or is_written
     if not is_report:
-        click.echo(policies_yaml(found), nl=False)
-    echo(suggest_text(found, seen), nl=False, err=not is_report)
+        click.echo(policies_yaml(report.found), nl=False)
+    echo(report.text(), nl=False, err=not is_report)
     for line in kept_lines(kept) if kept is not None else ():
         echo(line, err=not is_report)
 

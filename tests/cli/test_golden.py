@@ -29,6 +29,7 @@ BACK = "examples/plan examples/shop/policies -f examples/shop --exclude policies
 TOMORROW = "tests/cli/inputs/plan/old.yaml tests/cli/inputs/plan/open.yaml"
 GOTCHAS = "-f examples/gotchas/workloads.yaml"
 TESTS = "tests/cli/inputs/tests"
+CLIENTS = "tests/cli/inputs/clients.csv"
 FLOWS = "examples/flows"
 OPEN = f"{SHOP} --exclude policies/"
 QUERIES = "can -o json --queries tests/cli/inputs"
@@ -127,6 +128,16 @@ COMMANDS = {
     "suggest-outside": f"suggest shop/frontend --outside any --flows {FLOWS}/shop.csv {OPEN}",
     "suggest-beside": f"suggest --with-denied --flows {FLOWS}/shop.csv {SHOP}",
     "suggest-hostile": f"suggest --flows tests/cli/inputs/hostile-flows.jsonl {OPEN}",
+    "suggest-seldom": f"suggest -o text --min-count 10 --unplaced --flows {CLIENTS} {OPEN}",
+    "suggest-group": f"suggest -n shop --group label:app --flows {FLOWS}/shop.csv {OPEN}",
+    "suggest-group-unknown": f"suggest --group label:ap --flows {FLOWS}/shop.csv {OPEN}",
+    "suggest-group-changing": f"suggest --group label:helm.sh/chart --flows {CLIENTS} {OPEN}",
+    "suggest-wide": f"suggest shop/frontend --wide-outside /24 --flows {CLIENTS} {OPEN}",
+    "suggest-wide-json": f"suggest --wide-outside /28,/64 -o json --flows {CLIENTS} {OPEN}",
+    "suggest-wide-wrong": f"suggest --wide-outside /4 --flows {CLIENTS} {OPEN}",
+    "suggest-wide-any": f"suggest --wide-outside /24 --outside any --flows {CLIENTS} {OPEN}",
+    "suggest-against": f"suggest -o text --against --flows {FLOWS}/shop.csv {SHOP}",
+    "suggest-against-json": f"suggest -o json --against -n shop --flows {FLOWS}/shop.csv {OPEN}",
     "suggest-no-flows": f"suggest --flows {FLOWS}/missing {OPEN}",
     "suggest-unknown": f"suggest shop/bd --flows {FLOWS}/shop.csv {OPEN}",
     "suggest-mixed": f"suggest -o text --flows {FLOWS}/shop.csv {MIXED}",

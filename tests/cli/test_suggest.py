@@ -24,6 +24,26 @@ def test_what_is_suggested_can_be_read_again_and_passes_check(tmp_path: Path) ->
     assert (checked.status, "error" in checked.err) == (0, False)
 
 
+OPTIONS = ["", "--outside addresses", "--wide-outside /24", "--group label:app", "--min-count 3"]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_check_finds_nothing_in_it_but_names_that_nobody_was_seen_to_ask_for(
+    options: str, tmp_path: Path
+) -> None:
+    flows = "tests/cli/inputs/clients.csv"
+    done = podfence(["suggest", "--flows", flows, *OPEN, *options.split()])
+    made = tmp_path / "policies.yaml"
+    made.write_text(done.out)
+
+    checked = podfence(["check", *OPEN, "-f", str(made), "-o", "json"])
+    found = [p for p in json.loads(checked.out)["problems"] if p.get("file") == str(made)]
+
+    assert "replay: " in done.err
+    assert {problem["code"] for problem in found} == {"PF333"}
+    assert "no DNS query was seen from" in done.err
+
+
 def test_with_its_own_policies_in_place_nothing_is_suggested(tmp_path: Path) -> None:
     first = podfence(["suggest", "--flows", FLOWS, *OPEN]).out
     (tmp_path / "policies.yaml").write_text(first)

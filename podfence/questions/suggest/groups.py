@@ -28,10 +28,14 @@ class SharedLabels(Struct, frozen=True):
 
 
 class PodGroups:
-    """Finds groups in one cluster; remembers them. ``members``: the pods of each workload."""
+    """Finds groups in one cluster; remembers them. ``members``: the pods of each workload. ``key``:
+    workloads of a namespace that have the same value of this label are one group."""
 
-    def __init__(self, cluster: Cluster, members: Mapping[ObjectRef, tuple[Pod, ...]]) -> None:
+    def __init__(
+        self, cluster: Cluster, members: Mapping[ObjectRef, tuple[Pod, ...]], key: str = ""
+    ) -> None:
         self._cluster = cluster
+        self._key = key
         self._members = members
         self._pods: dict[str, list[Pod]] = defaultdict(list)
         self._visible: dict[str, list[ObjectRef]] = defaultdict(list)
@@ -50,6 +54,8 @@ class PodGroups:
 
     def _find(self, workload: ObjectRef) -> SharedLabels:
         namespace = workload.namespace
+        if self._key and (together := self._together(workload)) is not None:
+            return together
         here = replace(self._cluster, pods=tuple(self._pods[namespace]))
         members = {workload}
         while True:
@@ -59,6 +65,18 @@ class PodGroups:
             if fitting <= members:
                 return SharedLabels(namespace, labels, frozenset(members))
             members |= fitting
+
+    def _together(self, workload: ObjectRef) -> SharedLabels | None:
+        """The workloads that share its value of the key; None where it has none, or where only some
+        pods of a workload have it."""
+        value = dict(self._members[workload][0].labels).get(self._key)
+        if value is None:
+            return None
+        labels = ((self._key, value),)
+        members = {ref for ref in self._visible[workload.namespace] if self._fits(labels, ref)}
+        if all(labels[0] in pod.labels for ref in members for pod in self._members[ref]):
+            return SharedLabels(workload.namespace, labels, frozenset(members))
+        return None
 
     def _fits(self, labels: Labels, workload: ObjectRef) -> bool:
         wanted = set(labels)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
 from msgspec import Struct
@@ -27,6 +27,7 @@ from podfence.model.networkpolicy import (
 )
 from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import AS_WRITTEN, Direction
+from podfence.questions.suggest.blocks import Widening, blocks_of
 from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.groups import PodGroups, SharedLabels
 from podfence.questions.suggest.judging import ConnectionJudge
@@ -34,7 +35,7 @@ from podfence.questions.suggest.resolver import KnownEnd
 from podfence.sets.addresses import IPNetwork
 
 MAX_BLOCKS: Final = 64
-"""Addresses that a rule names at most; with more of them nobody can read it."""
+"""Blocks that the rules of a direction name at most; with more of them nobody can read it."""
 _DNS: Final = ("UDP", 53)
 DNS_OVER_TCP: Final = ("TCP", 53)
 _EVERYWHERE: Final[Mapping[int, IPNetwork]] = {
@@ -56,11 +57,19 @@ class Outside(Enum):
 
 
 class SuggestOptions(Struct, frozen=True):
-    """What is asked for. ``workloads``: policies for these alone, None: for all."""
+    """What is asked for. ``workloads``: policies for these alone, None: for all. ``group``: a key
+    of labels: workloads of a namespace with the same value have one policy, and are one peer.
+    ``least``: what was seen less often is no evidence. ``widths``: by IP version, the shortest
+    prefix of blocks that hold more than was seen; None: there are none. ``against``: rules that
+    exist are compared with what was seen."""
 
     directions: frozenset[Direction] = frozenset(Direction)
     outside: Outside = Outside.LEAVE
     workloads: frozenset[ObjectRef] | None = None
+    group: str = ""
+    least: int = 1
+    widths: Mapping[int, int] | None = None
+    against: bool = False
 
 
 EVERYTHING_SEEN: Final = SuggestOptions()
@@ -85,6 +94,19 @@ class Suggested(Struct, frozen=True):
     closes: frozenset[Direction]
 
     @property
+    def wider(self) -> tuple[tuple[Direction, IPNetwork, int, NetworkPolicyRule], ...]:
+        """Its rules about blocks that hold more than was seen, and how many of their addresses
+        were."""
+        return tuple(
+            (direction, block, seen, rule)
+            for direction, needed in self.basis.items()
+            for rule in self.policy.rules_of(direction.policy_type)
+            for peer in rule.peers
+            if peer.ip_block is not None and (block := peer.ip_block.cidr).prefixlen
+            if (seen := _seen_in(block, needed, direction)) < block.num_addresses
+        )
+
+    @property
     def everywhere(self) -> tuple[tuple[Direction, IPNetwork, NetworkPolicyRule], ...]:
         """Its rules about every address of an IP version, which those of pods are, too (NP-27)."""
         return tuple(
@@ -94,6 +116,11 @@ class Suggested(Struct, frozen=True):
             for peer in rule.peers
             if peer.ip_block is not None and peer.ip_block.cidr.prefixlen == 0
         )
+
+
+def _seen_in(block: IPNetwork, needed: Sequence[ObservedConnection], direction: Direction) -> int:
+    far = {ends_of(each, direction)[1].address for each in needed}
+    return sum(address is not None and address in block for address in far)
 
 
 class SuggestedPolicies(Struct, frozen=True):
@@ -111,7 +138,7 @@ _Key = SharedLabels | IPNetwork
 
 class PolicyWriter:
     """Writes policies for connections. ``taken``: names of policies that exist. ``names``: what
-    workloads are called."""
+    workloads are called; ``wider``: whether blocks may hold more than was seen."""
 
     def __init__(
         self,
@@ -120,7 +147,9 @@ class PolicyWriter:
         names: Mapping[ObjectRef, str],
         taken: Iterable[ObjectRef],
         wish: SuggestOptions,
+        wider: Widening | None = None,
     ) -> None:
+        self._wider = wider
         self._groups = groups
         self._judging = judging
         self._names = names
@@ -199,8 +228,10 @@ class PolicyWriter:
             return f"the other end is outside ({some}); --outside writes ipBlocks"
         if any(party.address is None for party in outside):
             return f"some outside ends have no known address ({some}); --outside any allows all"
-        if len(named) > MAX_BLOCKS:
-            return f"{len(named)} addresses outside are too many to list; --outside any allows all"
+        written = blocks_of((key for party in outside for key in _blocks(party)), self._wider)
+        if len(written) > MAX_BLOCKS:
+            more = "" if self._wider else "--wide-outside joins them to blocks, "
+            return f"{len(written)} blocks outside are too many; {more}--outside any allows all"
         return ""
 
     # -- policies
@@ -247,7 +278,9 @@ class PolicyWriter:
             groups = [key for key in keys if isinstance(key, SharedLabels)]
             groups.sort(key=lambda group: (group.namespace, self._members(group)))
             peers = [_peer(group, namespace) for group in groups]
-            peers += [NetworkPolicyPeer(ip_block=IPBlock(block)) for block in _blocks(keys)]
+            outside = [key for key in keys if not isinstance(key, SharedLabels)]
+            blocks = blocks_of(outside, self._wider)
+            peers += [NetworkPolicyPeer(ip_block=IPBlock(block)) for block in blocks]
             yield NetworkPolicyRule(tuple(peers), tuple(map(_port, sorted(ports))))
 
     def _ports(
@@ -283,8 +316,8 @@ class PolicyWriter:
                 for version, block in _EVERYWHERE.items()
                 if far.address is None or far.address.version == version
             )
-        elif far.address is not None:
-            yield ip_network(far.address)
+        else:
+            yield from _blocks(far)
 
     def _members(self, group: SharedLabels) -> tuple[str, ...]:
         return tuple(sorted(self._names[ref] for ref in group.members))
@@ -314,11 +347,10 @@ def _peer(group: SharedLabels, namespace: str) -> NetworkPolicyPeer:
     return NetworkPolicyPeer(pods, space)
 
 
-def _blocks(keys: Iterable[_Key]) -> Iterator[IPNetwork]:
-    """Addresses as the fewest blocks that hold them and nothing else."""
-    blocks = [key for key in keys if not isinstance(key, SharedLabels)]
-    yield from collapse_addresses(b for b in blocks if isinstance(b, IPv4Network))
-    yield from collapse_addresses(b for b in blocks if isinstance(b, IPv6Network))
+def _blocks(far: KnownEnd) -> Iterator[IPNetwork]:
+    """What a rule names for an end outside."""
+    if far.address is not None:
+        yield ip_network(far.address)
 
 
 def _port(item: tuple[str, int]) -> NetworkPolicyPort:

@@ -21,7 +21,10 @@ from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.flow import Direction, Verdict
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import Limits
+from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.plan.plan import Summary, plan_of_indexes, summary
+from podfence.questions.suggest.against import Against, against
+from podfence.questions.suggest.blocks import widening
 from podfence.questions.suggest.evidence import Evidence, ObservedConnection, evidence
 from podfence.questions.suggest.groups import PodGroups, SharedLabels
 from podfence.questions.suggest.judging import ConnectionJudge
@@ -50,6 +53,13 @@ class DeniedConnection(Struct, frozen=True):
     verdict: Verdict
 
 
+class RareConnection(Struct, frozen=True):
+    """A connection that was seen too seldom to be evidence, and whether the policies allow it."""
+
+    connection: ObservedConnection
+    allowed: bool
+
+
 class Replay(Struct, frozen=True):
     """What the engine says of the evidence. ``unjudged``: connections with an end without any
     address."""
@@ -62,7 +72,9 @@ class Replay(Struct, frozen=True):
 class Suggestion(Struct, frozen=True):
     """``beyond``: what the suggested policies allow that nobody was seen to use. ``change``: what
     they open and close. ``assumed``: workloads of DNS that the input does not hold. ``after``: the
-    cluster with the policies. ``needed``: what they shall allow."""
+    cluster with the policies. ``needed``: what they shall allow. ``rare``: what was seen too
+    seldom to be evidence; ``changes``: what ``change`` counts; ``against``: rules that exist, None
+    where they were not asked about."""
 
     evidence: Evidence
     policies: tuple[Suggested, ...]
@@ -74,6 +86,9 @@ class Suggestion(Struct, frozen=True):
     assumed: tuple[ObjectRef, ...]
     after: PolicyIndex
     needed: tuple[ObservedConnection, ...]
+    changes: tuple[Outcome, ...] = ()
+    rare: tuple[RareConnection, ...] = ()
+    against: Against | None = None
 
 
 def suggest(
@@ -91,18 +106,21 @@ def suggest(
     resolver = EndResolver(before)
     found = evidence(every, resolver)
     wanted = found.seen + found.denied if with_denied else found.seen
-    needed = _merged(wanted)
-    groups = PodGroups(cluster, resolver.members)
+    merged = _merged(wanted)
+    needed = [each for each in merged if each.count >= wish.least]
+    groups = PodGroups(cluster, resolver.members, wish.group)
     if assumed:
         ours = wish.workloads if wish.workloads is not None else frozenset(resolver.members)
         wish = replace(wish, workloads=ours - set(assumed))
     taken = (policy.ref for policy in cluster.policies)
     now = ConnectionJudge(before, resolver.members)
-    written = PolicyWriter(groups, now, resolver.names, taken, wish).write(needed)
+    wider = None if wish.widths is None else widening(cluster, wish.widths)
+    written = PolicyWriter(groups, now, resolver.names, taken, wish, wider).write(needed)
     policies = [each.policy for each in written.policies]
     after = compile_cluster(with_policies(cluster, policies), names) if policies else before
     then = ConnectionJudge(after, resolver.members)
-    beyond = _beyond(written, wanted, resolver.names, groups, then)
+    changes = _changed(before, after)
+    beyond = _beyond(written, merged, resolver.names, groups, then)
     return Suggestion(
         found,
         written.policies,
@@ -110,17 +128,36 @@ def suggest(
         written.settled,
         replayed(needed, then),
         tuple(dict.fromkeys(beyond)),
-        _changed(before, after),
+        summary(changes),
         assumed,
         after,
         tuple(needed),
+        changes,
+        tuple(
+            RareConnection(each, then.is_judged(each) and then.denied(each) is None)
+            for each in merged
+            if each.count < wish.least
+        ),
+        _against(before, now, merged, resolver, wish) if wish.against else None,
     )
 
 
-def _changed(before: PolicyIndex, after: PolicyIndex) -> Summary:
+def _changed(before: PolicyIndex, after: PolicyIndex) -> tuple[Outcome, ...]:
     if after is before:
-        return Summary()
-    return summary(plan_of_indexes(before, after, limits=_NO_BLAME).outcomes)
+        return ()
+    return plan_of_indexes(before, after, limits=_NO_BLAME).outcomes
+
+
+def _against(
+    index: PolicyIndex,
+    judging: ConnectionJudge,
+    seen: Iterable[ObservedConnection],
+    resolver: EndResolver,
+    wish: SuggestOptions,
+) -> Against:
+    asked = wish.workloads
+    members = {ref: pods for ref, pods in resolver.members.items() if asked is None or ref in asked}
+    return against(index, judging, seen, members, wish.directions)
 
 
 def with_policies(cluster: Cluster, policies: Iterable[NetworkPolicy]) -> Cluster:
