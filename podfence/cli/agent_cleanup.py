@@ -1,4 +1,4 @@
-"""``podfence agent cleanup``: nothing of podfence is left on a node."""
+"""``podfence agent cleanup``: removes everything of podfence from a node."""
 
 from __future__ import annotations
 

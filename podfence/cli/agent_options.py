@@ -1,4 +1,4 @@
-"""Options that commands of ``podfence agent`` share."""
+"""Options that the commands of ``podfence agent`` share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def networks(
     context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
 ) -> tuple[IPNetwork, ...]:
-    """Ranges, as a callback of an option."""
+    """Parses CIDRs, as a callback of an option."""
     found: list[IPNetwork] = []
     for text in value:
         try:
@@ -39,7 +39,7 @@ def networks(
 def addresses(
     context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
 ) -> tuple[IPAddress, ...]:
-    """Addresses, as a callback of an option."""
+    """Parses addresses, as a callback of an option."""
     try:
         return tuple(map(ip_address, value))
     except ValueError as error:
@@ -48,7 +48,7 @@ def addresses(
 
 
 def http_options(port: int) -> Callable[[F], F]:
-    """``--http-address`` and ``--http-port``, with the port that is taken otherwise."""
+    """``--http-address`` and ``--http-port``, with the default port."""
 
     def both(function: F) -> F:
         address = click.option(
@@ -71,7 +71,7 @@ def http_options(port: int) -> Callable[[F], F]:
 
 
 def _node(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Files are named by it, and objects are asked for by it."""
+    """A node's name names files and objects of the API, so it must be valid."""
     from podfence.admission.validate_names import dns_subdomain
 
     if value and (found := dns_subdomain(value)):
@@ -81,7 +81,7 @@ def _node(context: click.Context, parameter: click.Parameter, value: str | None)
 
 
 def node_option(text: str) -> Callable[[F], F]:
-    """``--node NAME``, as an argument ``node``; ``text``: what for."""
+    """``--node NAME``, as an argument ``node``; ``text``: the help."""
     return click.option("--node", envvar="NODE_NAME", metavar="NAME", callback=_node, help=text)
 
 
@@ -99,12 +99,12 @@ def ranges_option(function: F) -> F:
 
 
 def run_dir_option(text: str) -> Callable[[F], F]:
-    """``--run-dir DIR``; ``text``: what lies there."""
+    """``--run-dir DIR``; ``text``: what it holds."""
     return _folder_option("--run-dir", "/run/podfence", text)
 
 
 def state_dir_option(text: str) -> Callable[[F], F]:
-    """``--state-dir DIR``; ``text``: what lies there."""
+    """``--state-dir DIR``; ``text``: what it holds."""
     return _folder_option("--state-dir", "/var/lib/podfence", text)
 
 
@@ -170,7 +170,7 @@ def netns_option(function: F) -> F:
 
 
 def mirror_options(function: F) -> F:
-    """``--mirror URL`` and what belongs to it, as one argument ``mirror``."""
+    """``--mirror URL`` and the options that belong to it, as one argument ``mirror``."""
 
     @functools.wraps(function)
     def with_address(
@@ -239,7 +239,7 @@ def _mirror(
 
 
 def opened(path: Path | None) -> int | None:
-    """A descriptor of a network namespace, None for that of the process. Raises PodfenceError."""
+    """A descriptor of a network namespace; None for that of the process. Raises PodfenceError."""
     if path is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""``podfence agent render``: what the kernel of a node would be given, for people to read."""
+"""``podfence agent render``: the rules that the kernel of a node would get, for people to read."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _unknown(loaded: Loaded, name: str) -> str:
 
 
 def _remarks(cluster: Cluster, local: LocalNode) -> None:
-    """What somebody would miss in the rules, on standard error."""
+    """What is missing from the rules, on standard error."""
     free = sum(not pod.node and not pod.finished for pod in cluster.pods)
     if free:
         pods = "1 pod is" if free == 1 else f"{free} pods are"

@@ -1,6 +1,6 @@
 """The agents of a cluster, asked all at once: options, and who answers what.
 
-Rule: an agent that does not answer is a line of the answer, never the end of it.
+Rule: an agent that does not answer becomes a line of the answer; it never ends the command.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ AT_ONCE: Final = 16
 """Agents that are asked at the same time."""
 _APPLY: Final = "application/apply-patch+yaml"
 RENEWED: Final = 300.0
-"""Seconds that a token is used for; it is good for twice as long."""
+"""Seconds after which a token is renewed; it is valid for twice as long."""
 _KINDS: Final = (
     "NetworkPolicy",
     "ClusterNetworkPolicy",
@@ -48,9 +48,9 @@ _KINDS: Final = (
 
 
 class AgentAccess(Struct, frozen=True):
-    """How agents are found and asked. ``namespace``: of the DaemonSet; ``account``: whose token
-    they accept, NAMESPACE/NAME; ``direct``: agents that are asked at their own addresses, in place
-    of those of the DaemonSet on the same nodes."""
+    """How agents are found and asked. ``namespace``: of the DaemonSet; ``account``: the
+    ServiceAccount whose token they accept, NAMESPACE/NAME; ``direct``: agents that are asked at
+    their own addresses, in place of those of the DaemonSet on the same nodes."""
 
     context: str = ""
     kubeconfig: str | None = None
@@ -128,7 +128,7 @@ def _direct(
 
 
 class Agents:
-    """The agents of a cluster. To be used as a context; for one thread."""
+    """The agents of a cluster. A context manager, for one thread."""
 
     def __init__(self, where: AgentAccess) -> None:
         """Raises ClusterError."""
@@ -146,10 +146,8 @@ class Agents:
         self._client.close()
 
     def policy(self, name: str, namespace: str | None) -> tuple[ObjectRef, Revision]:
-        """The policy that a word means, and its revision as the API server has it now.
-
-        Raises UnknownObject, ClusterError.
-        """
+        """The policy that a word names, and its present revision in the API server. Raises
+        UnknownObject, ClusterError."""
         refs = _meant(name, namespace or self.access.namespace)
         for ref in refs:
             if found := self._stored(ref, _Object):
@@ -161,9 +159,12 @@ class Agents:
     def write_condition(
         self, policy: ObjectRef, revision: Revision, told: Sequence[NodeReply[PolicyReport]]
     ) -> None:
-        """Write whether a policy is in force into its status, where that is not there already. By
-        server-side apply, so that conditions of others stay. Raises ClusterError, also where the
-        policy is gone or is another object by now: what is known is not about that one."""
+        """Write into a policy's status whether the policy is in force, unless it says so already.
+        Server-side apply leaves the conditions of others alone.
+
+        Raises ClusterError, also where the policy was deleted or replaced: the answer is not about
+        the new object.
+        """
         stored = self._stored(policy, _Stated)
         if stored is None:
             raise ClusterError(f"{policy.kind} {policy} is gone: its condition is not written")
@@ -189,8 +190,8 @@ class Agents:
             self._client.write("PATCH", target, msgspec.json.encode(body), _APPLY)
 
     def _stored(self, ref: ObjectRef, form: type[T]) -> tuple[Resource, T] | None:
-        """An object as the API server has it now, in the best version that it serves; None where
-        there is none. Raises ClusterError."""
+        """An object as the API server has it now, in the best version that it serves; None where it
+        does not exist. Raises ClusterError."""
         for resource in resources_of(ref.kind):
             path = f"{resource.path(ref.namespace)}/{ref.name}"
             try:
@@ -208,9 +209,9 @@ class Agents:
         but: frozenset[str] = frozenset(),
         since: Mapping[str, int] | None = None,
     ) -> list[NodeReply[T]]:
-        """What the agent of each node tells, by the names of nodes. ``but``: nodes that need not be
-        asked. ``since``: by node, the serial after which changes are asked for. Raises ClusterError
-        where agents cannot be found, or nobody may ask."""
+        """The answer of each node's agent, by node name. ``but``: nodes to leave out. ``since``: by
+        node, the serial after which changes are wanted. Raises ClusterError where agents cannot be
+        found, or the user may not ask them."""
         fleet = find_fleet(self._client, self._where.namespace)
         agents = _agents(fleet, self._where.direct)
         nodes = sorted({*fleet.nodes, *agents} - but)
@@ -234,7 +235,7 @@ class Agents:
         return list(self._pool.map(one, nodes))
 
     def _shown(self) -> str:
-        """The token that agents are shown."""
+        """The token that agents get."""
         if self._token is None or time.monotonic() - self._token[0] > RENEWED:
             namespace, _, name = self._where.account.partition("/")
             account = (namespace, name) if name else (self._where.namespace, "podfence-viewer")
@@ -271,7 +272,7 @@ def condition_option(function: F) -> F:
 
 
 def require_status(policy: ObjectRef) -> None:
-    """Raises UsageError for a kind whose status cannot be written, since it has none."""
+    """Raises UsageError for a kind that has no status to write."""
     if policy.kind in WITHOUT_STATUS:
         raise click.UsageError(
             f"--condition: {policy.kind} has no status in the API, so no condition can be "
@@ -294,7 +295,7 @@ def _meant(name: str, namespace: str) -> list[ObjectRef]:
 
 
 def _agents(fleet: Fleet, direct: tuple[AgentAddress, ...]) -> dict[str, AgentAddress]:
-    """By node; of two on one, as while one is replaced, the one that can answer."""
+    """By node. While an agent is replaced a node has two; the one that can answer is used."""
     found: dict[str, AgentAddress] = {}
     for agent in fleet.agents:
         if agent.node not in found or not found[agent.node].address:

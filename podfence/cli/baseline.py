@@ -1,7 +1,7 @@
-"""``check --baseline``: findings that are known, so that only new ones count.
+"""``check --baseline``: known findings, so that only new ones count.
 
-Rule: a finding is known by its fingerprint, and where it names several by all that it names: one
-name more is news.
+Rule: a finding is known by its fingerprint and, if it names several objects, by all these names:
+one more name makes it new.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class _File(msgspec.Struct, frozen=True):
 
 
 class Baseline(msgspec.Struct, frozen=True):
-    """Known findings. ``is_older``: of the first form, whose fingerprints hold the words of another
-    version; these are known by code, object and field."""
+    """Known findings. ``is_older``: of the first format, whose fingerprints depend on the words of
+    another version; its findings are compared by code, object and field."""
 
     known: tuple[_Known, ...] = ()
     is_older: bool = False
@@ -44,8 +44,8 @@ class Baseline(msgspec.Struct, frozen=True):
         return bool(self.known) or self.is_older
 
     def held_back(self, findings: Sequence[Finding]) -> tuple[tuple[Finding, ...], int, int]:
-        """The findings that are new, how many are known, and how many known ones are gone. Those
-        that come in have their fingerprints."""
+        """The new findings, how many are known, and how many known ones are gone. The findings must
+        have their fingerprints."""
         names: dict[str, set[str]] = {}
         left = Counter[str]()
         for each in self.known:

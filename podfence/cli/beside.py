@@ -1,4 +1,4 @@
-"""What commands say beside verdicts: ways in from outside, and policies of other APIs."""
+"""What commands report beside verdicts: ways in from outside, and policies of other APIs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 20
 
 
 class Ways(Struct, frozen=True):
-    """Ways in from outside, as a map ends with them."""
+    """Ways in from outside, as the end of a map."""
 
     rows: tuple[EntryRow, ...]
     locate: Locate
@@ -46,7 +46,7 @@ class Ways(Struct, frozen=True):
 
 
 def map_remarks(loaded: Loaded, index: PolicyIndex) -> tuple[str, ...]:
-    """What a page says of its map: pods that other policies may touch, and the ways in."""
+    """Remarks of a page about its map: pods that other policies may touch, and the ways in."""
     from podfence.render.entries import entry_lines
 
     said = said_of(touched_pods(loaded, index))
@@ -63,7 +63,7 @@ def touched_pods(loaded: Loaded, index: PolicyIndex) -> TouchedPods:
 
 
 def say_unjudged(loaded: Loaded, index: PolicyIndex, pods: Iterable[str]) -> None:
-    """On standard error: that a verdict about these pods is not the last word."""
+    """Say on standard error that policies of other APIs may decide about these pods too."""
     touched = touched_pods(loaded, index)
     for pod in dict.fromkeys(pods):
         if said := touched.words([pod]):
@@ -77,9 +77,8 @@ def say_unjudged(loaded: Loaded, index: PolicyIndex, pods: Iterable[str]) -> Non
 
 
 def entry_rows(loaded: Loaded, index: PolicyIndex) -> tuple[EntryRow, ...]:
-    """Every way in from outside with who comes in, by the settings of ``podfence.toml``.
-
-    Raises PodfenceError for settings that cannot be used."""
+    """Every way in from outside with who can use it, by the settings of ``podfence.toml``. Raises
+    PodfenceError for settings that cannot be used."""
     from podfence.cli.settings import read_settings
     from podfence.questions.entries import judge_entries
 

@@ -1,4 +1,4 @@
-"""What ``check`` found, and how it is shown."""
+"""The findings of ``check``, and how they are shown."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ _STRICT = {"PF350": Severity.WARNING}
 
 
 class Judged(Struct, frozen=True):
-    """Findings of what policies really do: ``new`` ones, those that remarks ignore, and what is
-    wrong with remarks. ``kept``: with those of the baseline, of which ``known`` are still there and
-    ``gone`` are not; ``older``: whether it is of an older form."""
+    """Findings about what policies do: ``new`` ones, those that remarks ignore, and problems of
+    remarks. ``kept``: the new ones with those of the baseline; ``known`` of the baseline's are
+    still there, ``gone`` are not; ``older``: whether the baseline is of an older format."""
 
     new: tuple[Finding, ...] = ()
     kept: tuple[Finding, ...] = ()
@@ -60,7 +60,7 @@ class Judged(Struct, frozen=True):
 
 
 class CheckReport(Struct, frozen=True, dict=True):
-    """All that is to be shown. ``problems``: what the server says; ``kinds``: objects by kind."""
+    """Everything to show. ``problems``: what the server says; ``kinds``: objects by kind."""
 
     loaded: Loaded
     problems: tuple[Problem, ...]
@@ -90,9 +90,11 @@ def judge(
     index: PolicyIndex | None = None,
     fingerprints: bool = False,
 ) -> Judged:
-    """What policies really do, those that are audited as if they were enforced. ``index``: the
-    compiled form, where there is one already. ``fingerprints``: whether findings are to have
-    theirs. Nothing while an object could not be read: it may be what a policy is about."""
+    """What policies do; audited ones are judged as if they were enforced. ``index``: the compiled
+    form, if there is one already. ``fingerprints``: whether findings need theirs.
+
+    Empty while an object could not be read: a policy may be about that object.
+    """
     if loaded.doubts:
         return Judged()
     weights = {**(_STRICT if strict else {}), **settings.severity}
@@ -142,7 +144,7 @@ def _surroundings(loaded: Loaded, index: PolicyIndex, settings: Settings) -> Sur
 
 
 def _twins(loaded: Loaded) -> Iterator[Twin]:
-    """Policies that others of the same name took the place of (PF110); none where one of two may be
+    """Policies that were replaced by others of the same name (PF110); none where one of two may be
     a patch (PF114)."""
     codes = {problem.code for problem in loaded.problems}
     if "PF110" not in codes or "PF114" in codes:
@@ -293,13 +295,14 @@ def _parts(answer: CheckReport) -> Iterator[str]:
 
 
 def channel_warnings(loaded: Loaded) -> tuple[Problem, ...]:
-    """Fields of policies of tiers that only the experimental channel of their API has."""
+    """Fields of policies in tiers that only the experimental channel of their API has."""
     policies = loaded.cluster.admin_policies
     return tuple(problem for policy in policies for problem in experimental_fields(policy))
 
 
 def all_problems(loaded: Loaded, index: PolicyIndex) -> tuple[Problem, ...]:
-    """All that ``check`` says of a cluster without options. ``index``: its compiled form."""
+    """Everything that ``check`` reports about a cluster without options. ``index``: its compiled
+    form."""
     judged = judge(loaded, (), LINT_RULES.keys(), index=index)
     found = (finding.problem for finding in judged.new)
     return (*loaded.problems, *channel_warnings(loaded), *judged.problems, *found)

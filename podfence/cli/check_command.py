@@ -1,4 +1,5 @@
-"""``podfence check``: what the API server would refuse, and what hardly was meant."""
+"""``podfence check``: what the API server would refuse, and policies that hardly do what was
+meant."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from podfence.render.controls import CONTROLS
 
 FORMATS = ("text", "json", "sarif", "github", "junit")
 _NAMING = frozenset({"json", "sarif"})
-"""Forms that tell one finding from another by its fingerprint."""
+"""Formats that identify a finding by its fingerprint."""
 
 
 @click.command("check")
@@ -271,7 +272,8 @@ def _report(
 
 
 def _is_in(loaded: Loaded, source: Source | None, scope: Sequence[str]) -> bool:
-    """Whether an object is in one of the namespaces, or in none: it concerns them all."""
+    """Whether an object is in one of the namespaces, or in none: cluster-wide objects concern
+    all."""
     metadata = (loaded.raw(source) or {}).get("metadata")
     namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
     return not namespace or namespace in scope
@@ -288,7 +290,7 @@ _WEIGHTS = ["never", *(each.value for each in Severity)]
 
 
 def _weight(severity: str) -> int:
-    """0 for never, then the heaviest first."""
+    """0 for never, then the most severe first."""
     return _WEIGHTS.index(severity)
 
 
@@ -300,9 +302,9 @@ _CODES = re.compile(r"PF[0-9]{0,3}")
 
 
 def chosen(options: Iterable[str]) -> frozenset[str]:
-    """The codes that options name: ``PF304`` or in words ``rules-without-type``, ``PF31`` for all
-    that begin so, several with commas between. Raises UsageError for others: what the server says
-    is always said."""
+    """The codes that options name: ``PF304``, or in words ``rules-without-type``; ``PF31`` for all
+    codes with this beginning; several with commas between. Raises UsageError for others: what the
+    server would refuse is always shown."""
     found: set[str] = set()
     for name in (name.strip() for option in options for name in option.split(",")):
         begin = code_of(name)

@@ -63,15 +63,15 @@ def resolve_option(function: F) -> F:
 
 
 def require_stdin_once(*paths: str) -> None:
-    """Raises UsageError where standard input is named twice; ``paths``: all that is read."""
+    """Raises UsageError where standard input is named twice. ``paths``: everything that is read."""
     if paths.count("-") > 1:
         raise click.UsageError("standard input can be read only once")
 
 
 def read_names(path: str | None, *others: str | None) -> DomainTable:
-    """The table of ``--resolve``; ``others``: what else may be standard input.
+    """The table of ``--resolve``; ``others``: other paths that may be standard input.
 
-    Raises PodfenceError when it cannot be used, after all its problems were shown.
+    Raises PodfenceError when it cannot be used, after its problems were shown.
     """
     if path is None:
         return NO_NAMES
@@ -96,13 +96,12 @@ def read_inputs(
     kept: DecodedDocuments | None = None,
     stdin: BinaryIO | None = None,
 ) -> Loaded:
-    """Read manifests or a cluster; the problems are in what is returned.
+    """Read manifests or a cluster; the result holds the problems.
 
-    ``about``: the namespaces that the command is about: of a cluster that may not be read whole,
-    they are read alone. ``policies_of``: the namespaces whose NetworkPolicies are enough, None for
-    all. ``kept``: of the reading of another version. ``stdin``: what is read for ``-`` where that
-    was read before. Raises ClusterError when a cluster cannot be
-    asked.
+    ``about``: the namespaces that the command is about; where a cluster may not be read whole, only
+    these are read. ``policies_of``: the namespaces whose NetworkPolicies suffice, None for all.
+    ``kept``: results of reading another version, to be used again. Raises ClusterError when a
+    cluster cannot be asked.
     """
     if inputs.are_live:
         from podfence.cli.live import load_live
@@ -131,8 +130,8 @@ def read_inputs(
 
 
 def renders(inputs: Inputs) -> bool:
-    """Whether reading may start a program. Raises UsageError for options of charts that are none
-    to be rendered."""
+    """Whether reading may start a program. Raises UsageError for options of charts without a
+    chart."""
     rendering = inputs.rendering
     named = any(is_source(path) for path in inputs.paths)
     found = rendering.wanted or (rendering.wanted is None and named)
@@ -146,20 +145,14 @@ def renders(inputs: Inputs) -> bool:
 def load_cluster(
     inputs: Inputs, about: Iterable[str] = (), policies_of: tuple[str, ...] | None = None
 ) -> Loaded:
-    """Read manifests or a cluster and show every problem on standard error.
-
-    The arguments are those of ``read_inputs``. Raises PodfenceError when nothing at all could be
-    read.
-    """
+    """Read manifests or a cluster and show every problem on standard error. The arguments are those
+    of ``read_inputs``. Raises PodfenceError when nothing could be read."""
     return usable(read_inputs(inputs, about, policies_of=policies_of))
 
 
 def usable(loaded: Loaded, told: set[str] | None = None) -> Loaded:
-    """What was read, when every problem was shown. ``told``: lines that were shown before, and are
-    not again.
-
-    Raises PodfenceError when nothing at all could be read.
-    """
+    """The input, after every problem was shown. ``told``: lines that were shown before and are not
+    repeated. Raises PodfenceError when nothing could be read."""
     show_problems(loaded, set() if told is None else told)
     if not loaded.documents and loaded.errors:
         raise PodfenceError("nothing could be read", code="PF006")
@@ -167,7 +160,8 @@ def usable(loaded: Loaded, told: set[str] | None = None) -> Loaded:
 
 
 def show_problems(loaded: Loaded, told: set[str]) -> None:
-    """All problems, then the kinds that were ignored, on standard error; no line of those told."""
+    """Show all problems, then the kinds that were ignored, on standard error, without the lines of
+    ``told``."""
     before = frozenset(told)
     for line in _problem_lines(loaded):
         if line not in before:
@@ -190,7 +184,8 @@ def describe_problem(loaded: Loaded, problem: Problem) -> str:
 
 
 def as_verdicts_see_it(problem: Problem) -> Problem:
-    """What a server refuses, though its meaning is clear, is a warning where verdicts are given."""
+    """An object that a server refuses, but whose meaning is clear, is only a warning where verdicts
+    are given."""
     return replace(problem, severity=Severity.WARNING) if problem.refused_only else problem
 
 
@@ -229,7 +224,7 @@ def _place(loaded: Loaded, doubt: Doubt) -> str:
 
 
 def require_certain(loaded: Loaded, answer: CanAnswer) -> None:
-    """Raises PodfenceError when an object that could not be read could turn the answer."""
+    """Raises PodfenceError when an object that could not be read could change the answer."""
     if answer.doubts:
         text = f"no verdict: {without_verdict(loaded, answer.doubts)}"
         raise PodfenceError(text, code="PF007")
@@ -248,8 +243,8 @@ def known_namespaces(loaded: Loaded, asked: Iterable[str]) -> None:
 
 @contextmanager
 def asking(loaded: Loaded, inputs: Inputs) -> Iterator[None]:
-    """Names are looked up inside: a name that is not there may be meant in another namespace, and
-    of an object that could not be read the place is known."""
+    """Adds hints to lookups that fail: a missing name may exist in another namespace, or its object
+    could not be read."""
     try:
         yield
     except UnreadObject as error:
@@ -268,5 +263,5 @@ def asking(loaded: Loaded, inputs: Inputs) -> Iterator[None]:
 
 
 def has_errors(problems: tuple[Problem, ...]) -> bool:
-    """Whether any of them is more than a warning for whom verdicts are given."""
+    """Whether one of the problems is an error where verdicts are given."""
     return any(p.severity is Severity.ERROR and not p.refused_only for p in problems)

@@ -1,4 +1,4 @@
-"""``podfence describe``: what one policy really does."""
+"""``podfence describe``: what one policy really does, in sentences."""
 
 from __future__ import annotations
 

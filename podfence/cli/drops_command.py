@@ -1,4 +1,4 @@
-"""``podfence drops``: what nodes denied, and by what."""
+"""``podfence drops``: the packets that nodes denied, and the policies that denied them."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Ask = Callable[[Mapping[str, int]], list[NodeReply[Drops]]]
 
 
 class DropFilter(Struct, frozen=True):
-    """What is asked for. ``pod`` with a namespace of its own needs no other."""
+    """Which drops are wanted. ``pod`` with a namespace of its own needs no other."""
 
     namespace: str | None = None
     pod: str | None = None
     audit: bool = False
 
     def holds(self, drop: Drop) -> bool:
-        """Whether a drop is asked for, by either end."""
+        """Whether a drop is wanted, by either end."""
         if self.audit and not drop.audit:
             return False
         return any(map(self._is_of, (drop.source, drop.destination)))
@@ -120,7 +120,7 @@ def _here(run_dir: Path, number: int, since: Mapping[str, int]) -> list[NodeRepl
 
 
 def run(ask: Ask, follow: bool, wanted: DropFilter, output: str) -> int:
-    """Show what nodes tell that is wanted; the exit status."""
+    """Show the wanted drops of all nodes; returns the exit status."""
     told = ask({})
     if not follow and output == "json":
         click.echo(json_text(drops_data([_chosen(each, wanted) for each in told])))
@@ -138,7 +138,7 @@ def _status(told: Sequence[NodeReply[Drops]]) -> int:
 
 
 class ShownDrops:
-    """What was shown of each node already. ``several``: the node stands in each line."""
+    """What was shown of each node already. ``several``: each line names the node."""
 
     def __init__(self, several: bool) -> None:
         self._several = several
@@ -147,7 +147,7 @@ class ShownDrops:
         self._notes: dict[str, str] = {}
 
     def show(self, told: Sequence[NodeReply[Drops]], output: str) -> None:
-        """What is new, the oldest first."""
+        """Show new drops, the oldest first."""
         new = [drop for each in told for drop in self._new(each)]
         for drop in sorted(new, key=lambda drop: drop.last):
             if output == "json":
@@ -170,7 +170,7 @@ class ShownDrops:
         return [drop for drop in found.drops if drop.serial > before]
 
     def _note(self, node: str, text: str) -> None:
-        """Once, until it is another one."""
+        """Show a message once, until it changes."""
         if text and self._notes.get(node) != text:
             echo(f"note: {text}", err=True)
         self._notes[node] = text

@@ -1,4 +1,4 @@
-"""Edited manifests: shown as a difference, and written in their files' places.
+"""Edited manifests: shown as a difference, and written to their files.
 
 Rule: all files are written, or none is.
 """
@@ -32,7 +32,7 @@ def show_diff(texts: Mapping[str, tuple[str, str]]) -> None:
 
 
 def require_as_read(texts: Mapping[str, tuple[str, str]]) -> None:
-    """Raises CannotEdit for a file of other bytes than its text was read as."""
+    """Raises CannotEdit for a file that has changed since it was read."""
     for file, (before, _) in texts.items():
         with suppress(OSError):
             if not _holds(file, before):
@@ -43,9 +43,11 @@ def require_as_read(texts: Mapping[str, tuple[str, str]]) -> None:
 
 
 def write_edits(texts: Mapping[str, tuple[str, str]], option: str) -> None:
-    """Put the new texts in place, all or none. Raises PodfenceError where that is not possible, for
-    a file that is not as it was read, and for one that nobody is meant to write to. ``option``:
-    what asked for it."""
+    """Replace the files, all or none.
+
+    Raises PodfenceError where that is not possible, for a file that has changed since it was read,
+    and for a write-protected file. ``option``: the option that asked for it.
+    """
 
     def confirm() -> None:
         for file, (before, _) in texts.items():

@@ -1,4 +1,4 @@
-"""Ends and ports as words of a command line, written as in test files."""
+"""Ends and ports as words of a command line, in the notation of test files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def worded(read: Callable[[], T]) -> T:
-    """What a word means. Raises QuestionError where it means nothing."""
+    """The meaning of a word. Raises QuestionError where it has none."""
     try:
         return read()
     except ValueError as error:
@@ -49,8 +49,8 @@ def hop_ports(words: Iterable[str]) -> PortSet:
 
 
 def target_of(word: str, port: str | None, namespace: str) -> TargetEnd:
-    """An end with the ports that are asked for: those behind its colon, or ``port``. Raises
-    QuestionError, also where both are given."""
+    """An end with its ports: those after its colon, or ``port``. Raises QuestionError, also where
+    both are given."""
     end, ports = worded(lambda: read_target(word, namespace))
     if port is None:
         return TargetEnd(end, ports)
@@ -60,7 +60,8 @@ def target_of(word: str, port: str | None, namespace: str) -> TargetEnd:
 
 
 def found_end(resolver: Resolver, word: str, namespace: str) -> ResolvedEnd:
-    """Whom a word means. Raises QuestionError, and UnknownObject where that is nobody."""
+    """The pods and addresses that a word names. Raises QuestionError, and UnknownObject where there
+    are none."""
     found = resolver.found(end_of(word, namespace))
     if found.misses:
         raise UnknownObject(found.misses[0].text)
@@ -73,7 +74,7 @@ def narrowed_map(
     words: tuple[str | None, str | None, str | None],
     inputs: Inputs,
 ) -> Connectivity:
-    """A map of some sources, destinations and ports alone. Raises QuestionError and
+    """A map of only some sources, destinations and ports. Raises QuestionError and
     UnknownObject."""
     world = ClusterWorld(index)
     resolver, space = Resolver(world), inputs.namespace_of_names(None)

@@ -1,4 +1,4 @@
-"""``check --explain CODE``: what docs/errors.md says of a code, from inside the package."""
+"""``check --explain CODE``: the section of docs/errors.md about a code, from inside the package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LINK = re.compile(r"\[([^\]]*)\]\([^)#]*(?:#[^)]*)?\)")
 
 @cache
 def sections() -> Mapping[str, str]:
-    """The section of every code; links are only their words."""
+    """The section of every code; links are reduced to their words."""
     text = files("podfence.cli").joinpath("errors.md").read_text(encoding="utf-8")
     return {found[1]: _LINK.sub(r"\1", found[0]).strip() for found in _SECTION.finditer(text)}
 

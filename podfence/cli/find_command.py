@@ -1,4 +1,4 @@
-"""``podfence find``: queries over who reaches whom, one sub-command a question."""
+"""``podfence find``: queries over who reaches whom, one sub-command for each question."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ from podfence.render.find_json import FindEncoder
 from podfence.render.jsontext import json_text
 
 NEWEST = f"{NAME}/{NAME}"
-"""A pod in a namespace that nobody has made: no NetworkPolicy can be there."""
+"""A pod in a namespace that does not exist yet: no NetworkPolicy can be there."""
 NONE = 1
 """Exit status where nothing was found."""
 
@@ -69,7 +69,7 @@ def command() -> None:
 
 
 class FindOptions(NamedTuple):
-    """What every question has in common."""
+    """The options that all questions share."""
 
     loaded: Loaded
     inputs: Inputs
@@ -93,7 +93,8 @@ class FindOptions(NamedTuple):
         )
 
     def status(self, found: object, uncertain: int = 0) -> int:
-        """The exit status, when the answer was printed. ``uncertain``: pods that it leaves out."""
+        """The exit status, after the answer was printed. ``uncertain``: pods that the answer leaves
+        out."""
         loaded = self.loaded
         if loaded.doubts:
             what = f"{count(uncertain, 'pod')} left out: " if uncertain else ""

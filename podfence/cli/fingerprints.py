@@ -1,8 +1,8 @@
-"""Fingerprints: what makes a finding the same one in another run.
+"""Fingerprints: the identity of a finding across runs.
 
-Rule: it is known by its code, its object, its field, what is written there, and what was found by
-name. Lines, words, numbers of pods and the numbers of items in a list are no part of it: text
-moves, wording is improved, pods come and go, and a rule more moves those after it.
+Rule: it depends on the code, the object, the field, what is written there, and the names that were
+found. It does not depend on lines, words, numbers of pods or positions in a list, because text
+moves, messages change, pods come and go, and a new rule moves the rules after it.
 """
 
 from __future__ import annotations

@@ -41,15 +41,15 @@ _SHOWN = 20
 
 
 class Fixed(Struct, frozen=True):
-    """``made``: the fixes that are clear and harmless; ``withdrawn``: those that are not, with the
-    reason. ``texts``: old and new by file. ``plan``: of all that were made."""
+    """``made``: fixes that are clear and harmless; ``withdrawn``: the other fixes, with the reason.
+    ``texts``: old and new by file. ``plan``: the effect of all fixes that were made."""
 
     made: tuple[Fix, ...] = ()
     withdrawn: tuple[tuple[Fix, str], ...] = ()
     texts: Mapping[str, tuple[str, str]] = {}
     plan: Plan | None = None
     unasked: int = 0
-    """Fixes that nobody asked for, because they are unsafe."""
+    """Fixes that were left out because they are unsafe and ``--unsafe`` was not given."""
 
 
 def fixes_for(
@@ -60,10 +60,12 @@ def fixes_for(
     pod_cidrs: tuple[IPNetwork, ...] = (),
     is_partial: bool = False,
 ) -> Fixed:
-    """The fixes of findings, one proved after the other; ``unsafe``: also those that open or
-    close what no text names, which are shown and not withdrawn. Raises PodfenceError where
-    nothing can be fixed: in a cluster, on standard input, or beside objects that cannot be
-    read."""
+    """The fixes of findings, each proved with those before it. ``unsafe``: also make fixes that
+    open or close what no text names; they are shown and not withdrawn.
+
+    Raises PodfenceError where nothing can be fixed: in a cluster, on standard input, or beside
+    objects that cannot be read.
+    """
     if loaded.live:
         raise PodfenceError("--fix edits files; a cluster is never changed, use -f")
     if loaded.doubts:
@@ -114,7 +116,7 @@ def _clash(fix: Fix, other: Fix) -> bool:
 
 
 def _edits(fixes: Sequence[Fix]) -> Iterator[ObjectPatch | NewObject]:
-    """One edit for each object: fixes name places of the text as it was read."""
+    """One edit for each object, because fixes refer to positions of the text as it was read."""
     by_source: dict[Source, list[FieldEdit]] = defaultdict(list)
     for fix in fixes:
         if isinstance(fix.edit, NewObject):
@@ -126,7 +128,7 @@ def _edits(fixes: Sequence[Fix]) -> Iterator[ObjectPatch | NewObject]:
 
 
 def show_fixes(fixed: Fixed, loaded: Loaded, *, diff: bool) -> None:
-    """Say what was done, or with ``diff`` what would be."""
+    """Show what was done, or with ``diff`` what would be done."""
     if diff:
         show_diff(fixed.texts)
     verb = "would fix" if diff else "fixed"

@@ -1,4 +1,4 @@
-"""Flow records on the command line: read, and what cannot be read is said."""
+"""Flow records on the command line: reads them, and reports records that cannot be read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMATS = (
 
 
 def read_seen(files: Sequence[str]) -> FlowRecords:
-    """What all files say together; the first records that are damaged are named on standard error.
+    """The records of all files together; the first damaged records are named on standard error.
     Raises PodfenceError (PF011) for a file that cannot be read."""
     seen = read_flows(files, sys.stdin.buffer if "-" in files else None)
     for place in seen.unread_at:

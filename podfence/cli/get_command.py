@@ -1,4 +1,4 @@
-"""``podfence get``: what a cluster holds, as far as verdicts depend on it."""
+"""``podfence get``: the objects of a cluster that verdicts depend on."""
 
 from __future__ import annotations
 

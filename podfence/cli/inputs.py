@@ -1,8 +1,8 @@
-"""What commands read: the options, and the value that they make.
+"""The input of commands: the options, and the value that they make.
 
-Rule: files, or without any a cluster. Which of the two it is, no command has to know. What asks a
-cluster (``live``) is imported where it is needed: TLS takes longer to import than a small input to
-read.
+Rule: input is files or, without any, a cluster; commands do not need to know which. The module that
+asks a cluster (``live``) is imported where it is needed, because importing TLS takes longer than
+reading a small input.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Rendering(Struct, frozen=True):
-    """What charts and kustomizations are rendered with. ``wanted``: True for those that directories
-    hold as well, None for those whose file is named, False for none."""
+    """Options for charts and kustomizations. ``wanted``: True to render those inside directories as
+    well, None for only those whose file is named, False for none."""
 
     wanted: bool | None = None
     values: tuple[str, ...] = ()
@@ -36,16 +36,14 @@ class Rendering(Struct, frozen=True):
 
     @property
     def is_of_charts(self) -> bool:
-        """Whether anything of it is about charts alone."""
+        """Whether an option that applies only to charts is set."""
         return bool(self.values or self.sets or self.release)
 
 
 class Inputs(Struct, frozen=True):
-    """What a command reads: files, or without any the cluster of ``context`` ("": the current one).
-
-    ``namespace``: that of objects of files that name none, None for ``default``. ``exclude``:
-    patterns of what is not read of directories.
-    """
+    """The input of a command: files or, without any, the cluster of ``context`` ("": the current
+    one). ``namespace``: of objects of files that name none; None for ``default``. ``exclude``:
+    patterns of files to leave out of directories."""
 
     paths: tuple[str, ...]
     namespace: str | None = None
@@ -56,14 +54,12 @@ class Inputs(Struct, frozen=True):
 
     @property
     def are_live(self) -> bool:
-        """Whether a cluster is asked."""
+        """Whether the input is a cluster."""
         return not self.paths
 
     def namespace_of_names(self, given: str | None) -> str:
-        """The namespace of a name without one; ``given``: the value of ``-n``.
-
-        Raises ClusterError when no cluster can be found.
-        """
+        """The namespace of a name without one; ``given``: the value of ``-n``. Raises ClusterError
+        when no cluster can be found."""
         if given is None and self.are_live:
             from podfence.cli.live import context_namespace
 
@@ -71,8 +67,8 @@ class Inputs(Struct, frozen=True):
         return given or self.namespace or DEFAULT_NAMESPACE
 
     def scope(self, given: Sequence[str], *, everything: bool) -> tuple[str, ...]:
-        """The namespaces that a command without names is about, () for all: of files all, of a
-        cluster that of the context, as for kubectl. ``everything``: ``-A``."""
+        """The namespaces of a command that names none, () for all: all of files; of a cluster that
+        of the context, as in kubectl. ``everything``: ``-A``."""
         if everything or (not given and not self.are_live):
             return ()
         return tuple(given) or (self.namespace_of_names(None),)
@@ -151,8 +147,8 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
 
 
 def shared_input_options(function: Callable[..., int]) -> Callable[..., int]:
-    """``-f`` for what two inputs have in common, which need not be given: the parameter
-    ``common: Inputs``."""
+    """``-f`` for what two inputs have in common, which is optional: the parameter ``common:
+    Inputs``."""
 
     @click.option(
         "-f",
@@ -263,7 +259,7 @@ def _contexts(
 
 
 def path_without_option(context: click.Context) -> str:
-    """What to write where a path was given without its ``-f``, "" where none was."""
+    """What to write where a path was given without its ``-f``; "" where none was."""
     program, given = context.find_root().command_path, sys.argv[1:]
     at = len(context.command_path.split()) - len(program.split())
     while at < len(given) and (given[at - 1][:1] == "-" or not os.path.exists(given[at])):
@@ -279,7 +275,7 @@ def path_without_option(context: click.Context) -> str:
 def complete_files(
     context: click.Context, parameter: click.Parameter, text: str
 ) -> list[CompletionItem]:
-    """The shell completes names of files itself."""
+    """The shell itself completes names of files."""
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(text, type="file")]
@@ -313,7 +309,7 @@ def namespace_option(function: F) -> F:
 
 
 def pair_namespaces_option(function: F) -> F:
-    """``-n``, of commands that show pairs: passed on as ``namespaces``."""
+    """``-n`` of commands that show pairs: the parameter ``namespaces``."""
     return click.option(
         "-n",
         "--namespace",

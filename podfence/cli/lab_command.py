@@ -160,7 +160,7 @@ def up(
 
 
 def _refuse_input(inputs: Inputs, resolve: str | None) -> None:
-    """With an API server, there is nothing to be read."""
+    """Raises UsageError for input of a lab with an API server, which reads none."""
     if inputs.paths:
         raise click.UsageError("--api takes no files: drop -f, and use kubectl apply -f")
     if inputs.context or inputs.kubeconfig:
@@ -330,7 +330,7 @@ def exec_(pod: str, arguments: tuple[str, ...], namespace: str | None, name: str
 
 
 def _announce_binds(name: str, party: str, path: Path) -> None:
-    """Let the lab know when the command asks for a port that the lab listens on."""
+    """Tell the lab when the command wants a port on which the lab listens."""
     notices = announce_binds()
     if notices is None:
         text = "this kernel cannot tell the lab when a server wants one of its ports"

@@ -1,4 +1,4 @@
-"""``podfence lab drops``: what a lab that is up has denied, and by what."""
+"""``podfence lab drops``: the packets that a lab denied, and the policies that denied them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def command(
 
 
 def _denials(name: str) -> drops_command.Ask:
-    """What tells drops of a lab. Raises LabError."""
+    """Where the drops of a lab come from. Raises LabError."""
     stated = client.ask(name, messages.Status())
     if stated.api is None:
 

@@ -1,7 +1,7 @@
-"""A live cluster in place of files: where it is, and what it holds.
+"""A live cluster as input in place of files.
 
-Rule: a command never knows where its objects come from. Objects of a cluster have the form of
-objects of files; their places are names and field paths.
+Rule: a command does not know where its objects come from. Objects of a cluster have the form of
+objects of files; their positions are names and field paths.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def context_names(kubeconfig: str | None) -> tuple[str, ...]:
 
 
 def snapshot(inputs: Inputs, about: Iterable[str] = ()) -> Snapshot:
-    """What the cluster holds. Raises ClusterError."""
+    """The objects of the cluster. Raises ClusterError."""
     return _read(_access(inputs), about)
 
 
@@ -61,8 +61,8 @@ def _read(access: Access, about: Iterable[str], enough: tuple[str, ...] | None =
 
 
 def load_applied(inputs: Inputs, read: Callable[[Reading, str], Loaded]) -> tuple[Loaded, Loaded]:
-    """A cluster as it is, and with files applied to it. ``read``: reads them onto what is there,
-    those that name no namespace into the given one. Raises ClusterError."""
+    """A cluster as it is, and with files applied to it. ``read``: reads the files on top of the
+    present objects; those without a namespace go into the given one. Raises ClusterError."""
     access = _access(inputs)
     with collector_paused():
         found = _read(access, ())
@@ -76,7 +76,7 @@ def load_live(
     policies_of: tuple[str, ...] | None = None,
     strict_cidrs: bool = True,
 ) -> Loaded:
-    """The same as a cluster, with everything to say of it. Raises ClusterError."""
+    """The same as a compiled input, with its problems. Raises ClusterError."""
     access = _access(inputs)
     with collector_paused():
         return _loaded(access, _read(access, about, policies_of), strict_cidrs=strict_cidrs)

@@ -1,7 +1,7 @@
-"""What a page's server answers about one pair, one workload or one policy.
+"""The answers of a page's server about one pair, one workload or one policy.
 
-Rule: the answers are those of ``why``, ``find`` and ``describe``, as their ``-o json`` has them;
-what is added is the text behind them. They are about one state of the input.
+Rule: the answers are those of ``why``, ``find`` and ``describe`` with ``-o json``, plus the texts
+behind them. They are about one state of the input.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from podfence.render.selection import selection_data
 from podfence.render.verdicts import VerdictEncoder
 
 MOST_POLICIES: Final = 100
-"""Policies of one workload of which is told what hangs on each."""
+"""The most policies of a workload for which the answer says what depends on each."""
 MOST_REMEMBERED: Final = 4096
-"""Pairs that are asked before what was worked out for them is forgotten: each costs some memory."""
+"""Pairs that are asked before cached results are dropped, because each takes some memory."""
 LookupQuery = Mapping[str, str]
 
 
 class Lookups:
-    """``inputs``: as they were named, for hints. ``state``: the input with pods to come; it is made
-    when first wanted."""
+    """``inputs``: as they were named, for hints. ``state``: the input with pods to come, made on
+    first use."""
 
     def __init__(
         self, loaded: Loaded, index: PolicyIndex, inputs: Inputs, state: Callable[[], Followed]
@@ -82,7 +82,8 @@ class Lookups:
         return {"answer": data, "excerpts": list(excerpts(data, self._loaded.positions.texts()))}
 
     def _allow(self, asked: LookupQuery) -> dict[str, Any]:
-        """What ``why --repair`` says, and the whole texts that the repair makes of files."""
+        """The answer of ``why --repair``, with the whole texts of the files that the repair
+        edits."""
         question = _question(asked)
         found = why(self._answering(), question)
         require_certain(self._loaded, found.can)
@@ -97,7 +98,8 @@ class Lookups:
         return {"answer": {**data, "repair": repair_data(repair)}, "texts": texts}
 
     def _answering(self) -> Asker:
-        """Who answers about pairs: another one from time to time, for it forgets nothing."""
+        """The object that answers about pairs. It is replaced from time to time, because it keeps
+        every result."""
         if self._asker is None or self._pairs >= MOST_REMEMBERED:
             self._asker, self._pairs = Asker(self._index), 0
         self._pairs += 1
@@ -131,7 +133,7 @@ class Lookups:
 
     @cached_property
     def _uncertain(self) -> dict[str, object]:
-        """The pods of which nothing is certain, and why; or what else leaves an answer open."""
+        """The pods whose verdicts are uncertain, and why; or what else leaves an answer open."""
         doubts = self._loaded.doubts
         if not doubts:
             return {"pods": [], "because": ""}
@@ -186,14 +188,14 @@ class Lookups:
         }
 
     def _about_selected(self, policy: Policy) -> tuple[Doubt, ...]:
-        """What could not be read and may be about pods that a policy selects: without it, these
-        may open or close in another way. Or about whom it selects."""
+        """Unreadable objects that may concern the pods that a policy selects: they may open or
+        close these pods, or be among them."""
         members = self._index.selected.get(policy.ref, ())
         pods = (n for n, each in self._index.endpoints.items() if each.endpoint_class in members)
         return Certainty(self._index).about(pods)
 
     def _text(self, policy: Policy) -> Iterator[dict[str, object]]:
-        """The whole document, where a person can open it."""
+        """The whole document, where there is a file to open."""
         position = self._loaded.locate(policy.source, "")
         if policy.source is not None and position is not None:
             first, text = self._loaded.positions.lines_of(policy.source)
@@ -208,13 +210,13 @@ class Lookups:
 
 
 def _end(party: Party) -> UnionEnd:
-    """Exactly the pods that were found: a word has other meanings in other places."""
+    """Exactly these pods: a name may mean something else elsewhere."""
     pods = (NamedEnd(each.name, each.name, DEFAULT_NAMESPACE) for each in party.ends)
     return UnionEnd(party.name, tuple(pods))
 
 
 def _may_be(doubt: Doubt, name: str) -> bool:
-    """Whether what could not be read may be the policy that is called so."""
+    """Whether an unreadable object may be the policy of this name."""
     if doubt.pods or (doubt.kind and not doubt.kind.endswith("NetworkPolicy")):
         return False
     *outer, last = name.split("/")

@@ -89,10 +89,10 @@ class ReaderGone(Exception):
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name; imports one only to run it or to show its own help.
+    """Knows its commands by name; imports one only to run it or to show its help.
 
-    ``lazy``: a command's name -> one line of help, in the order of the help page. ``module``: where
-    a command is, with ``{}`` for its name; its command object is called ``command``.
+    ``lazy``: a command's name -> one line of help, in the order of the help page. ``module``: the
+    module of a command, with ``{}`` for its name; its command object is called ``command``.
     """
 
     def __init__(self, *args: Any, lazy: Mapping[str, str], module: str, **attributes: Any) -> None:
@@ -116,8 +116,8 @@ class LazyGroup(click.Group):
         return found if isinstance(found, click.Command) else None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command. A reader that went away is not click's business, whose exit status 1
-        would mean "no"."""
+        """Run a command. A closed standard output is handled here, because click would exit with
+        status 1, which means "no"."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
@@ -147,11 +147,8 @@ def cli(context: click.Context) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line and end the process.
-
-    The interpreter would take down every module and value one by one before it ends, which takes as
-    long as a good part of a small command; the system frees all of it at once.
-    """
+    """Run the command line and end the process at once. The interpreter would free every module and
+    value one by one, which takes as long as a good part of a small command."""
     try:
         run()
     except SystemExit as end:
@@ -200,13 +197,13 @@ def _failed(error: Exception) -> NoReturn:
 
 
 def _program() -> str:
-    """How it was called: as itself or as a plugin of kubectl."""
+    """The name by which it was called: its own, or as a plugin of kubectl."""
     plugin = os.path.basename(sys.argv[0]).startswith("kubectl-")
     return "kubectl podfence" if plugin else "podfence"
 
 
 def _tolerate_any_terminal() -> None:
-    """A name that the terminal's encoding does not have is shown as an escape."""
+    """Characters that the terminal's encoding lacks are written as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -225,7 +222,7 @@ def _usage(error: click.ClickException) -> NoReturn:
 
 
 def _advice(error: click.ClickException, context: click.Context) -> str:
-    """What to write instead, where it can be told; ``""`` elsewhere."""
+    """What to write instead, if that is clear; otherwise ``""``."""
     takes_files = any(each.name == "paths" for each in context.command.params)
     if takes_files and error.message.startswith("Got unexpected extra argument"):
         from podfence.cli.inputs import path_without_option

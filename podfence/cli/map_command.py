@@ -126,14 +126,14 @@ def _entries(loaded: Loaded, index: PolicyIndex, scope: tuple[str, ...]) -> tupl
 
 
 def _left_out(loaded: Loaded, without: Set[str]) -> str:
-    """Which pods the map leaves out, and for which objects that could not be read."""
+    """The pods that the map leaves out, and the unreadable objects that cause it."""
     pods = f"{count(len(without), 'pod')} ({printable(some(sorted(without), SHOWN_PODS))})"
     what = f"the map leaves out {pods}: " if without else ""
     return f"{what}{without_verdict(loaded, loaded.doubts)}"
 
 
 def _emptiness(loaded: Loaded, scope: tuple[str, ...]) -> str:
-    """Why a map is empty, "" where it is not."""
+    """Why a map is empty; "" if it is not."""
     if not loaded.cluster.pods:
         what = "cluster" if loaded.live else "input"
         return f"the {what} holds no pods and no workloads, so the map is empty"
@@ -163,7 +163,7 @@ def _render(answer: Connectivity, output: str, ways: Ways) -> Iterable[bytes]:
 
 
 def _drawn(answer: Connectivity, output: str) -> Iterator[bytes]:
-    """A graph or a picture; what it leaves to be wished is said afterwards."""
+    """A graph or a picture; its limits are reported afterwards."""
     from podfence.render.map_graphs import Graph, advice
     from podfence.render.map_svg import folding, pictured, svg
 

@@ -1,4 +1,4 @@
-"""``podfence mirror certificate``: what mirrors show to agents, as a Secret for kubectl apply."""
+"""``podfence mirror certificate``: the certificate of mirrors, as a Secret for kubectl apply."""
 
 from __future__ import annotations
 

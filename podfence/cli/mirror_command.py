@@ -1,4 +1,4 @@
-"""``podfence mirror``: the pods of a cluster, told to agents in place of the API server.
+"""``podfence mirror``: serves the pods of a cluster to agents in place of the API server.
 
 Rule: each command of the group is imported when it is called, and so is the mirror itself.
 """

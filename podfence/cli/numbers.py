@@ -1,6 +1,6 @@
 """Numbers of the command line.
 
-Rule: what is no number is refused where it is read, since every comparison with it is false.
+Rule: ``nan`` is refused where it is read, because every comparison with it is false.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import click
 
 
 class Number(click.FloatRange):
-    """A number of a range. ``nan`` is in none."""
+    """A number in a range. ``nan`` is in no range."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

@@ -1,6 +1,7 @@
-"""``-o FORMAT`` and ``-o FORMAT=FILE``, given several times: one run, several answers.
+"""``-o FORMAT`` and ``-o FORMAT=FILE``, repeatable: one run, several answers.
 
-Rule: one answer at most goes to standard output; files are all there, whole, or none is.
+Rule: at most one answer goes to standard output. Either all files are written completely, or none
+is.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def outputs_option(formats: Sequence[str], said: str = "") -> Callable[[F], F]:
     """``-o FORMAT[=FILE]``, repeatable: the parameter ``outputs``, for ``read_outputs``. ``said``:
-    what else is to be known of formats."""
+    a remark about the formats for the help."""
     words = f"{', '.join(formats[:-1])} or {formats[-1]}"
     return click.option(
         "-o",
@@ -64,8 +65,8 @@ def read_outputs(words: Sequence[str], formats: Sequence[str]) -> tuple[Output, 
 
 
 def write_outputs(outputs: Sequence[Output], text: Callable[[str], str]) -> None:
-    """Write the answer in each format. ``text``: the answer in one of them. Raises UsageError for a
-    file that cannot be written, and then nothing is."""
+    """Write the answer in each format. ``text``: makes the answer in one format. Raises UsageError
+    for a file that cannot be written; then none is."""
     texts = [(output.file, text(output.format)) for output in outputs]
     files = {file: said.encode("utf-8", "backslashreplace") for file, said in texts if file}
     try:

@@ -1,4 +1,4 @@
-"""A denied question -> the edits that allow it, proved on the input as it would be."""
+"""From a denied question to the edits that allow it, proved on the edited input."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from podfence.questions.repair.changes import NewObject, ObjectPatch
 from podfence.render.repair import Proposal
 
 _ROUNDS = 4
-"""Pods of one workload may need edits of their own: so many times another is looked for."""
+"""Pods of one workload may need different edits, so the search is repeated this many times."""
 
 
 def proposal(loaded: Loaded, names: DomainTable, asked: Can) -> Proposal:
-    """The edits, with all that they open and close. ``because``: why there are none."""
+    """The edits, with everything that they open and close. ``because``: why there are none."""
     if loaded.doubts:
         return Proposal(because="not every object could be read; fix that first")
     edits: list[ObjectPatch | NewObject] = []

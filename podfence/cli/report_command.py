@@ -139,7 +139,7 @@ def command(
 
 
 def called(inputs: Inputs, loaded: Loaded) -> str:
-    """What a page says that it was made of."""
+    """What the page names as its source."""
     paths = ["standard input" if path == "-" else os.fspath(path) for path in inputs.paths]
     return loaded.live or some(paths, SHOWN_PATHS)
 
@@ -166,7 +166,7 @@ def _plan(
 
 
 def _write(target: str, page: bytes) -> None:
-    """Through a temporary file: who reads the old page meanwhile gets it whole."""
+    """Write through a temporary file, so that a reader of the old page gets it whole."""
     if target == "-":
         sys.stdout.buffer.write(page)
         sys.stdout.buffer.flush()

@@ -1,4 +1,4 @@
-"""``podfence rules``: which rules connections use, and which none does."""
+"""``podfence rules``: which rules connections use, and which rules none uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``podfence schema``: the schemas of what ``-o json`` prints, from inside the package."""
+"""``podfence schema``: the schemas of ``-o json``, from inside the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``podfence serve``: the page of ``report`` from a server of this machine, following changes."""
+"""``podfence serve``: the page of ``report`` from a server on this machine; it follows changes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from podfence.web.revision import InputRevision, Make, ReadInput
 from podfence.web.served import InputSource, Served
 
 CLUSTER_SECONDS = 60.0
-"""A cluster that somebody looks at is read again as often as this."""
+"""Seconds between two readings of a cluster while the page is open."""
 
 
 @click.command("serve")
@@ -121,7 +121,7 @@ def command(
 
 
 def _denied(where: AgentAccess) -> dict[str, Any]:
-    """What the agents of the cluster tell of drops. Raises PodfenceError."""
+    """The drops that the agents of the cluster report. Raises PodfenceError."""
     from podfence.drops.record import Drops
     from podfence.kube.agents import DROPS_PATH
     from podfence.render.drops import page_data
@@ -131,7 +131,7 @@ def _denied(where: AgentAccess) -> dict[str, Any]:
 
 
 def _counted(where: AgentAccess) -> dict[str, Any]:
-    """What they count of packets and of rules, and how they stand. Raises PodfenceError."""
+    """The agents' counts of packets and rules, and their state. Raises PodfenceError."""
     from podfence.agent.nodereport import NodeReport
     from podfence.kube.agents import RULES_PATH, STATUS_PATH
     from podfence.render.counters import page_data
@@ -146,9 +146,9 @@ _NEWS: Mapping[str, Callable[[AgentAccess], dict[str, Any]]] = {
     "drops": _denied,
     "counters": _counted,
 }
-"""What agents are asked for while a page shows it."""
+"""The questions to agents while a page shows the answers."""
 _SECONDS: Mapping[str, float] = {"drops": 2.0, "counters": 10.0}
-"""Between two questions. Agents themselves look at connections every ten seconds."""
+"""Seconds between two questions. Agents look at connections every ten seconds."""
 
 
 def _lookup(inputs: Inputs, revision: InputRevision) -> Callable[[str, Mapping[str, str]], Any]:
@@ -157,7 +157,7 @@ def _lookup(inputs: Inputs, revision: InputRevision) -> Callable[[str, Mapping[s
 
 
 def _begun(first: ReadInput, stamp: object, source: InputSource) -> InputSource:
-    """The source, with what was read of it already."""
+    """The source, with the input that was read already."""
     waiting, stamps = [first], [stamp]
     return replace(
         source,
@@ -167,7 +167,7 @@ def _begun(first: ReadInput, stamp: object, source: InputSource) -> InputSource:
 
 
 def _with_tests(source: InputSource, tests: tuple[str, ...]) -> InputSource:
-    """What is read, with the tests that it is judged by: a change of either is one."""
+    """The input together with the test files: a change of either counts."""
     folder = Folder(tests)
 
     def read() -> ReadInput:
@@ -232,8 +232,8 @@ def _serve(
     news: Mapping[str, Callable[[], dict[str, Any]] | None],
     lookup: Callable[[InputRevision], Callable[[str, Mapping[str, str]], Any]],
 ) -> None:
-    """``edited``: what may be written; None for nothing. ``news``: who asks agents for
-    what. ``lookup``: who answers about single things in a state."""
+    """``edited``: the files that may be written; None for none. ``news``: asks the agents.
+    ``lookup``: answers about single objects of a state."""
     try:
         from podfence.web.agentnews import AgentNews
         from podfence.web.editing import Editing

@@ -1,7 +1,7 @@
-"""``podfence.toml``: what a repository says once for every run.
+"""``podfence.toml``: the settings of a repository.
 
-Rule: it is looked for from the working directory up to the root of the repository; a key that
-nobody reads is an error, so that a misspelt one cannot be without effect.
+Rule: the file is looked for from the working directory up to the root of the repository. An unknown
+key is an error, so that a misspelt key cannot go unnoticed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ _WEIGHTS = {each.value: each for each in Severity}
 
 
 class ClusterSettings(Struct, frozen=True):
-    """``[cluster]``: facts that manifests do not hold. ``controllers``: who serves entries."""
+    """``[cluster]``: facts about the cluster that manifests do not contain. ``controllers``: the
+    pods that serve entries."""
 
     controllers: Controllers = Controllers()
     api_server: tuple[IPAddress, ...] = ()
@@ -58,14 +59,15 @@ class ClusterSettings(Struct, frozen=True):
 
 
 class PlanSettings(Struct, frozen=True):
-    """``[plan]``: what ``--fail-on`` and ``--flows`` say. Paths are from the working directory."""
+    """``[plan]``: the values of ``--fail-on`` and ``--flows``. Paths are relative to the working
+    directory."""
 
     fail_on: str = ""
     flows: tuple[str, ...] = ()
 
 
 class TestSettings(Struct, frozen=True):
-    """``[test]``: the test files, and the floors of ``--touched`` and ``--score``. Paths are as in
+    """``[test]``: the test files, and the minimum of ``--touched`` and ``--score``. Paths are as in
     ``PlanSettings``."""
 
     __test__ = False
@@ -76,9 +78,9 @@ class TestSettings(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """``[check]``: from which weight on it fails, codes (or their beginnings) that are not said,
-    codes that weigh otherwise, and codes that are not said of some files. ``file``: where it was
-    read, "" where there is none."""
+    """``[check]``: the severity from which it fails, codes (or their beginnings) to leave out,
+    codes with another severity, and codes to leave out for some files. ``file``: where it was read,
+    "" where there is none."""
 
     file: str = ""
     fail_on: str = ""
@@ -87,14 +89,13 @@ class Settings(Struct, frozen=True):
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def ignored_in(self, file: str, code: str) -> bool:
-        """Whether a code is not said of a file. Patterns are about paths from the folder of the
-        settings, wherever the command runs and however the file was named."""
+        """Whether a code is left out for a file."""
         path = os.path.relpath(file, Path(self.file).parent)
         return any(fnmatch(path, each) and code.startswith(c) for each, c in self.paths.items())
 
     cluster: ClusterSettings = ClusterSettings()
     shared: frozenset[str] = frozenset()
-    """Namespaces that every tenant may meet, by name."""
+    """Namespaces that every tenant may reach."""
     shared_labels: tuple[Labels, ...] = ()
     """More of them, by labels."""
     metadata_allowed: frozenset[str] = frozenset()
@@ -117,7 +118,6 @@ def settings_options(function: F) -> F:
 
 def read_settings(given: str | None, *, none: bool) -> Settings:
     """The file of ``--config``, else the nearest ``podfence.toml``; empty with ``--no-config``.
-
     Raises PodfenceError for a file that cannot be used."""
     if none:
         if given is not None:
@@ -136,7 +136,7 @@ def read_settings(given: str | None, *, none: bool) -> Settings:
 
 
 def _nearest() -> Path | None:
-    """The nearest file, as seen from the working directory."""
+    """The nearest file, relative to the working directory."""
     here = Path.cwd()
     for up, each in enumerate((here, *here.parents)):
         if (each / NAME).is_file():
@@ -147,22 +147,22 @@ def _nearest() -> Path | None:
 
 
 def _codes() -> Collection[str]:
-    """The codes of ``check``. What has these is imported where a file names codes: other commands
-    read settings, too."""
+    """The codes of ``check``. They are imported only where a file names codes, because other
+    commands read settings too."""
     from podfence.questions.lint.findings import LINT_RULES
 
     return LINT_RULES
 
 
 def _code_of(name: str) -> str:
-    """The code that a word means; imported late, as ``_codes`` is."""
+    """The code that a word means; imported late, as in ``_codes``."""
     from podfence.questions.lint.findings import code_of
 
     return code_of(name)
 
 
 class _Reader:
-    """Reads one file; every complaint names the key."""
+    """Reads one file; every error message names the key."""
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -251,7 +251,7 @@ class _Reader:
         return TestSettings(files, touched, score)
 
     def _files(self, value: object, key: str) -> tuple[str, ...]:
-        """Paths as a command takes them. Standard input is nothing that a file can promise."""
+        """Paths as a command takes them, without standard input."""
         found = self._texts(value, key, 'use a list of paths, such as ["policies/tests"]')
         if "" in found or "-" in found:
             self._refuse(key, "name files and directories")

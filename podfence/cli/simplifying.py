@@ -1,7 +1,7 @@
-"""What ``simplify`` does to files: each simplification as an edit of text, and all of them proved.
+"""The edits that ``simplify`` makes to files, and their proof.
 
-Rule: nothing is written here. What cannot be edited so that nothing else changes is left, with the
-reason; where the engine sees any verdict differ, nothing is made at all.
+Rule: nothing is written here. A simplification that cannot be edited without other changes is left
+out, with the reason. If the engine finds any verdict that differs, no edit is made at all.
 """
 
 from __future__ import annotations
@@ -40,18 +40,17 @@ from podfence.questions.simplify.covered import (
 from podfence.questions.simplify.probes import with_probes
 
 PROBES = 300
-"""Imaginary pods that the proof asks about beside those of today."""
+"""Imaginary pods that the proof adds to the existing ones."""
 _MOST = 100
 """Rules that are tried for the pods of today: each needs the cluster compiled."""
 _BUDGET = 5_000_000
-"""Characters of documents that are read again, for each edit: a whole cluster may be one of
-them."""
+"""Characters of documents that are read again for each edit; a document may be a whole cluster."""
 _TOO_LARGE = "its document is too large to edit; put its objects into files of their own"
 
 
 class Simplified(Struct, frozen=True):
-    """``made``: what goes. ``left``: what could and stays, with the reason. ``texts``: old and new
-    by file. ``rules``: rules of the policies that were looked at."""
+    """``made``: what is removed. ``left``: what could be removed but stays, with the reason.
+    ``texts``: old and new by file. ``rules``: the number of rules of these policies."""
 
     made: tuple[Simplification, ...]
     left: tuple[tuple[Simplification, str], ...]
@@ -60,9 +59,11 @@ class Simplified(Struct, frozen=True):
 
 
 def simplified(loaded: Loaded, namespaces: Sequence[str], *, join: bool, today: bool) -> Simplified:
-    """All that can go. ``join``: whether rules become one, too. ``today``: also what only the pods
-    of today do not need. Raises PodfenceError where the proof fails: then the fault is in
-    podfence."""
+    """Everything that can be removed. ``join``: also join rules. ``today``: also remove what only
+    the pods of today do not need.
+
+    Raises PodfenceError where the proof fails: that is a bug in podfence.
+    """
     cluster = loaded.cluster
     by_policy: dict[Source, list[Simplification]] = defaultdict(list)
     for each in simplifications(cluster.policies, namespaces, join=join):
@@ -95,12 +96,12 @@ def simplified(loaded: Loaded, namespaces: Sequence[str], *, join: bool, today: 
 
 
 def _place(each: Simplification) -> tuple[str, list[int]]:
-    """In the order of the text."""
+    """Sorts in the order of the text."""
     return each.origin.path.partition("[")[0], _numbers(each.origin.path)
 
 
 def _size(loaded: Loaded, source: Source) -> int:
-    """Characters of the document that an object stands in."""
+    """The number of characters of the document that holds an object."""
     try:
         _, start, end, _ = loaded.positions.placed(source)
     except KeyError:  # it was not read from a file
@@ -119,8 +120,8 @@ def _rules(cluster: Cluster, namespaces: Sequence[str]) -> int:
 def _editable(
     loaded: Loaded, members: list[Simplification]
 ) -> tuple[list[Simplification], list[tuple[Simplification, str]]]:
-    """What of one policy can be edited: all of it; else without the joined rules, which may need
-    one another; else one by one."""
+    """The edits of one policy that are possible: all; otherwise all without the joined rules, which
+    may need one another; otherwise one by one."""
     try:
         edited_texts(loaded, [*_patches(loaded, members)])
     except CannotEdit as error:
@@ -183,8 +184,8 @@ def _prove(old: Cluster, new: Cluster, today: bool) -> None:
 def _idle_today(
     loaded: Loaded, namespaces: Sequence[str], made: Sequence[Simplification]
 ) -> tuple[list[Simplification], list[tuple[Simplification, str]]]:
-    """Rules that the rules beside them allow all of for the pods that there are, and for pods to
-    come without labels."""
+    """Rules that are fully covered by others, for the existing pods and for pods to come without
+    labels."""
     index = compile_cluster(loaded.cluster)
     known = {(each.origin.policy, each.origin.path) for each in made}
     policies = {policy.ref: policy for policy in loaded.cluster.policies}

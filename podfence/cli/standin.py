@@ -1,7 +1,7 @@
-"""Libraries imported without modules that they need only now and then (decision 16).
+"""Libraries imported without modules that they rarely need (decision 16).
 
-Rule: nothing behaves differently. An attribute of a module that was left out comes from the real
-module, which is imported then; whoever imports it himself gets the real one.
+Rule: behaviour does not change. An attribute of a left-out module comes from the real module, which
+is then imported; code that imports the module itself gets the real one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 
 
 class _StandIn(ModuleType):
-    """Has what the module of its name has, and imports that when it is asked."""
+    """Has the attributes of the module of its name, and imports that on first use."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(import_module(self.__name__), name)
 
 
 class _InspectStandIn(_StandIn):
-    """click cleans the help of every option when it is declared; one plain line is clean."""
+    """click cleans the help of every option when it is declared; a plain line is clean already."""
 
     def cleandoc(self, doc: str) -> str:
         if "\n" in doc or "\t" in doc or doc[:1].isspace():
@@ -32,7 +32,7 @@ class _InspectStandIn(_StandIn):
 
 
 class _PlatformStandIn(_StandIn):
-    """uuid, which click imports, asks for the system's name alone."""
+    """uuid, which click imports, asks only for the name of the system."""
 
     def system(self) -> str:
         if hasattr(os, "uname"):
@@ -45,7 +45,8 @@ _OF_THEIR_OWN = {"inspect": _InspectStandIn, "platform": _PlatformStandIn}
 
 @contextmanager
 def left_out(*names: str) -> Iterator[None]:
-    """Modules that what is imported inside gets stand-ins of, but for those that are there."""
+    """Within the context, imported code gets stand-ins for these modules, unless they are loaded
+    already."""
     made = {name: _made(name) for name in names if name not in sys.modules}
     sys.modules.update(made)
     try:
@@ -62,7 +63,7 @@ def _made(name: str) -> ModuleType:
 
 @contextmanager
 def without(name: str) -> Iterator[None]:
-    """A package that what is imported inside does not find, though it is installed."""
+    """Within the context, imported code does not find this package, even if it is installed."""
     if name in sys.modules:
         yield
         return

@@ -156,7 +156,7 @@ def _wanted(
     namespaces: Sequence[str],
     inputs: Inputs,
 ) -> frozenset[ObjectRef] | None:
-    """The workloads that policies shall be for, None for all. Raises UnknownObject."""
+    """The workloads that policies are suggested for, None for all. Raises UnknownObject."""
     from podfence.cli.common import known_namespaces
 
     if not workloads and not namespaces:
@@ -194,8 +194,8 @@ def _show(report: SuggestReport, output: str, is_written: bool, kept: WrittenTes
 
 
 def _write(found: Suggestion, folder: str | None, tests: str | None, made: Promises | None) -> None:
-    """A file for each policy, and the tests: all of them or none, and none that is there is written
-    over. Raises PodfenceError."""
+    """Write a file for each policy, and the tests: all or none, and no existing file is replaced.
+    Raises PodfenceError."""
     from podfence.render.suggest import policy_yaml
     from podfence.render.suggest_tests import tests_yaml
 

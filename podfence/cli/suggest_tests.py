@@ -1,4 +1,4 @@
-"""``podfence suggest --write-tests``: what the file holds, and how it is run."""
+"""``podfence suggest --write-tests``: the content of the file, and its run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from podfence.render.suggest_tests import WrittenTests
 
 
 def tests_for(found: Suggestion, wish: SuggestOptions, names: DomainTable) -> Promises:
-    """What the flows need, as tests. Raises PodfenceError where there is nothing to keep."""
+    """What the flows need, as tests. Raises PodfenceError where there are none."""
     made = promises(found, wish, names)
     if not made.tests:
         raise PodfenceError("--write-tests: no connection of these workloads was seen, so no test")

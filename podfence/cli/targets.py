@@ -21,7 +21,7 @@ _EXAMPLE = (
 
 
 def question(source: str, target: str, namespace: str | None) -> Can:
-    """The question in words of a command line; ``namespace``: that of bare names (``-n``).
+    """The question in words of a command line; ``namespace``: of names without one (``-n``).
 
     Raises QuestionError when the target is not ``DST:PORT[/PROTO]``.
     """
@@ -49,15 +49,15 @@ def namespaces_of(asked: Can) -> tuple[str, ...]:
 
 
 def policies_of(asked: Can) -> tuple[str, ...] | None:
-    """The namespaces whose NetworkPolicies decide over a question; None where that cannot be told
-    from its words: an address may be that of a pod."""
+    """The namespaces whose NetworkPolicies decide a question; None where its words do not tell,
+    because an address may be that of a pod."""
     if any(literal(name) is not None for name in (asked.source, asked.destination)):
         return None
     return namespaces_of(asked)
 
 
 def qualified(name: str, namespace: str | None) -> str:
-    """``namespace/name``: a bare name belongs to ``-n``, or else to ``default`` as for kubectl.
+    """``namespace/name``: a name without one belongs to ``-n``, or to ``default`` as in kubectl.
     ``service/NAMESPACE/NAME``, as in test files, is ``NAMESPACE/service/NAME``."""
     words = name.split("/")
     if len(words) == 3 and kind_called(words[0]) == "Service" and not kind_called(words[1]):
@@ -74,7 +74,7 @@ def protocol_of(text: str) -> str:
 
 
 def port_of(text: int | str | None, protocol: str) -> int | str:
-    """A number, or a container port name. Protocols without ports take none."""
+    """A number, or a container port name. Protocols without ports have none."""
     if protocol == OTHER:
         if text in (None, "", "*", 0, "0"):
             return 0

@@ -1,7 +1,7 @@
-"""What differs on a terminal: a few coloured words, and tables that fit its width.
+"""Output on a terminal: a few coloured words, and tables that fit its width.
 
-Rule: output that goes to a file or a pipe is the same whatever the terminal. ``NO_COLOR`` (not
-empty) takes the colour away, ``FORCE_COLOR`` (not empty) gives it to files and pipes as well.
+Rule: output to a file or a pipe does not depend on the terminal. ``NO_COLOR`` (not empty) turns
+colour off, ``FORCE_COLOR`` (not empty) turns it on for files and pipes too.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def has_colour(stream: TextIO) -> bool:
 
 
 def coloured(text: str) -> str:
-    """``text`` with its telling words in colour."""
+    """``text`` with its key words in colour."""
     return re.sub(_WORDS, _painted, text, flags=re.MULTILINE)  # compiled where it is wanted
 
 

@@ -1,4 +1,4 @@
-"""``podfence test``: does the cluster keep what test files promise."""
+"""``podfence test``: whether the cluster keeps what test files promise."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def command(
 
 
 def _first(inputs: Inputs, names: DomainTable, namespace: str) -> int:
-    """A first test file. Nothing is written while something could not be read."""
+    """A first test file. Nothing is written while an object could not be read."""
     import yaml
 
     loaded = load_cluster(inputs, (namespace,))

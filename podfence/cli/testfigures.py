@@ -1,4 +1,4 @@
-"""What ``podfence test`` says of its tests as a whole: coverage and mistakes noticed."""
+"""The figures of ``podfence test``: coverage, and mistakes that tests notice."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Figures(Struct, frozen=True):
-    """None: not asked for."""
+    """A figure is None if it was not asked for."""
 
     coverage: Coverage | None = None
     mutation: Mutation | None = None
 
     def are_below(self, touched: float | None, score: float | None) -> bool:
-        """Whether a figure is smaller than it has to be. The fractions are compared, never the
-        rounded figures."""
+        """Whether a figure is below its minimum. The exact fractions are compared, not the rounded
+        figures."""
         shares: list[tuple[tuple[int, int], float]] = []
         if self.coverage is not None and touched is not None:
             shares.append((self.coverage.share, touched))

@@ -1,4 +1,4 @@
-"""Test files on the command line: read, and what is wrong with them is said."""
+"""Test files on the command line: reads them, and reports their errors."""
 
 from __future__ import annotations
 
@@ -30,10 +30,8 @@ tests_option: Callable[[F], F] = click.option(
 
 
 def read_tests(files: Sequence[str], undone: str = "no test was run") -> ReadTests:
-    """The test files. Raises PodfenceError when one of them is wrong, after all was said.
-
-    ``undone``: what does not happen then.
-    """
+    """The test files. Raises PodfenceError when one of them is wrong, after all errors were shown.
+    ``undone``: what does not happen then."""
     tests = read_test_files(files, sys.stdin.buffer if "-" in files else None)
     for problem in tests.problems:
         echo(problem_line(problem, tests.positions.locate_problem(problem)), err=True)

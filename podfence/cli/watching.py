@@ -1,7 +1,7 @@
-"""Changes of files, seen by asking for their times again and again.
+"""Changes of files, found by polling.
 
 Rule: polling works on network disks and in containers, where notifications do not. A file that does
-not exist yet is a change when it appears.
+not exist yet counts as changed when it appears.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ FileStamps = frozenset[tuple[str, int, int]]
 
 
 def again_and_again(run: Callable[[], int], paths: Sequence[str], made: Sequence[str] = ()) -> int:
-    """Run now and after every change, until Ctrl+C; a file that cannot be read ends nothing.
-    ``made``: files that a run writes itself, and "": no change is one of theirs."""
+    """Run now and after every change, until Ctrl+C; an unreadable file does not end it. ``made``:
+    files that a run writes itself, and "": these do not count as changes."""
 
     def once() -> None:
         try:
@@ -51,8 +51,8 @@ def changes(
     made: Sequence[str] = (),
     before: FileStamps | None = None,
 ) -> Iterator[None]:
-    """Something each time that a file at or below one of ``paths`` is not as it was. ``made``: as
-    ``look``; ``before``: how they were at the beginning."""
+    """Yields each time that a file at or below one of ``paths`` changes. ``made``: as in ``look``;
+    ``before``: their state at the beginning."""
     if before is None:
         before = look(paths, made)
     while True:
@@ -64,7 +64,7 @@ def changes(
 
 
 def look(paths: Sequence[str], made: Sequence[str] = ()) -> FileStamps:
-    """The files as they are, but for ``made``."""
+    """The present state of the files, without those of ``made``."""
     less = {os.path.realpath(file) for file in made if file}
     found: set[tuple[str, int, int]] = set()
     for file in _files(paths):

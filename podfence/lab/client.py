@@ -1,8 +1,8 @@
-"""Where labs that are up are found, and how to talk to one. Process: a command.
+"""Finds labs that are up, and talks to them. Process: a command.
 
-Rule: labs are sockets in a directory that is its user's alone. Anybody who can write into the
-directory could pretend to be a lab, so it is used only when it belongs to the user and nobody else
-may enter it.
+Rule: labs are sockets in a private directory of the user. Anyone who can write into the directory
+could pretend to be a lab, so it is used only if it belongs to the user and no one else may enter
+it.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def ask(
 ) -> R:
     """Send a message to a lab and wait for the reply.
 
-    ``descriptor``: one that follows the message. ``path``: the lab's socket, for a process that is
-    somebody else by now than the lab's user. Raises LabGone when no lab has this name or it ends
-    before it answers, or what the lab raised.
+    ``descriptor``: a file descriptor to send with the message. ``path``: the lab's socket, for a
+    process that has changed its user since. Raises LabGone when no lab has this name or it ends
+    before it answers, or the error that the lab raised.
     """
     try:
         connection = _connect(path or socket_path(name))
@@ -58,7 +58,7 @@ def labs_that_are_up() -> list[str]:
 
 
 def no_such_lab(name: str) -> LabGone:
-    """The error for a name that no lab has; it names those that are up."""
+    """The error for a name that no lab has; it lists the labs that are up."""
     names = labs_that_are_up()
     hint = f"up are: {', '.join(names)}" if names else "start one: podfence lab up -f DIR"
     return LabGone(f"no lab named {name} is up; {hint}")
@@ -77,7 +77,8 @@ def is_up(name: str) -> bool:
 
 
 def take_down(name: str) -> bool:
-    """End a lab and wait until it is gone; False when there was none, but maybe its socket."""
+    """End a lab and wait until it is gone. False when there was none; a socket that a dead lab left
+    is removed."""
     if not is_up(name):
         return False
     try:

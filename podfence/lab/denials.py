@@ -1,8 +1,8 @@
-"""Packets that the nodes of a lab denied, named as the agent names them. Process: the lab's
+"""Packets that the nodes of a lab denied, with causes as the agent reports them. Process: the lab's
 background one.
 
-Rule: a packet is named by the policies that were in force when it was denied: before these change,
-what was denied until then is named.
+Rule: the cause of a packet comes from the policies that were in force when it was denied. So all
+denials up to a change are explained before it is applied.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class LabInput:
-    """A cluster as its objects, where they are written, and what domain names stand for."""
+    """A cluster as its objects, the positions of these, and the addresses of domain names."""
 
     objects: tuple[ClusterObject, ...]
     positions: Positions
@@ -46,7 +46,7 @@ class LabInput:
 
 
 class Message(Generic[R_co]):
-    """Something that is asked of a lab; the reply is an ``R_co``."""
+    """A request to a lab; the reply is an ``R_co``."""
 
     __slots__ = ()
 
@@ -57,7 +57,7 @@ class Apply(Message[Applied]):
 
     input: LabInput
     traffic: bool = False
-    """Keep connections busy meanwhile, and account for them."""
+    """Keep connections busy during the change, and report what happens to their messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class TryAll(Message[Tested]):
 
 @dataclass(frozen=True, slots=True)
 class TellDenied(Message[tuple[Drops, ...]]):
-    """Say what was denied, a node after the other. ``since``: by node, the serial after which
-    changes are asked for."""
+    """Report what was denied, node by node. ``since``: by node, the serial after which changes are
+    wanted."""
 
     since: Mapping[str, int] = field(default_factory=dict)
 

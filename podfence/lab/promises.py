@@ -1,8 +1,8 @@
-"""Tests of test files judged by packets: what a lab saw of the connections that a test looks at.
+"""Tests of test files judged by packets: the connections of a test, as a lab saw them.
 
-Rule: packets alone decide. A probe without control was left out before, so a denial counts only
-where the target answered on the open network; a test of which no connection was probed is unproved,
-and that is no pass.
+Rule: packets alone decide. Probes without a control are left out first, so a denial counts only
+where the target answered on the open network. A test without any probed connection is unproved,
+which is not a pass.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def prove(
     options: LabOptions,
     progress: Progress,
 ) -> Iterator[Proved]:
-    """Try the tests of a document in labs of their own: one for the cluster as it is, one for
-    each list of what-if edits. Raises LabError where a lab cannot be built."""
+    """Try the tests of a document in labs: one for the cluster as it is, and one for each list of
+    what-if edits. Raises LabError where a lab cannot be built."""
     whole = prepared(cluster, [file], file)
     options = replace(options, limits=replace(options.limits, asked=_asked(file)))
     labs: dict[str, tuple[ClusterWorld, LabReport]] = {}

@@ -1,7 +1,7 @@
 """Replies of a lab: values that travel through its socket. Pure.
 
-Rule: a reply is data; ``render.lab`` makes text of it, ``render.lab_json`` JSON. A refusal comes
-back as the PodfenceError that it is.
+Rule: a reply is data; ``render.lab`` turns it into text, ``render.lab_json`` into JSON. A refusal
+comes back as its PodfenceError.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class NodeState(Struct, frozen=True):
 
     node: LabNode
     epoch: int | None
-    """Goes up when live connections are judged again; None: an agent alone knows it."""
+    """Increases when live connections are judged again; None where only an agent knows it."""
     pods: tuple[ProbeParty, ...]
 
 
@@ -120,7 +120,7 @@ class Explained(Struct, frozen=True):
 
 
 class Tested(Struct, frozen=True):
-    """Every probe of a lab beside what the engine says."""
+    """Every probe of a lab beside the engine's answer."""
 
     report: LabReport
     positions: RulePositions

@@ -27,7 +27,7 @@ from podfence.lab.replies import Stated
 from podfence.lab.session import Session
 
 _PATIENCE = 10.0
-"""Seconds in which whoever connects has to say what they want."""
+"""Seconds within which a client has to send its message."""
 _BACKLOG = 16
 
 
@@ -107,7 +107,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _serve(listener: Listener, session: Session) -> None:
-    """One question after the other, until one of them is to end."""
+    """Answer one message after the other, until one of them ends the lab."""
     while True:
         # Who leaves before the answer has ended nothing but their own question.
         with listener.accept() as connection, suppress(EOFError, ConnectionError):

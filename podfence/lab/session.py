@@ -1,7 +1,7 @@
 """A lab that is up: what it enforces now, and how it changes. Process: the background one of a lab.
 
-Rule: a change is all of it or nothing. Whatever is refused, by us or by the kernel, leaves pods,
-rules and answers as they were. Answers are values (``lab.messages``).
+Rule: a change happens completely or not at all. If the lab or the kernel refuses it, pods, rules
+and answers stay as they were. Answers are values (``lab.replies``).
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class LabWorld(Struct, frozen=True):
 
 
 def world(read: LabInput, options: LabOptions, before: LabWorld | None = None) -> LabWorld:
-    """What a lab shall be; ``before``: what it is. Raises LabError when there is nothing to
-    build."""
+    """The world that a lab is to have; ``before``: the present one. Raises LabError when there is
+    nothing to build."""
     cluster = Cluster.of(read.objects)
     scheduled = schedule(cluster, options.nodes, None if before is None else before.index.cluster)
     index = compile_cluster(scheduled, read.names)
@@ -233,7 +233,7 @@ class Session:
         return _applied(old, new, changes, monotonic() - start)
 
     def _change(self, old: LabWorld, new: LabWorld, changes: Mapping[str, NodeStep]) -> None:
-        """All of it or nothing. Raises PodfenceError."""
+        """Make the whole change, or none of it. Raises PodfenceError."""
         try:
             self.lab.call(Grow(new.plan))
             self._serve(new)
@@ -259,7 +259,8 @@ class Session:
                 self._served[node.name] = text
 
     def _commit(self, changes: Mapping[str, NodeStep]) -> Commit:
-        """One transaction a node; all of them, or an error and the rules as before."""
+        """Commit one transaction on each node. If one fails, the earlier ones are undone and the
+        error is raised."""
 
         def enforce(node: str, step: Transaction) -> None:
             self.lab.call(Enforce(node, step))
@@ -274,14 +275,14 @@ class Session:
     # -- packets
 
     def test(self) -> Tested:
-        """Every probe again, with the policies as they are."""
+        """Send every probe again, under the present policies."""
         trial = Trial(self.lab, self._world.index, self._world.plan, self._options)
         report = trial.run(trial.live_control())
         return Tested(report, self._positions(report.origins()))
 
     def denied(self, since: Mapping[str, int]) -> tuple[Drops, ...]:
-        """What the nodes denied; see ``messages.Denied``. Raises LabError where a node has no log
-        of it."""
+        """What the nodes denied; see ``messages.TellDenied``. Raises LabError where a node has no
+        log."""
         for node, fault in self._note_denied().items():
             raise LabError(f"node {node}: {fault}")
         return self._denials.drops(since)

@@ -1,9 +1,9 @@
-"""Every probe of a plan with the policies enforced, beside what the engine says.
+"""Every probe of a plan with the policies enforced, beside the engine's answer.
 
 Process: a command, or the background one of a lab.
 
-Rule: the steps that ``lab run`` and ``lab test`` share. How the policies came to be enforced is no
-part of it.
+Rule: these are the steps that ``lab run`` and ``lab test`` share. How the policies came to be
+enforced is not part of them.
 """
 
 from __future__ import annotations
@@ -240,8 +240,8 @@ class Trial:
         return _Sent(bytes(outcomes), seconds, len(lacking) - len(missing))
 
     def _dial(self, wanted: Sequence[ServiceProbe], due: Collection[int]) -> Sequence[int]:
-        """The index of the party that answered each attempt, -1: nobody. ``due``: numbers of those
-        that have to be answered: they are tried once more, with more patience."""
+        """The index of the party that answered each attempt, -1: none. ``due``: numbers of attempts
+        that have to be answered: they are repeated once, with a longer timeout."""
         if not wanted:
             return ()
         listening = listeners(self._plan, self.frontends)

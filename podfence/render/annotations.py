@@ -1,7 +1,7 @@
 """Annotations of GitHub's workflow commands.
 
-Rule: a name must not become a command: what begins or ends one is escaped. Few annotations of a
-step are shown, so whoever writes them puts the worst first and counts the others.
+Rule: a name must not become a command, so characters that begin or end one are escaped. GitHub
+shows only a few annotations of a step, so callers put the worst first and count the others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def annotation(
     level: str, title: str, message: str, place: Position | None, revisions: tuple[str, ...] = ()
 ) -> str:
     """One line. ``level``: error, warning or notice. ``message`` may have several lines;
-    ``revisions``: what stands before the names of files that were read out of git."""
+    ``revisions``: prefixes of the names of files that were read out of git."""
     fields = {"title": title}
     if place is not None:
         fields |= {

@@ -1,7 +1,7 @@
-"""Controls of others that findings are about, as tags of SARIF rules.
+"""Controls of security frameworks that findings relate to, as tags of SARIF rules.
 
-Rule: a control stands beside a code only where a cluster without that finding is what the control
-asks for. Most findings are about policies that do not do what they say; no control asks for that.
+Rule: a control is listed for a code only if the control asks for a cluster without such findings.
+Most findings are about policies that do not do what they say; no control asks for that.
 """
 
 from __future__ import annotations

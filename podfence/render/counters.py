@@ -1,6 +1,7 @@
-"""What agents count, as data for a page: a line a node, all of them together, and a line a rule.
+"""What agents count, as data for a page: one line for each node, the totals, and one line for each
+rule.
 
-Rule: a node of which nothing is known is a line too, and in no sum. Words of agents are hostile.
+Rule: a node without data is a line too, and is in no total. Texts from agents are hostile.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ Data = dict[str, object]
 def page_data(
     nodes: Sequence[NodeReply[NodeReport]], rules: Sequence[NodeReply[NodeUsage]] = ()
 ) -> Data:
-    """``counters``: a node each, those that are not well first. ``total``: packets and bytes by
-    direction and reason. ``rules``: connections by rule. ``notes``: what is wrong with nodes;
+    """``counters``: one entry for each node, those with problems first. ``total``: packets and
+    bytes by direction and reason. ``rules``: connections by rule. ``notes``: problems of nodes;
     ``missing``: what is not counted of rules. ``absent``: why there is nothing to show."""
     totals = together(each.answer for each in rules if each.answer)
     missing = [*rules_notes(rules)]

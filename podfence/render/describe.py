@@ -37,7 +37,7 @@ LocateText = Callable[[Source | None, str], str]
 def render_description(
     description: PolicyDescription, locate: LocateText, notes: Iterable[Finding] = ()
 ) -> str:
-    """The whole text, with a newline at its end. ``notes`` are those of the same policy."""
+    """The whole text, with a newline at its end. ``notes``: the notes of the same policy."""
     writer = _Writer(description, locate)
     writer.head()
     writer.direction(description.ingress)

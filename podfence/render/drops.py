@@ -58,7 +58,7 @@ MOST: Final = 500
 
 def page_data(nodes: Sequence[NodeReply[Drops]]) -> dict[str, object]:
     """For a page: the latest first, with causes in words. ``notes``: what is missing. ``absent``:
-    why there is nothing to show, "" where drops are told."""
+    why there is nothing to show, "" where drops are reported."""
     found = [drop for each in nodes if each.answer for drop in each.answer.drops]
     latest = sorted(found, key=lambda drop: drop.last, reverse=True)[:MOST]
     faults = [f"node {printable(each.node)}: {each.fault}" for each in nodes if not each.answer]

@@ -1,6 +1,6 @@
-"""The lines of files that an answer of ``why`` names, with marks on those that decided.
+"""The lines of files that an answer of ``why`` names, with marks on the lines that decided.
 
-Rule: takes the answer as data, so what is marked is what was said.
+Rule: takes the answer as data, so the marks are those of the answer.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ def excerpts(
     answer: Mapping[str, Any], texts: Iterable[tuple[str, str]]
 ) -> Iterator[dict[str, Any]]:
     """``{"file", "from", "to", "lines", "marks": [{"line", "kind"}]}``: ``from`` and ``to`` are
-    numbers of lines from 1, both included; ``kind``: ``decided``, or ``near`` for a rule whose
-    peer or port alone fits. ``texts``: of all files by name. Runs of lines that touch are one."""
+    line numbers from 1, both included; ``kind``: ``decided``, or ``near`` for a rule of which only
+    the peer or only the port fits. ``texts``: the files by name. Runs of lines that touch are
+    joined."""
     marks: dict[str, dict[int, str]] = {}
     for kind, place in (*_near(answer), *_decided(answer)):  # who decided has the last word
         if "file" in place:

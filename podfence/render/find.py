@@ -36,8 +36,8 @@ def reached_text(
     certain: bool = True,
     touched: TouchedPods = UNTOUCHED,
 ) -> str:
-    """The connections of one end, or of several. ``near`` INGRESS: who reaches it. ``whole``: of
-    every pod, so that there is no one whom nobody else reaches. ``certain``: nothing is left
+    """The connections of one end, or of several. ``near`` INGRESS: who reaches it. ``whole``: the
+    ends are all pods, so the line about everyone else is left out. ``certain``: nothing is left
     out. ``touched``: pods that policies of other APIs may touch."""
     if not answer.rows:
         return f"{NOBODY}\n" if certain else "nobody of those that are certain\n"
@@ -60,7 +60,7 @@ def reached_text(
 
 
 class _Writer:
-    """Writes rows. ``several``: the end that was asked about stands in a column of its own."""
+    """Writes rows. ``several``: the end that was asked about has a column of its own."""
 
     def __init__(
         self, near: Direction, locate: Locate, several: bool, touched: TouchedPods
@@ -147,7 +147,7 @@ def rest_text(rest: Rest) -> str:
 def openness_text(
     found: Iterable[Openness], *, closed: bool = False, touched: TouchedPods = UNTOUCHED
 ) -> str:
-    """Pods, and in which directions they are open. ``closed``: those that are not, too;
+    """Pods, and the directions in which they are open. ``closed``: also the pods that are not open;
     ``touched``: pods that policies of other APIs may close."""
     lines = []
     for each in found:
@@ -165,7 +165,7 @@ def _open(each: Openness, direction: Direction) -> str:
 
 
 def selectors_text(found: Iterable[Unused], locate: Locate) -> str:
-    """Selectors that fit nobody, each with its place."""
+    """Selectors that match nothing, each with its position."""
     lines = [f"{_unused(each, locate)}\n" for each in found]
     return "".join(lines) or "every selector fits some pod\n"
 
@@ -190,7 +190,7 @@ def path_text(hops: Sequence[Hop], most: int, locate: Locate | None = None) -> s
 
 
 def purpose_text(purpose: Purpose, without: Sequence[Outcome], locate: Locate) -> str:
-    """One policy: whom it selects, and what changes without it."""
+    """One policy: the pods that it selects, and what changes without it."""
     return "".join(f"{line}\n" for line in _purpose(purpose, without, locate))
 
 

@@ -84,7 +84,7 @@ class FindEncoder:
         }
 
     def selectors(self, found: Iterable[Unused]) -> dict[str, object]:
-        """Selectors that fit nobody."""
+        """Selectors that match nothing."""
         return self._head | {
             "selectors": [
                 {**self._verdicts.origin(each.origin), "words": each.words} for each in found
@@ -132,6 +132,6 @@ class FindEncoder:
 
 
 def _outcome(outcome: Outcome) -> dict[str, object]:
-    """Without a blame: the removal alone is to blame."""
+    """Without the edits that cause it: the cause is the removal."""
     data = {key: value for key, value in outcome_data(outcome).items() if key != "blame"}
     return {**data, "toCome": outcome.newcomers}

@@ -1,6 +1,6 @@
-"""What agents tell, as text: a line a node, and below what is wrong.
+"""What agents report, as text: one line for each node, and the problems below.
 
-Rule: what an agent says is hostile: another one may have answered in its place.
+Rule: texts from agents are hostile: a stranger may have answered in place of one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """JSON for standard output.
 
-Rule: the text is valid JSON that no terminal obeys: whatever could act on one stands as an escape,
-so that the text is another one and the value is the same.
+Rule: the text is valid JSON without control characters: a character that could act on a terminal is
+written as an escape, which changes the text but not the value.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 class Case(Struct, frozen=True):
-    """One test. ``outcome``: "" passed, else ``failure``, ``error`` or ``skipped``; ``kind`` and
-    ``text`` say more of it."""
+    """One test. ``outcome``: "" for passed, else ``failure``, ``error`` or ``skipped``; ``kind``
+    and ``text`` give details."""
 
     name: str
     class_name: str

@@ -49,7 +49,7 @@ def _stated(stated: Stated, parties: bool) -> Iterator[str]:
 
 
 def _enforced(stated: Stated, state: NodeState) -> str:
-    """By which rules, or by whom."""
+    """The rules that are enforced, or the agent that enforces."""
     if stated.api is not None:
         return f"agent is process {stated.api.agents.get(state.node.name, 0)}"
     return f"epoch {state.epoch}"

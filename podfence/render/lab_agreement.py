@@ -1,7 +1,6 @@
 """Whether model and lab agree on tests, as text and as data.
 
-Rule: what they disagree on comes first and whole; a test that both see alike and that passed is
-counted, no more.
+Rule: disagreements come first, in full. A test that passed in both is only counted.
 """
 
 from __future__ import annotations

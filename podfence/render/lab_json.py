@@ -106,7 +106,7 @@ def _pair(pair: PairResult) -> Data:
 
 
 def _ports(ports: Iterable[PortSeen], family: int, *, is_open: bool) -> Iterator[str]:
-    """``TCP/80``, and ``OTHER`` for the echo that stands for protocols without ports."""
+    """``TCP/80``; ``OTHER`` for the echo that stands for protocols without ports."""
     for seen in ports:
         if seen.family == family and seen.open is is_open:
             yield OTHER if seen.protocol == OTHER else f"{seen.protocol}/{seen.port}"

@@ -1,4 +1,4 @@
-"""A report of probes as text: what packets did, beside what the engine says.
+"""A report of probes as text: what packets did, beside the engine's answer.
 
 Rule: every probe is in the table or counted in the summary; a disagreement is never folded away.
 """
@@ -156,7 +156,7 @@ def _findings(report: LabReport, locate: Locate) -> Iterator[str]:
 
 
 def disagreement_lines(check: PacketCheck, locate: Locate) -> Iterator[str]:
-    """What became of a packet and what the engine says, then the rules that the engine goes by."""
+    """The outcome of a packet and the engine's answer, then the rules behind that answer."""
     yield f"{packet_text(check.packet)}; the engine says {_said(check)}"
     for decision in (check.verdict.egress, check.verdict.ingress):
         yield from (origin_text(origin, locate) for origin in decision.origins)

@@ -44,7 +44,7 @@ def proved_text(found: Sequence[Proved], locate: Locate) -> str:
 
 
 def reasons(proved: Proved, locate: Locate) -> Iterator[str]:
-    """Why a test is not just passed: what differs from the engine first."""
+    """Why a test did not simply pass: disagreements with the engine first."""
     if proved.odd is not None:
         yield from disagreement_lines(proved.odd, locate)
     if proved.differ > 1:
@@ -69,8 +69,8 @@ def reasons(proved: Proved, locate: Locate) -> Iterator[str]:
 def told_packets(
     file: PolicyTests, found: Sequence[Proved], locate: Locate, disputed: Sequence[Proved] = ()
 ) -> FileTold:
-    """What packets say of the tests of a document. ``disputed``: those of which the engine says
-    something else."""
+    """What packets show about the tests of a document. ``disputed``: tests on which the engine
+    disagrees."""
     tests = tuple(_told(each, locate, is_disputed=each in disputed) for each in found)
     return FileTold(file, LAB, tests)
 

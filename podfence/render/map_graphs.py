@@ -1,8 +1,8 @@
 """A map as a graph for other programs: DOT for Graphviz, Mermaid for pages.
 
-Rule: a namespace is a cluster; many groups of outside addresses are one node, whose edges say how
-many of them they are about. Text is made row by row; every name is escaped for the language that it
-is written in.
+Rule: a namespace is a cluster of nodes. Many groups of outside addresses become one node, whose
+edges say how many groups they stand for. Text is made row by row; every name is escaped for its
+language.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_OUTSIDE: Final = 8
 MOST_EDGES: Final = 150
 """Edges with which a graph can be read."""
 MERMAID_EDGES: Final = 500
-"""Edges that Mermaid draws unless its page is told otherwise."""
+"""The most edges that Mermaid draws by default."""
 
 
 class Graph:

@@ -43,12 +43,13 @@ _STYLE: Final = """
 
 
 def pictured(connectivity: Connectivity) -> Picture:
-    """The picture of a map: of its workloads, or of its namespaces where those are too many."""
+    """The picture of a map: of its workloads, or of its namespaces if there are too many
+    workloads."""
     return of_workloads(connectivity) or of_namespaces(connectivity)
 
 
 _MANY: Final = 120
-"""Lines of which each is drawn thinner."""
+"""Above this number of lines, each is drawn thinner."""
 
 
 def folding(picture: Picture) -> str:

@@ -36,7 +36,7 @@ def render_table(
 
 
 def shown(connectivity: Connectivity) -> tuple[Group, ...]:
-    """The groups that a map of some namespaces is about: those in them, and whoever they meet."""
+    """The groups that a map of some namespaces shows: those in the namespaces, and their peers."""
     if not connectivity.only and connectivity.asked is None:
         return connectivity.groups
     touched = {g.number for row in connectivity.rows() for g in (row.destination, *row.sources)} | {
@@ -74,8 +74,8 @@ def _by_destination(connectivity: Connectivity) -> dict[int, list[Row]]:
 
 
 class _Everyone:
-    """Says "all pods" or "all of shop" for exactly those sources: no more and no less than a list
-    of them would say. A single pod is never its own source, so its own line is without it."""
+    """Writes "all pods" or "all of shop" where a list would name exactly these sources. A single
+    pod is never its own source, so its own line is without it."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
         self._sizes = Counter(_namespace(group) for group in groups)

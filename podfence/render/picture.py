@@ -1,8 +1,9 @@
-"""A map as a picture: who sends on the left, who receives on the right, a line for who may.
+"""A map as a picture: sources on the left, destinations on the right, and a line for each allowed
+pair.
 
-Rule: what is drawn is bounded. Above a number of ends or lines the namespaces are drawn in place of
-workloads, and above a number of namespaces the least connected become one. Nothing here has a
-coordinate (``picture_layout``) or a mark (``map_svg``).
+Rule: the size is bounded. Above a number of ends or lines, namespaces are drawn instead of
+workloads; above a number of namespaces, the least connected ones become one. Coordinates are in
+``picture_layout``, marks in ``map_svg``.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class Slot(Struct, frozen=True):
 
 
 class Arrow(Struct, frozen=True):
-    """From an end, or (``whole``) from everything in a box, to slots. Slots that the same ends
-    enter share their lines up to a point. ``members``: the ends that it stands for."""
+    """From an end, or (``whole``) from everything in a box, to slots. Slots with the same sources
+    share their lines up to a point. ``members``: the ends that it stands for."""
 
     source: int
     whole: bool
@@ -66,7 +67,8 @@ class Arrow(Struct, frozen=True):
 
 
 class Picture(Struct, frozen=True):
-    """``folded``: what one end stands for that the map has one by one: "namespaces", or ""."""
+    """``folded``: what one end of the picture stands for if it is not one end of the map:
+    "namespaces", or ""."""
 
     ends: tuple[BoxRow, ...]
     boxes: tuple[Box, ...]
@@ -79,7 +81,7 @@ class Picture(Struct, frozen=True):
 
 
 def of_workloads(connectivity: Connectivity, names: AsWritten = AS_WRITTEN) -> Picture | None:
-    """Every end of a map by itself; None where these are too many to be seen."""
+    """Every end of a map by itself; None if there are too many to see."""
     groups = shown(connectivity)
     if len(groups) > MOST_ENDS:
         return None
@@ -165,7 +167,7 @@ def _group_end(group: Group, names: AsWritten) -> tuple[_Frame, BoxRow]:
 
 
 _Frame = tuple[bool, str]
-"""What tells a box from others: whether it is outside, and its title."""
+"""The identity of a box: whether it is outside, and its title."""
 _Source = tuple[int, bool, tuple[int, ...]]
 """The end or the box that a line begins at, whether it is a box, and the ends that are meant."""
 _OUTSIDE: Final = (True, "outside the cluster")
@@ -195,7 +197,7 @@ class _Draft:
         return len(self._slots) - 1
 
     def lines_from(self, sources: Sequence[int], slot: int, without: Iterable[int] = ()) -> None:
-        """Lines to a slot: one from a box of which every end is a source, but for those of
+        """Lines to a slot: one from a box if every end in it is a source, except those of
         ``without``."""
         self.pairs += len(sources)
         found, lines = set(sources), self._lines[slot]

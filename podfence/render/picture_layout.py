@@ -1,8 +1,8 @@
-"""Where everything of a picture stands: two columns of boxes, and lines in the room between them.
+"""The layout of a picture: two columns of boxes, and lines between them.
 
-Rule: a box of a namespace stands on the same height on both sides; no two boxes overlap and no line
-crosses one, because lines run between the columns alone. Units are CSS pixels; the width of text is
-reckoned from its length. The page and ``map -o svg`` draw the same layout.
+Rule: a box of a namespace has the same height on both sides. No two boxes overlap and no line
+crosses a box, because lines run only between the columns. Units are CSS pixels; the width of text
+is estimated from its length. The page and ``map -o svg`` draw the same layout.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Rect(Struct, frozen=True):
 
 class Layout(Struct, frozen=True):
     """``boxes``: by (side, box), ``ends``: by (side, end), where side is 0 on the left and 1 on the
-    right. ``slots``: the height of each. Lines begin at ``ends_at``. ``hubs``: the height of the
+    right. ``slots``: the height of each. Lines begin at ``ends_at``. ``hubs``: the heights of the
     points, all at ``hub``, through which lines pass that share their slots. Lines join at ``join``,
-    their words stand from there on, and the arrow ends at ``arrow``."""
+    their words begin there, and the arrow ends at ``arrow``."""
 
     width: int
     height: int

@@ -22,8 +22,8 @@ SIGNS: Mapping[EditKind, str] = {
 
 class Spot(Struct, frozen=True):
     """One field of an edit. ``words`` hold text of the API: never print them raw. ``path``: of the
-    field, "" for a whole object. ``position``: in the new text, in the old one for what is gone
-    (``old``)."""
+    field, "" for a whole object. ``position``: in the new text, or in the old one for a removed
+    field (``old``)."""
 
     words: str
     path: str

@@ -42,8 +42,8 @@ _SHOWN = 4
 
 
 class PlanFinding(Struct, frozen=True):
-    """``code`` and what it is about. ``message`` is safe to print. ``spots``: the edits' places;
-    ``key``: tells the finding from others whatever line it stands on."""
+    """One finding. ``message`` is safe to print. ``spots``: the positions of the edits; ``key``
+    identifies the finding, whatever line it is on."""
 
     code: str
     message: str

@@ -14,8 +14,7 @@ _ORDER = ("PF403", "PF404", "PF406", "PF401", "PF405", "PF407", "PF402")
 def workflow_commands(
     findings: Iterable[PlanFinding], revisions: Iterable[str] = ()
 ) -> Iterator[str]:
-    """One line each. ``revisions``: what stands before the names of files that were read out of
-    git."""
+    """One line each. ``revisions``: prefixes of the names of files that were read out of git."""
     found = sorted(findings, key=lambda each: _ORDER.index(each.code))
     for finding in found[:SHOWN]:
         yield _annotation(finding, revisions)

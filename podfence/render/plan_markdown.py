@@ -1,7 +1,7 @@
 """A plan as Markdown for a comment or a step summary.
 
-Rule: both hold 65,536 characters, and tools that forgot it posted nothing at all. Every name stands
-in code, where it neither becomes Markdown nor mentions anybody.
+Rule: both hold 65,536 characters, and a longer text would not be posted at all. Every name is
+written as code, where it neither becomes Markdown nor mentions a user.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from podfence.text import printable
 
 LIMIT = 60_000
 MARKER = "<!-- podfence-plan -->"
-"""The first line, by which a step finds its own comment to write it anew."""
+"""The first line, by which a step finds its own comment in order to update it."""
 _ROWS = 20
 _EDITS = 3
 _CONNECTIONS = 10
@@ -53,7 +53,7 @@ def render_markdown(
 
 
 def _tests(found: Turning) -> Iterator[str]:
-    """Which tests turn, those that fail now first."""
+    """Tests whose result changes, new failures first."""
     yield ""
     yield f"**Tests**: {turning_words(found)}."
     turns = sorted(found.turns, key=lambda turn: turn.after.is_good)

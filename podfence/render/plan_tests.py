@@ -11,7 +11,7 @@ from podfence.questions.tests.turning import TestTurn, Turning
 from podfence.render.tests_text import lines_of_test, reasons
 
 _SHOWN: Final = 8
-"""Tests in a text, those that fail now first; wide shows all."""
+"""Tests in a text, new failures first; wide shows all."""
 
 
 def render_turning(found: Turning, locate: Locate, *, wide: bool = False) -> str:

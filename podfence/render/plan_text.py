@@ -121,7 +121,7 @@ class _Cause(Struct, frozen=True):
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """Ways in and out that open stand first, then other ways, then the most pairs."""
+        """Ways in and out that open come first, then other ways, then the most pairs."""
         opens = any(o.scope is not OutcomeScope.PODS and o.opened for o in self.outcomes)
         outside = any(o.scope is not OutcomeScope.PODS for o in self.outcomes)
         return not opens, not outside, -sum(o.pairs for o in self.outcomes), self.blame.edits
@@ -248,7 +248,7 @@ def short_ports(ports: PortSet) -> str:
 
 
 def who_words(who: Who, shown: int | None = _NAMES) -> str:
-    """Names, or the first of them and how many more."""
+    """Names, or the first of them and the number of the others."""
     return _some([printable(name) for name in who.names], shown)
 
 

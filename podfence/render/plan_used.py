@@ -45,7 +45,7 @@ def _lines(
 
 
 def used_words(used: Used) -> str:
-    """All of it in numbers."""
+    """The summary in numbers."""
     cut = count(len(used.cut), "connection") if used.cut else "nothing"
     said = [f"{cut} that passed would be cut"]
     if used.opened:
@@ -67,7 +67,7 @@ def used_words(used: Used) -> str:
 
 
 def ungrounded(used: Used, seen: FlowRecords) -> str:
-    """Why nobody should rely on nothing being cut; "" where nothing speaks against it."""
+    """Why the flows do not show that nothing is cut; "" if they do."""
     evidence = used.evidence
     found = [
         f"{number:,} {words}"

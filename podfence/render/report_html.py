@@ -1,8 +1,8 @@
-"""A report as one HTML file that asks nothing of any network.
+"""A report as one HTML file that makes no network requests.
 
-Rule: nothing of a cluster is markup. All data stand as base64 in elements that no browser runs, and
-the policy of the page (CSP) names its one script and its one style sheet by their hashes and
-refuses everything else. What the page writes of a name, it writes as text.
+Rule: no text of a cluster becomes markup. All data are base64 in elements that no browser runs. The
+page's Content-Security-Policy names its one script and its one style sheet by their hashes and
+refuses everything else. The page inserts names as text only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from podfence.text import printable
 
 
 class Assets(Struct, frozen=True):
-    """The built front end: what ``podfence/web/static`` holds."""
+    """The built front end from ``podfence/web/static``."""
 
     script: str
     style: str

@@ -1,7 +1,7 @@
 """The map of a report as data: who reaches whom, small enough for a page.
 
-Rule: a name, a set of ports and a row stand once each; lists of numbers hold the difference from
-the number before. The schema is docs/schemas/report.schema.json.
+Rule: a name, a set of ports and a row are stored once; lists of numbers hold the difference from
+the previous number. The schema is docs/schemas/report.schema.json.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def steps(numbers: Iterable[int]) -> list[int]:
 
 
 def map_data(report: Report, names: AsWritten, notes: Iterable[str] = ()) -> dict[str, object]:
-    """Everything that the matrix needs. ``notes``: what is to be said of the map as a whole."""
+    """Everything that the matrix needs. ``notes``: remarks about the map as a whole."""
     ports, classes = PortSetTable(), report.classes()
     namespaces = sorted({g.workload.namespace for g in report.map.groups if g.workload})
     numbers = {name: number for number, name in enumerate(namespaces)}

@@ -1,7 +1,7 @@
-"""Names as a report shows them: as they are, or each replaced by a word of its own.
+"""Names as a report shows them: unchanged, or each replaced by a word of its own.
 
-Rule: with ``Anonymous`` nothing of the input's texts is left but the shape: who reaches whom, on
-which ports, by which field of which policy. The same name is always the same word.
+Rule: with ``Anonymous`` no text of the input is left, only its shape: who reaches whom, on which
+ports, by which field of which policy. The same name is always the same word.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from podfence.questions.connectivity import Group
 
 
 class AsWritten:
-    """Names as they are."""
+    """Unchanged names."""
 
     hides = False
 
@@ -59,8 +59,8 @@ class AsWritten:
 
 
 class Anonymous(AsWritten):
-    """Words in place of names, numbered as they come. The words of outside addresses are kept out
-    too: they may be somebody's."""
+    """Words in place of names, numbered in order of appearance. Outside addresses are replaced too,
+    because an address may identify its owner."""
 
     hides = True
 

@@ -1,6 +1,7 @@
-"""The picture of a map as data for a page: numbers alone, since names and ports stand in the map.
+"""The picture of a map as data for a page. It holds only numbers, because names and ports are in
+the map.
 
-Rule: places are those of ``picture_layout``; nothing is laid out a second time in a browser.
+Rule: positions are those of ``picture_layout``; a browser lays nothing out again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The compiled rules of a report as data, with the lines that they come from.
 
-Rule: exactly what the engine reads, with classes numbered as on the map; a reader that walks it as
-``engine.evaluate`` does comes to the engine's answer. Texts are those of documents with a policy.
+Rule: exactly what the engine reads, with classes numbered as on the map; a reader that evaluates it
+as ``engine.evaluate`` does gets the engine's answer. Texts are those of documents with a policy.
 The schema is docs/schemas/report.schema.json.
 """
 
@@ -42,7 +42,7 @@ def rules_data(
 
 
 class _Rules:
-    """Tables that grow as rules are met; each entry stands once."""
+    """Tables that grow as rules are added; each entry is stored once."""
 
     def __init__(
         self, report: Report, names: AsWritten, locate: Locate, excerpt: Excerpt | None
@@ -178,7 +178,7 @@ class _Rules:
         return (number, 0, 0) if position is None else (number, position.line, position.column)
 
     def _document(self, source: Source | None, located: bool) -> int:
-        """The document that a policy stands in; -1 for none that a person can open."""
+        """The number of the document that holds a policy; -1 where there is no file to open."""
         if source is None or not located:
             return -1
         key = source.file, source.document

@@ -1,7 +1,8 @@
-"""Results of tests for a page: what ``test -o json`` says, and where each failure is on the map.
+"""Results of tests for a page: the data of ``test -o json``, with the place of each failure on the
+map.
 
-Rule: a pair is named only where the map speaks of the same world as the test. What a test supposes,
-fixtures and pods to come are on no map, and of single addresses of nodes a map says nothing.
+Rule: a pair of the map is named only where the map is about the same world as the test. Fixtures,
+pods to come and edits that a test supposes are not on the map, nor are single addresses of nodes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from podfence.sets.addresses import IPAddress
 def tests_data(
     found: Iterable[FileResults], report: Report, locate: Locate
 ) -> list[dict[str, Any]]:
-    """Every test, in the order of the files. ``report``: what the page shows; the schema is
+    """Every test, in the order of the files. ``report``: the content of the page; the schema is
     docs/schemas/report.schema.json."""
     ends = _Ends(report)
     return [_test(each.file, result, ends, locate) for each in found for result in each.results]

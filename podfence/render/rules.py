@@ -1,6 +1,6 @@
 """Which rules are used, as a table and as JSON data. Nothing is decided here.
 
-Rule: what an agent says is hostile: another one may have answered in its place.
+Rule: texts from agents are hostile: a stranger may have answered in place of one.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ def rules_notes(told: Sequence[NodeReply[NodeUsage]]) -> Iterator[str]:
 def unused_notes(
     totals: Sequence[RuleTotal], told: Sequence[NodeReply[NodeUsage]], date: str
 ) -> Iterator[str]:
-    """What cannot be said of the time since ``date``: of rules without a use, of which a silent
-    node may know one, which a node counts that does not look, or counted for less; and of nodes."""
+    """Why rules without a use since ``date`` may have been used after all. A node did not answer, a
+    node that counts the rule does not look at connections, or the rule was counted for a shorter
+    time. Nodes that count only since a later date are named too."""
     unused = [total for total in totals if not total.used_since(date)]
     silent = sum(each.answer is None for each in told)
     if unused and silent:

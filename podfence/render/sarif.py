@@ -49,8 +49,8 @@ def sarif_place(
 
 
 def file_of(position: Position, revisions: Iterable[str]) -> str:
-    """The file as the working tree calls it. ``revisions``: what stands before the names of files
-    that were read out of git."""
+    """The name of the file in the working tree. ``revisions``: prefixes of the names of files that
+    were read out of git."""
     for revision in filter(None, revisions):
         if position.file.startswith(f"{revision}:"):
             return position.file.removeprefix(f"{revision}:")

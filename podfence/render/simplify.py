@@ -18,8 +18,8 @@ _LEFT = 20
 
 
 class Simpler(Struct, frozen=True):
-    """The answer. ``made``, ``left``: as of ``simplify``. ``rules``: how many there were; ``pods``:
-    imaginary ones that the proof asked about; ``written``: whether the files are changed."""
+    """The answer. ``made``, ``left``: as in ``simplify``. ``rules``: the number of rules before;
+    ``pods``: imaginary pods of the proof; ``written``: whether the files are changed."""
 
     made: Sequence[Simplification]
     left: Sequence[tuple[Simplification, str]]

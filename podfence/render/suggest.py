@@ -1,6 +1,6 @@
-"""Suggested policies as YAML that kubectl takes, and what is to be said of them.
+"""Suggested policies as YAML for kubectl, and the report about them.
 
-Rule: what came from flow records stands in comments alone, escaped, so that no name of a pod can
+Rule: text from flow records appears only in comments, escaped, so that the name of a pod cannot
 become a line of a manifest.
 """
 
@@ -133,7 +133,7 @@ def few(lines: Sequence[str], indent: str = "  ") -> Iterator[str]:
 
 
 def evidence_data(seen: FlowRecords, found: Evidence) -> dict[str, Any]:
-    """What was read, and what of it is no evidence."""
+    """What was read, and which of it is not evidence."""
     return {
         "records": seen.records,
         "unread": seen.unread,

@@ -1,4 +1,4 @@
-"""The test file that keeps what the flows need, and what is to be said of it."""
+"""The test file that keeps what the flows need, and the report about it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WrittenTests(Struct, frozen=True):
 
     @property
     def is_proved(self) -> bool:
-        """Whether all of it passes."""
+        """Whether all of its tests pass."""
         return self.passed == len(self.promises.tests)
 
 

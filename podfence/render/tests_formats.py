@@ -132,8 +132,8 @@ def _case(told: Told, stem: str, locate: Locate) -> Case:
 
 
 def tap_lines(found: Iterable[FileTold]) -> Iterator[str]:
-    """TAP version 14: one line a test and place, with a block of YAML below those that do not
-    pass."""
+    """TAP version 14: one line for each test and place, with a block of YAML below those that do
+    not pass."""
     tests = all_told(found)
     yield "TAP version 14"
     yield f"1..{len(tests)}"

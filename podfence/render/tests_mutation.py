@@ -20,7 +20,7 @@ _SHOWN = 20
 
 
 def coverage_lines(coverage: Coverage, locate: Locate) -> Iterator[str]:
-    """How many rules some test looks at, then the others."""
+    """How many rules some test covers, then the others."""
     touched, rules = coverage.share
     yield ""
     share = f"{percent(touched, rules)} %"
@@ -45,7 +45,7 @@ def coverage_properties(coverage: Coverage) -> list[tuple[str, str]]:
 
 
 def mutation_lines(mutation: Mutation, locate: Locate) -> Iterator[str]:
-    """How many mistakes were noticed, then those that were not."""
+    """How many mistakes were noticed, then the others."""
     needed, rules = mutation.rules
     killed, every = mutation.score
     yield ""

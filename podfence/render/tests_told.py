@@ -1,6 +1,6 @@
-"""What came of a test in one place, as every form for build servers tells it.
+"""The result of a test in one place, in the form that all formats for build servers share.
 
-Rule: a test is told once for each place in which it ran, and bad news has a code.
+Rule: a test is reported once for each place in which it ran, and every problem has a code.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ TITLES: Mapping[str, str] = {
 
 
 class Told(Struct, frozen=True):
-    """One test in one place. ``word``: what came of it; ``lines``: why, safe to print; ``code``: of
-    bad news and remarks, "" where all is well; ``is_failure``: it makes the whole run fail.
-    ``skipped``: why it did not run, "" if it did. ``origins``: what decided over the connection
-    that is shown."""
+    """One test in one place. ``word``: its result; ``lines``: why, safe to print; ``code``: of a
+    problem or remark, "" if there is none; ``is_failure``: it makes the whole run fail.
+    ``skipped``: why it did not run, "" if it did. ``origins``: the rules that decided about the
+    connection that is shown."""
 
     test: PolicyTest
     where: str

@@ -1,8 +1,8 @@
 """JSON values as YAML in block style.
 
-Rule: whoever reads it, of YAML 1.1 or 1.2, reads the same values: a text stands without quotes only
-where no reader could take it for anything else. Sources: YAML 1.1 and 1.2, "Scalar Styles"; the
-words and numbers that YAML 1.1 knows as other types.
+Rule: readers of YAML 1.1 and of 1.2 get the same values: a string is written without quotes only
+where no reader could take it for another type. Sources: YAML 1.1 and 1.2, "Scalar Styles"; the
+words and numbers that YAML 1.1 reads as other types.
 """
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
-"""A lab that a real API server feeds: its processes, what controllers and nodes do, rounds."""
+"""A lab that a real API server feeds: its processes, the work of controllers and nodes, and its
+rounds."""

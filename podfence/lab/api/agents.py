@@ -1,8 +1,9 @@
-"""The agents of a lab: the command that runs on every node of a cluster, one for each node here.
-Process: the background one of a lab.
+"""The agents of a lab: one process of the agent command for each node. Process: the background one
+of a lab.
 
-Rule: an agent is the same program, with the same rights, as on a real node; the lab tells it which
-network namespace is its node's. One that ends is started again; the table stays meanwhile.
+Rule: an agent is the same program, with the same rights, as on a real node; the lab tells it only
+the network namespace of its node. An agent that ends is started again; its table stays in the
+kernel meanwhile.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class AgentProcesses:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, admin: Client) -> None:
-        """All of them, in sync. Raises LabError, ClusterError."""
+        """Start all agents and wait until they are in sync. Raises LabError, ClusterError."""
         for each in rights():
             write(admin, each)
         self._wait_for_rights()
@@ -84,7 +85,7 @@ class AgentProcesses:
             time.sleep(0.02)
 
     def mend(self) -> None:
-        """Start those that do not run."""
+        """Restart the agents that have ended."""
         for node, namespace in self._namespaces.items():
             known = self._running.get(node)
             if known is None or known.poll() is not None:

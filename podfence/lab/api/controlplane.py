@@ -1,9 +1,9 @@
 """etcd and kube-apiserver of one lab, on loopback. Process: the background one of a lab.
 
-Rule: they end when this process ends, in whatever way. etcd listens on Unix sockets in a folder of
-the user alone; the API server has a certificate and tokens of its own, and whoever may read that
-folder is its administrator. What is left of a lab that was killed is one folder, which a link
-beside the lab's socket names.
+Rule: both end with this process, however it ends. etcd listens on Unix sockets in a private folder
+of the user. The API server has its own certificate and tokens; anyone who can read that folder is
+its administrator. A lab that was killed leaves only this folder, which a link beside the lab's
+socket names.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class ControlPlane:
             return subprocess.Popen(program, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def close(self) -> None:
-        """End both, and remove the folder: nothing of it is worth keeping."""
+        """End both processes and remove the folder."""
         for process in reversed(self._running):
             process.kill()
         for process in self._running:
@@ -168,9 +168,9 @@ def etcd_flags(folder: Path) -> list[str]:
 
 
 def _apiserver_flags(folder: Path, port: int) -> list[str]:
-    """Without the admission that waits for controllers which nobody runs here. Nodes have no
-    address of the kind by which the server would look for a kubelet, so that what needs one fails
-    at once."""
+    """The admission plugins that wait for controllers are off, because no such controllers run
+    here. Nodes have no address of the type by which the server finds a kubelet, so a request that
+    needs one fails at once."""
     return [
         f"--etcd-servers=unix://{folder}/c.sock",
         f"--cert-dir={folder}",

@@ -1,7 +1,7 @@
-"""The folder of a lab's API server: certificates, tokens, logs, what etcd holds. Process: any.
+"""The folder of a lab's API server: certificates, tokens, logs and the data of etcd. Process: any.
 
-Rule: it is found by a link beside the lab's socket, in a directory that is the user's alone, so
-that whoever finds the socket of a lab that was killed finds the folder, too.
+Rule: a link beside the lab's socket, in a directory of the user, names the folder. So the folder of
+a lab that was killed can be found from its socket.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What goes with what was deleted: pods of a workload that is gone, all of a namespace. Pure.
+"""Garbage collection: the pods of a deleted workload, and the objects of a deleted namespace. Pure.
 
-Rule: what is deleted has its uid in the request, so that nothing new of the same name goes with it.
+Rule: a deletion names the uid of its object, so a new object of the same name is never deleted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from podfence.lab.api.state import (
 _DEPENDENT: Final = ("ReplicaSet", "Pod")
 _FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
 _ALSO: Final = ("configmaps", "secrets", "serviceaccounts", "endpoints")
-"""Kinds of the core group that nobody here reads, and that go with their namespace."""
+"""Kinds of the core group that the lab does not read, but that are deleted with their namespace."""
 
 
 def garbage(state: ClusterState) -> Iterator[ApiWrite]:
@@ -43,7 +43,7 @@ def garbage(state: ClusterState) -> Iterator[ApiWrite]:
 
 
 def _orphans(state: ClusterState) -> Iterator[ApiWrite]:
-    """Objects whose controller is gone."""
+    """Objects whose controller no longer exists."""
     alive = {uid(each) for kind in WORKLOADS for each in state.of(kind)}
     for kind in _DEPENDENT:
         for each in state.of(kind):

@@ -1,7 +1,7 @@
-"""The nodes of a lab as objects, and which pods run on them, with which addresses. Pure.
+"""The nodes of a lab as objects, and the pods that run on them, with their addresses. Pure.
 
-Rule: what the cluster says of a pod stays: its node, its addresses. What it does not say yet is
-given here: the node with the fewest pods, the first free address of that node's range.
+Rule: the node and the addresses that the cluster reports for a pod stay. Missing ones are assigned
+here: the node with the fewest pods, and the first free address of that node's range.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def _v6(number: int) -> IPAddress:
 def missing_nodes(
     state: ClusterState, nodes: Iterable[Node], system: str, now: str
 ) -> Iterator[ApiWrite]:
-    """Nodes that the cluster does not know, and what it does not know of them. ``system``: what
-    is said to run there."""
+    """Nodes that the cluster lacks, and fields that its Node objects lack. ``system``: the system
+    info to report."""
     known = {name(each): each for each in state.of("Node")}
     for node in nodes:
         if node.name not in known:
@@ -121,7 +121,7 @@ def _status(node: Node, system: str, now: str) -> dict[str, Any]:
 
 
 class PodRun(Struct, frozen=True):
-    """A pod that is to run. ``pod``: as it was read, but for its node."""
+    """A pod to run. ``pod``: as it was read, but with its node."""
 
     pod: ApiObject
     node: Node
@@ -175,9 +175,8 @@ def _unschedulable(pod: ApiObject) -> Iterator[ApiWrite]:
 
 
 def runs(pods: Iterable[ApiObject], nodes: Iterable[Node]) -> tuple[PodRun, ...]:
-    """The pods that run on nodes of the lab, with their addresses: those of their status, else
-    free ones. A pod that is being deleted runs no more, and keeps its addresses until it is gone.
-    """
+    """The pods that run on nodes of the lab, with the addresses of their status or else free ones.
+    A pod that is being deleted no longer runs, and keeps its addresses until it is gone."""
     known = {node.name: node for node in nodes}
     bound = [pod for pod in pods if node_of(pod) in known]
     taken = {address for pod in bound for address in addresses_of(pod)}
@@ -222,7 +221,7 @@ def _pool(ranges: IPNetwork, taken: set[IPAddress]) -> Iterator[IPAddress]:
 
 
 def left(state: ClusterState, nodes: Iterable[Node]) -> Iterator[ApiObject]:
-    """Pods of the lab's nodes that are being deleted: once nothing of them is there, they may
-    go."""
+    """Pods of the lab's nodes that are being deleted: each may be removed once its network is
+    gone."""
     names = {node.name for node in nodes}
     return (pod for pod in state.of("Pod") if is_going(pod) and node_of(pod) in names)

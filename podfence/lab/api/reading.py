@@ -1,7 +1,7 @@
-"""The cluster as it is now: all kinds listed, and what verdicts make of them. Process: the
-background one of a lab.
+"""The current state of the cluster: all kinds listed, and the cluster that verdicts need. Process:
+the background one of a lab.
 
-Rule: a reading is whole or it is none.
+Rule: a reading is complete, or it fails.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LIST = msgspec.json.Decoder(dict[str, Any])
 
 
 def read_state(client: Client) -> ClusterState:
-    """All of it. Raises ClusterError."""
+    """Everything that the lab needs. Raises ClusterError."""
     return ClusterState({kind: tuple(_listed(client, kind)) for kind in KINDS})
 
 
@@ -44,7 +44,7 @@ def _listed(client: Client, kind: str) -> Iterator[ApiObject]:
 
 
 def _items(body: bytes, where: Resource) -> Iterator[ApiObject]:
-    """Items of a list do not say of which kind they are."""
+    """The items of a list carry no kind of their own."""
     try:
         items = _LIST.decode(body).get("items") or ()
     except UNREADABLE:
@@ -53,7 +53,7 @@ def _items(body: bytes, where: Resource) -> Iterator[ApiObject]:
 
 
 def cluster_of(state: ClusterState, nodes: Iterable[Node], running: Iterable[PodRun]) -> Cluster:
-    """The cluster that the lab is to be: its own nodes, and of the pods those that run on them."""
+    """The cluster that the lab builds: its own nodes, and the pods that run on them."""
     others = [each for kind in ("Namespace", "Service", *POLICIES) for each in state.of(kind)]
     runs = {run.text: run for run in running}
     objects = [*others, *(run.pod for run in runs.values())]

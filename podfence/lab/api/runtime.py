@@ -1,8 +1,8 @@
-"""What a cluster needs besides its API server and its agents: controllers, a scheduler, and nodes
+"""The parts of a cluster besides its API server and its agents: controllers, a scheduler, and nodes
 that run pods. Process: the background one of a lab, in a thread of its own.
 
-Rule: a round reads all, changes what is not as it should be, and remembers nothing; the next one
-sees what came of it. A pod is running once its network is there, and gone once that is gone.
+Rule: a round reads everything, corrects the differences and keeps no state; the next round sees the
+result. A pod is running once its network exists, and gone once its network is removed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from podfence.lab.api.workloads import controllers
 from podfence.model.objects import Node
 
 _IDLE = 5.0
-"""Seconds between two rounds when nobody changes anything."""
+"""Seconds between two rounds when nothing changes."""
 _TOGETHER = 0.02
 """Seconds in which changes come together, so that one round does for them."""
 _AFTER_TROUBLE = 1.0
@@ -46,7 +46,7 @@ _NO_NETWORK = "the lab has no room for its network"
 
 
 class Runtime:
-    """``trouble``: what went wrong in the last round, for other threads."""
+    """``trouble``: the error of the last round, for other threads."""
 
     def __init__(
         self, access: Access, session: ApiSession, nodes: Sequence[Node], agents: AgentProcesses

@@ -1,7 +1,8 @@
-"""A lab whose cluster is an API server's. Process: the background one of a lab.
+"""A lab whose cluster comes from an API server. Process: the background one of a lab.
 
-Rule: the lab makes networks of pods and answers on their ports; what passes is decided by agents
-alone. So no rules are ever written from here, and what the engine says of packets judges agents.
+Rule: the lab makes the networks of pods and answers on their ports; agents alone decide which
+packets pass. So the lab never writes rules here, and comparing packets with the engine tests the
+agents.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def _agrees(reply: object) -> bool:
 
 
 class ApiSession(Session):
-    """``fresh`` brings what the cluster says now; it is called before packets are judged by it.
-    ``close`` ends what was started beside the lab process."""
+    """``fresh`` reads the current cluster; it is called before packets are compared with it.
+    ``close`` ends the processes that were started beside the lab process."""
 
     def __init__(self, name: str, lab: LabProcess, first: LabWorld, options: LabOptions) -> None:
         super().__init__(name, lab, first, options)
@@ -114,5 +115,5 @@ class ApiSession(Session):
         return frozenset(p.name for p in self.plan.parties if p.side is PartyKind.POD)
 
     def close(self) -> None:
-        """The end of all that was started beside the lab process."""
+        """End the processes that were started beside the lab process."""
         self.closing()

@@ -30,7 +30,7 @@ POLICIES = (
     "BaselineAdminNetworkPolicy",
 )
 SEEN = ("Namespace", "Pod", "Service", *POLICIES)
-"""Kinds that verdicts depend on, but for the nodes, which the lab knows by itself."""
+"""The kinds that verdicts depend on, except nodes, which the lab defines itself."""
 KINDS = ("Node", *SEEN, *WORKLOADS, "EndpointSlice")
 """All that is read."""
 
@@ -51,7 +51,8 @@ class ClusterState(Struct, frozen=True):
 
 
 def uid(of: ApiObject) -> str:
-    """What tells an object from all others that ever had its name."""
+    """The uid of an object: it differs from that of every other object, even one of the same
+    name."""
     return str(of["metadata"]["uid"])
 
 
@@ -76,7 +77,7 @@ def is_going(of: ApiObject) -> bool:
 
 
 def finalizers(of: ApiObject) -> list[str]:
-    """What has to be done before it is gone."""
+    """The finalizers of an object: work to do before it is removed."""
     return list(of["metadata"].get("finalizers") or ())
 
 

@@ -1,6 +1,6 @@
-"""A lab on an API server, from nothing to up. Process: the background one of a lab.
+"""Starts a lab on an API server. Process: the background one of a lab.
 
-Rule: the order of these steps. Whatever fails, what was started before it ends.
+Rule: the order of these steps. If a step fails, everything that was started before it is ended.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Notices that something changed: a watch for each kind. Process: the background one of a lab.
+"""Notices that something changed: one watch for each kind. Process: the background one of a lab.
 
-Rule: what changed is not looked at, only that something did: whoever is woken reads anew. A watch
-that ends or fails wakes, too, so nothing is missed.
+Rule: a wake-up does not say what changed; the one that waits reads the state again. A watch that
+ends or fails wakes too, so no change is missed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What controllers do: from workloads to the pods that they want, and what is said of it. Pure.
+"""The work of controllers: from workloads to the pods that they want, and the status of both. Pure.
 
-Rule: one reading in, changes out; the same reading gives the same changes, names included. A change
-that was made by somebody else meanwhile is refused by the server, and the next reading shows it.
-What tutorials do works (create, scale, set image, rollout status, delete); nothing waits for a pod
-to have been ready for a while, for a pod here does not fail.
+Rule: one reading in, changes out; the same reading gives the same changes, names included. The
+server refuses a change to an object that was changed meanwhile, and the next reading shows its new
+state. The commands of tutorials work (create, scale, set image, rollout status, delete). No
+controller waits for pods to have been ready for some time, because pods here do not fail.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from podfence.model.workloads import POD_TEMPLATE_HASH
 
 _REVISION: Final = "controller-revision-hash"
 _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
-"""Those that Kubernetes makes names of: no word comes of them."""
+"""The letters that Kubernetes uses in generated names: they spell no word."""
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 
 
@@ -230,7 +230,7 @@ def _daemon(state: ClusterState, owner: ApiObject, nodes: Sequence[str]) -> Iter
 
 
 def _job(state: ClusterState, owner: ApiObject, now: str) -> Iterator[ApiWrite]:
-    """Its pods run and never end: nobody runs their commands."""
+    """Pods of a Job run and never complete, because no command runs in them."""
     spec = owner["spec"]
     wanted = 0 if spec.get("suspend") else int(spec.get("parallelism", 1))
     if (completions := spec.get("completions")) is not None:
@@ -266,7 +266,7 @@ def _deleted(pod: ApiObject) -> ApiWrite:
 
 
 def _released(pod: ApiObject) -> ApiWrite:
-    """A pod that somebody labelled otherwise is nobody's any more, and goes on."""
+    """A pod whose labels no longer match belongs to no controller, and keeps running."""
     patch = {"metadata": {"uid": uid(pod), "ownerReferences": None}}
     return ApiWrite(WriteVerb.PATCH, path_of("Pod", pod), patch)
 

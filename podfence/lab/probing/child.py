@@ -1,4 +1,4 @@
-"""Does what is asked of the lab, one request after the other. Process: the lab process.
+"""Executes requests to the lab, one after the other. Process: the lab process.
 
 Rule: it has one thread, and has left the host's network for good. Between two requests it answers
 the connections that come to pods.
@@ -101,7 +101,7 @@ class _Lab:
         self._answerers: Answerers | None = None
         self._prober: Prober | None = None
         self._lost_pods = False
-        """Pods of the plan went for a change that is under way, and nobody listens in them."""
+        """A change is under way that removes pods of the plan, and no party listens in them."""
         self._traffic: LiveTraffic | None = None
         self._serials = count(1)
 
@@ -154,7 +154,7 @@ class _Lab:
 
     @property
     def patience(self) -> float | None:
-        """Seconds until somebody waits for us; None: nobody does."""
+        """Seconds until a connection has to be served; None: there is none."""
         return self._answerers.patience if self._answerers else None
 
     def attend(self) -> None:
@@ -163,7 +163,7 @@ class _Lab:
             self._answerers.attend()
 
     def listen(self) -> None:
-        """Answer whoever came while nothing was asked."""
+        """Serve connections that came between requests."""
         for descriptor, _ in self.poll.poll(0, _EVENTS):
             if answer := self._handlers.get(descriptor):
                 answer()

@@ -1,8 +1,8 @@
-"""TCP connections that came to a party: each is told who answers. Process: the lab process.
+"""TCP connections that came to a party: each gets the name of the party. Process: the lab process.
 
-Rule: a client that speaks HTTP gets the name as an HTTP response, one that says anything else as a
-line, and one that says nothing gets it too, a moment later. The client closes; so a program that a
-person runs in a pod sees a whole conversation.
+Rule: a client that speaks HTTP gets the name as an HTTP response, any other client gets it as a
+line, and a silent client gets the line a moment later. The client closes first, so a program that a
+person runs in a pod sees a complete exchange.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WAITS = 0.2
 _STAYS = 10.0
 """Seconds after which a peer that does not go is shown out."""
 MOST = 512
-"""Connections at a time. Those that were told make room, the oldest first."""
+"""The most connections at a time. Beyond it the oldest answered ones are closed."""
 
 
 class _Peer(Struct):
@@ -38,8 +38,8 @@ class _Peer(Struct):
 
 
 class AcceptedConnections:
-    """The connections. ``handlers``: whom to call when something comes, by descriptor; shared with
-    those who listen."""
+    """The connections. ``handlers``: the function to call when data arrives, by descriptor; shared
+    with the listeners."""
 
     def __init__(self, poll: epoll, handlers: dict[int, ReadyCallback]) -> None:
         self._poll = poll
@@ -64,13 +64,13 @@ class AcceptedConnections:
 
     @property
     def patience(self) -> float | None:
-        """Seconds until :meth:`attend` has something to do; None: nobody is here."""
+        """Seconds until :meth:`attend` has work to do; None: there are no connections."""
         due = [_oldest(self._waiting).came + _WAITS] if self._waiting else []
         due += [_oldest(self._told).came + _STAYS] if self._told else []
         return max(0.0, min(due) - monotonic()) if due else None
 
     def attend(self) -> None:
-        """Tell those that have waited for long enough; show out those that do not go."""
+        """Answer connections that have waited long enough; close those that stay."""
         now = monotonic()
         while self._waiting and (peer := _oldest(self._waiting)).came + _WAITS <= now:
             self._tell(peer, peer.name)

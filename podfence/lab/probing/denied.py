@@ -1,7 +1,8 @@
-"""Copies of packets that a node denied, kept until somebody asks. Process: an enforcer, one a node.
+"""Copies of packets that a node denied, kept until they are fetched. Process: an enforcer, one for
+each node.
 
-Rule: memory is bounded: the oldest copies give way, and are counted. Without a log, which some
-kernels keep from those that are not root, nothing is told and everything else goes on.
+Rule: memory is bounded: the oldest copies are dropped and counted. Some kernels give the log only
+to root; without it no denials are reported, and everything else works.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _POLL = 60.0
 
 
 class Noted(Struct, frozen=True):
-    """``copies``: each with the seconds since 1970. ``lost``: those that had to give way.
+    """``copies``: each with its time in seconds since 1970. ``lost``: how many were dropped.
     ``fault``: why there are none."""
 
     copies: Sequence[tuple[float, Copy]] = ()

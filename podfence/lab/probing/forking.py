@@ -12,7 +12,7 @@ from typing import NoReturn
 def _fork() -> int:
     """fork(2), for a child that never returns into its parent's code.
 
-    It must go on with what its module imports and nothing else.
+    The child may use only what its module imports.
     """
     with warnings.catch_warnings():
         # Newer interpreters warn when other threads exist, for one of them might hold a lock. The

@@ -1,7 +1,7 @@
 """Keeps connections busy and accounts for every message. Process: one of its own, for one change.
 
 Rule: it is forked from the lab process, so that changing the rules stops no sender. A message
-carries when it was sent; what became of each is told when the process is asked to end.
+carries its send time; the fate of each is reported when the process is asked to end.
 """
 
 from __future__ import annotations

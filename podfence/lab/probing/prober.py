@@ -1,7 +1,7 @@
 """Runs one round of probes: several processes send, this one answers. Process: the lab process.
 
 Rule: senders are forked for the round and end with it. Each has sources of its own, so no two of
-them use one socket; what they find is on a board that all of them share.
+them share a socket; all write their results to one shared board.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CANNOT = "this machine cannot send the lab's probes"
 
 
 class Prober:
-    """Sends probes between the parties of a plan. ``serials``: numbers of the rounds, for the whole
+    """Sends probes between the parties of a plan. ``serials``: numbers of rounds, unique for the
     life of the lab."""
 
     def __init__(
@@ -57,10 +57,9 @@ class Prober:
         self._names = {name: at for at, name in enumerate(answerers.names)}
 
     def run(self, probes: Probes, wanted: bytes, timeout: float) -> bytes:
-        """Send those probes for which ``wanted`` has an :class:`ProbeKind`, and wait ``timeout``
-        seconds, or longer, for each. Returns one :class:`Outcome` a probe, TIMEOUT for those that
-        were not sent. Raises LabError on this machine's limits.
-        """
+        """Send the probes that have a :class:`ProbeKind` in ``wanted``, and wait at least
+        ``timeout`` seconds for each. Returns one :class:`Outcome` a probe; TIMEOUT for probes that
+        were not sent. Raises LabError when this machine's limits do not suffice."""
         return self._run(probes, wanted, self._addresses, timeout).found()
 
     def dial(self, probes: Sequence[ServiceProbe], timeout: float) -> list[int]:
@@ -122,15 +121,14 @@ class Prober:
         return board
 
     def _taken(self, probes: Probes) -> set[int]:
-        """Ports that somebody listens on, or that something is sent to."""
+        """Ports that a party listens on, or that probes are sent to."""
         taken: set[int] = self._answerers.ports
         for ports in {pair.ports for pair in probes.pairs}:
             taken.update(port for _, port in ports)
         return taken
 
     def _answer(self, senders: dict[int, _Process]) -> None:
-        """Answer whoever comes, until every sender has ended; tell those that wait when nobody is
-        left to be answered."""
+        """Serve connections until every sender has ended; then answer those that still wait."""
         poll = self._answerers.poll
         waiting: list[_Process] = []
         while senders:
@@ -161,7 +159,7 @@ def _processes(probes: int) -> int:
 
 
 def shares(probes: Probes, wanted: bytes, number: int) -> Iterator[list[Pair]]:
-    """The pairs of which something is wanted, divided among at most ``number``; those of a source
+    """The pairs with wanted probes, divided among at most ``number`` senders. Pairs of one source
     stay together, one IP version after the other."""
     by_source: dict[int, list[Pair]] = {}
     for pair in probes.pairs:
@@ -197,7 +195,7 @@ class _Process:
             self.connection.send_bytes(_ANSWERED)
 
     def end(self) -> None:
-        """Wait for the end of one that has said what became of it. Raises LabError."""
+        """Wait for the end of a sender that has reported its result. Raises LabError."""
         os.waitpid(self._pid, 0)
         self.connection.close()
         if isinstance(self._said, LabError):

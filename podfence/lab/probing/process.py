@@ -55,7 +55,7 @@ class PendingRequest(Generic[A]):
         self._receive = receive
 
     def answer(self) -> ChildResult[A]:
-        """Wait for it; those sent before must have been waited for. Raises what the child raised
+        """Wait for the answer, after those of earlier requests. Raises what the child raised
         (LabError, NftError)."""
         return self._receive()
 
@@ -99,7 +99,7 @@ class LabProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the child has ended by itself, or was killed by somebody else."""
+        """Whether the child has ended without being asked to."""
         found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return found is not None
 

@@ -1,6 +1,6 @@
 """Requests to the lab process and their results: values that travel through a pipe.
 
-Rule: every request says which type its answer has, so that nobody has to look what came.
+Rule: every request names the type of its answer, so that callers check no types.
 """
 
 from __future__ import annotations
@@ -49,16 +49,15 @@ class Grow(Request[None]):
 
 @dataclass(frozen=True, slots=True)
 class Settle(Request[None]):
-    """Become a plan: make what is missing, remove what it has not, listen on its ports. Rules are
-    no part of it."""
+    """Change to a plan: make what is missing, remove what the plan lacks, listen on its ports.
+    Rules are not part of it."""
 
     plan: ProbePlan
 
 
 @dataclass(frozen=True, slots=True)
 class Send(Request[bytes]):
-    """Send probes of the plan. The answer has one :class:`Outcome` a probe, also for those that
-    were not sent."""
+    """Send probes of the plan. The answer has one :class:`Outcome` for each probe, sent or not."""
 
     kinds: bytes
     """One :class:`ProbeKind` a probe."""
@@ -109,7 +108,7 @@ class Enforce(Request[None]):
 
 @dataclass(frozen=True, slots=True)
 class TakeLogged(Request[Mapping[str, Noted]]):
-    """Copies of denied packets since the last time that this was asked, by node."""
+    """Copies of denied packets since the previous request of this kind, by node."""
 
 
 @dataclass(frozen=True, slots=True)

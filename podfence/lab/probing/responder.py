@@ -33,9 +33,9 @@ _DATAGRAM = 2048
 _LONGEST_NAME = 200
 """Bytes."""
 _MOMENTS = (1.5, 10.0)
-"""Seconds after which a port that a program has asked for is taken back, if the program has not
-taken it: at first, one that is bound or that ended connections keep is left alone; at last, only
-one on which somebody listens."""
+"""Seconds after which the lab takes back a port that a program asked for and did not use. First it
+leaves alone a port that is bound or that has closing connections; in the end only a port with a
+listener."""
 
 
 def name_of(party_index: int, party: ProbeParty) -> bytes:
@@ -64,14 +64,14 @@ class Answerers:
         self._sockets: dict[Listener, socket.socket] = {}
         self._held: set[Listener] = set()
         self._retries: list[float] = []
-        """When to take back what programs have asked for and not taken."""
+        """When to take back ports that programs asked for and do not use."""
         self.poll = poll
         self.connections = AcceptedConnections(poll, self.handlers)
         """Those that have come, which want to be attended to now and then."""
         self.complete()
 
     def complete(self) -> None:
-        """Listen wherever the plan says so and nobody does yet."""
+        """Listen on every port of the plan that has no listener yet."""
         for party_index, party in enumerate(self._plan.parties):
             with netns.inside(self._topology.of_party[party_index]):
                 for address in party.addresses:
@@ -94,12 +94,12 @@ class Answerers:
 
     @property
     def ports(self) -> set[int]:
-        """Every number that somebody listens on."""
+        """All port numbers with a listener."""
         return {port for *_, port in (*self._sockets, *self._held)}
 
     def ensure(self, probe: Probe) -> None:
-        """Make the target of a probe listen, where the plan does not foresee it. A port that
-        somebody else in the pod listens on is left to them."""
+        """Listen on the target of a probe that the plan lacks. A port with a listener of another
+        program in the pod is left alone."""
         if probe[1:] in self._sockets or probe[1:] in self._held or probe.protocol == OTHER:
             return
         address = self._plan.parties[probe.target].address(probe.family)
@@ -110,7 +110,7 @@ class Answerers:
                 self._listen(probe.target, probe.protocol, address, probe.port)
 
     def release(self, probe: Probe) -> None:
-        """Leave the port of a probe's target to somebody else."""
+        """Give the port of a probe's target to another program."""
         listener = self._sockets.pop(probe[1:], None)
         if listener is not None:
             self._close(listener)
@@ -119,7 +119,7 @@ class Answerers:
 
     @property
     def held(self) -> frozenset[Listener]:
-        """Where a program in the pod listens, or has just asked to."""
+        """Ports where a program in the pod listens, or has just asked to."""
         if self._held and not self._retries:
             self.take_back()
         return frozenset(self._held)
@@ -138,7 +138,8 @@ class Answerers:
             self._retries = [monotonic() + wait for wait in _MOMENTS]
 
     def take_back(self, ended: str = "") -> None:
-        """Listen again where nobody else does. ``ended``: a party whose program has ended."""
+        """Listen again on ports that no program uses. ``ended``: a party whose program has
+        ended."""
         self._retries = [when for when in self._retries if when > monotonic()]
         last = not self._retries
         asked, self._held = self._held, set()

@@ -1,9 +1,9 @@
 """One round of probes: what is sent and what is known of it. Process: the lab process, and senders.
 
-Rule: one writer an entry of the board. A probe's entry belongs to the process that sends it; that
-of an SCTP INIT which has left, to the one that receives. So nothing is ever locked. The process
-that receives a packet of a probe notes it, whatever becomes of the answer: a denial means that
-nothing came to the target, and not merely that nothing came back.
+Rule: each entry of the board has one writer, so nothing is locked. The entry of a probe belongs to
+the process that sends it; the entry of an SCTP INIT that was sent belongs to the process that
+receives it. The receiver of a probe's packet notes its arrival, whether or not the answer gets
+back. So a denial means that no packet reached the target, not only that no answer came back.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ _IS_SILENT = bytes(outcome == ProbeOutcome.TIMEOUT for outcome in range(256))
 
 
 class Round(msgspec.Struct, frozen=True):
-    """What is to be sent. ``targets``: addresses of what a pair's target refers to, by family;
-    ``sources``: those of the parties. ``bound``: indices of parties that share a namespace, so that
-    their sockets have to say which they are. ``names``: what each party answers, and its index.
-    ``window``: connections under way at most. ``port``: the source port of everything but
-    connections; nobody listens on it, or the question from one party would look like the answer to
-    that from the other."""
+    """What is to be sent. ``targets``: addresses of a pair's target, by family; ``sources``: those
+    of the parties. ``bound``: indices of parties that share a namespace, whose sockets therefore
+    have to bind an address. ``names``: the answer of each party, and its index. ``window``: the
+    most connections under way. ``port``: the source port of everything but connections; no party
+    listens on it, because a probe to it could not be told from an answer."""
 
     serial: int
     port: int
@@ -49,7 +48,7 @@ class Round(msgspec.Struct, frozen=True):
         return (self.serial % 0xFF + 1) << 24 | at
 
     def marked(self, mark: int) -> int:
-        """The number of the probe, -1: of another round, or of nobody."""
+        """The number of the probe; -1 for one of another round, or for no probe."""
         at = mark & _NUMBERS
         return at if mark == self.mark(at) and at < len(self.probes) else -1
 
@@ -69,7 +68,8 @@ class Board:
         self.outcomes[:] = bytes([ProbeOutcome.TIMEOUT]) * probes
 
     def found(self) -> bytes:
-        """Every outcome, when all is over: what arrived and got no answer is no mere silence."""
+        """Every outcome after the round. A probe that arrived and got no answer is reported as
+        such, not as a timeout."""
         outcomes = bytearray(self.outcomes)
         for at in ones(both(bytes(outcomes.translate(_IS_SILENT)), bytes(self.arrived))):
             outcomes[at] = ProbeOutcome.ONE_WAY
@@ -77,7 +77,7 @@ class Board:
 
 
 class Arrivals:
-    """Takes what was received; what belongs to no probe of this round is nobody's."""
+    """Notes received packets; a packet that belongs to no probe of this round is ignored."""
 
     def __init__(self, this: Round, board: Board) -> None:
         self._round = this

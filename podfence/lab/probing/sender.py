@@ -119,8 +119,9 @@ class Sender:
         return made
 
     def sent(self, packets: int, inits: Sequence[int] = ()) -> None:
-        """So many packets more are on their way and will be answered here; ``inits``: numbers of
-        those which whoever gets them says on the board. Now and then, see what came of them."""
+        """Count packets that were sent and whose answers this process receives. ``inits``: numbers
+        of probes whose arrival the receiver notes on the board. From time to time the results are
+        read."""
         self._awaited += packets
         self._inits.extend(inits)
         self._unread += packets + len(inits)

@@ -43,7 +43,7 @@ _TAKE, _DROP = (_RETURN, 0, 0, 0xFFFF), (_RETURN, 0, 0, 0)
 
 
 def datagrams(family: int, address: str, port: int) -> socket.socket:
-    """A UDP socket at a port, or at any where somebody has this one."""
+    """A UDP socket at a port, or at any free one if this is taken."""
     made = socket.socket(FAMILY[family], socket.SOCK_DGRAM | _CLOEXEC)
     try:
         made.bind((address, port))
@@ -71,8 +71,8 @@ def _icmp(family: int, address: str, kind: int) -> socket.socket:
 
 
 def syn_probes(family: int, address: str, port: int) -> socket.socket:
-    """Sends TCP segments, header and all, and receives those to one port. The kernel knows nothing
-    of them, so it resets whatever connection they begin."""
+    """A raw socket that sends TCP segments with their header, and receives those to one port. The
+    kernel knows no such connection, so it resets every one that begins."""
     made = raw(family, address, TCP)
     if family == 6:
         made.setsockopt(socket.IPPROTO_IPV6, _IPV6_CHECKSUM, TCP_CHECKSUM)
@@ -120,8 +120,8 @@ def _load(family: int, size: int, offset: int) -> list[Instruction]:
 
 
 def _filter(made: socket.socket, program: Sequence[Instruction]) -> None:
-    """Let the kernel drop what nobody here reads (a classic BPF program, see socket(7)): a raw
-    socket gets a copy of all that comes to its address, whoever it is meant for."""
+    """A classic BPF program (socket(7)) that drops what this process does not read: a raw socket
+    gets a copy of every packet to its address."""
     code = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*line) for line in program))
     value = struct.pack("@HP", len(program), ctypes.addressof(code))
     made.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, value)
@@ -151,8 +151,8 @@ def reserve(plan: ProbePlan) -> None:
 
 
 def window(sources: int) -> int:
-    """How many connections a process with so many ``sources`` may have under way, beside all files
-    that are open now. Raises LabError when these leave too few."""
+    """How many connections a process with so many ``sources`` may have under way, given the files
+    that are open now. Raises LabError when too few are left."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     fixed = len(os.listdir("/proc/self/fd")) + _SENDING * sources + _SPARE_FILES
     return min(_WINDOW, _check(fixed, limit))

@@ -121,7 +121,8 @@ class Topology:
         self.of_party = {at: self._namespace(party) for at, party in enumerate(plan.parties)}
 
     def namespace_of(self, name: str) -> int:
-        """The descriptor of a pod or node. Raises LabError when the lab has none of that name."""
+        """The descriptor of a pod's or node's namespace. Raises LabError when the lab has no pod or
+        node of this name."""
         if name in self._pods:
             return self._pods[name].namespace
         if name in self.nodes:
@@ -201,7 +202,7 @@ class _Settings(Struct, frozen=True):
 
 
 def _settings() -> _Settings:
-    """New namespaces are all alike, so the one that we are in tells whether IPv6 is off."""
+    """All new namespaces are alike, so the current one tells whether IPv6 is off."""
     state = netns.read_sysctl("net/ipv6/conf/all/disable_ipv6")
     if state is None:
         return _Settings((4,), (), _ROUTER)

@@ -1,1 +1,1 @@
-"""The pure half of the lab: what is built and sent, and what it proves."""
+"""The pure half of the lab: what it builds and sends, and what the results prove."""

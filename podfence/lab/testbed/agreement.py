@@ -1,8 +1,8 @@
-"""One test in model and lab: whether both say the same. Pure.
+"""One test in model and lab, and whether both agree. Pure.
 
-Rule: model and lab disagree where a packet did what the engine does not say, or where one keeps a
-promise that the other breaks over connections that both looked at. What packets do not reach is no
-agreement: it is told apart.
+Rule: model and lab disagree where a packet did not do what the engine says, or where only one of
+them passes a test although both looked at its connections. A test that packets do not reach is no
+agreement; it is listed separately.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Sight(Enum):
     UNPROVED = "unproved"
     """The lab sent no packet that could tell."""
     ONE = "one"
-    """It ran in one place alone, or in none."""
+    """The test ran in one of the two, or in none."""
     EMPTY = "vacuous"
-    """It looks at nobody."""
+    """The test matches nobody."""
 
 
 class Compared(Struct, frozen=True):
@@ -41,8 +41,8 @@ class Compared(Struct, frozen=True):
 
 
 class Agreement(Struct, frozen=True):
-    """All tests. ``connections``: packets of tests on which both agree; ``denials``: those that had
-    to get nowhere, each to a port that answered before."""
+    """All tests. ``connections``: packets of tests on which both agree; ``denials``: packets that
+    had to be denied, each to a port that answered before."""
 
     tests: tuple[Compared, ...]
     connections: int

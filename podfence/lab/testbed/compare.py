@@ -1,6 +1,7 @@
-"""Observed against expected. Pure: outcomes and the engine's answers in, the parts of a report out.
+"""Compares outcomes of probes with the engine's answers. Pure: outcomes and answers in, the parts
+of a report out.
 
-Rule: what the right party answered is allowed, what nobody answered is denied; anything else agrees
+Rule: an answer of the right party means allowed, no answer means denied; any other outcome agrees
 with neither.
 """
 
@@ -97,8 +98,8 @@ def lost(allowed: bytes, outcomes: bytes) -> list[int]:
 
 
 class Observed(Struct, frozen=True, dict=True):
-    """Outcomes of every probe of a plan with the policies enforced, and its control
-    (``lab.control``). ``allowed``: what the engine says, as 1 and 0."""
+    """The outcome of every probe of a plan with the policies enforced, and its control
+    (``testbed.control``). ``allowed``: the engine's answer, as 1 and 0."""
 
     plan: ProbePlan
     index: PolicyIndex
@@ -116,8 +117,8 @@ class Observed(Struct, frozen=True, dict=True):
                 yield self._check(number, outcome)
 
     def without_control(self) -> Iterator[PacketCheck]:
-        """Probes without a control, with what became of that; those to ports that programs in the
-        pods hold are left out."""
+        """Probes without a control, each with the outcome of the control. Probes to ports that
+        programs in the pods hold are left out."""
         for number in not_open(self.control):
             if self.control[number] != ProbeOutcome.HELD:
                 yield self._check(number, ProbeOutcome(self.control[number]))

@@ -1,10 +1,10 @@
 """Controls: probes that must be answered, so that a missing answer elsewhere means "denied". Pure.
 
-Rule: a probe that shall be denied has a control: the same probe was answered before any rule was
-loaded. A probe that shall be allowed proves itself by its answer; without one, its port must have
-answered another probe. Every port was asked for its owner's name, by a whole connection. A lab that
-is up has no time before the rules: there, the control of a port comes from an end that no policy
-forbids it.
+Rule: a probe that is to be denied has a control: the same probe was answered before any rule was
+loaded. A probe that is to be allowed proves itself by its answer; without one, another probe to its
+port must have been answered. A whole connection to every port has read the name of the port's
+owner. A lab that is up has no time before the rules, so the control of a port comes from a party
+that no policy denies.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def _listener(probe: Probe) -> Listener:
 
 
 def control_kinds(probes: Probes, allowed: bytes) -> bytes:
-    """The kind of every control: a SYN for each probe that is to be denied, a connection for the
-    first one at each port that comes from another party, nothing for the rest.
+    """The kind of every control. A probe that is to be denied gets a SYN. The first probe from
+    another party to each port gets a connection. All others get nothing.
 
-    ``allowed``: what the engine says of each, as 0 or 1.
+    ``allowed``: the engine's answer for each, as 0 or 1.
     """
     chosen = bytearray(allowed.translate(bytes((ProbeKind.SYN, ProbeKind.SKIP)) + bytes(254)))
     for number in _first_at_each(probes, itself=False):
@@ -52,10 +52,11 @@ def _first_at_each(probes: Probes, *, itself: bool) -> Iterator[int]:
 
 
 def control_outcomes(probes: Probes, kinds: bytes, outcomes: bytes) -> bytes:
-    """The control of every probe, from the ``outcomes`` of those that were sent: its own, unless
-    that of its port is a failure; of one that was not sent, its port's.
+    """The control of every probe, from the ``outcomes`` of those that were sent. A probe that was
+    sent has its own outcome, unless that of its port is a failure; one that was not sent has the
+    outcome of its port.
 
-    A port that is probed by its own party alone counts as answered: no network lies between.
+    A port that only its own party probes counts as answered: no network lies between.
     """
     control = bytearray(bytes([ProbeOutcome.OPEN]) * len(probes))
     silent: dict[Listener, int] = {}
@@ -96,8 +97,8 @@ def live_control(
     plan: ProbePlan, tried: Sequence[Probe], outcomes: bytes, held: Set[Listener] = frozenset()
 ) -> bytes:
     """The control of every probe of the plan: its target listens, and the link of its source works.
-    The link works when the source itself was reached over the same IP version, on any port.
-    ``held``: ports that programs in the pods have; those that do not answer are left out."""
+    The link works if the source itself was reached over the same IP version, on any port. ``held``:
+    ports that programs in the pods have; held ports that do not answer are left out."""
     answered = [
         p for p, outcome in zip(tried, outcomes, strict=True) if outcome == ProbeOutcome.OPEN
     ]

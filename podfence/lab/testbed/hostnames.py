@@ -20,7 +20,7 @@ RESOLVER = (
     "nameserver 127.0.0.1\n"
     "options timeout:1 attempts:1\n"
 )
-"""What stands in /etc/resolv.conf, so that a name which is not known fails at once."""
+"""The content of /etc/resolv.conf: an unknown name fails at once."""
 _LOCAL = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 

@@ -30,8 +30,8 @@ def flows_across(
     then: ProbePlan,
     held: Set[Listener] = frozenset(),
 ) -> Flows:
-    """At most MOST of each kind, between pods that are there before and after, evenly spread over
-    the probes of ``plan``; indices are those of ``plan``. None to a port of
+    """At most MOST flows of each kind, between pods that exist before and after the change, evenly
+    spread over the probes of ``plan``; indices are those of ``plan``. None goes to a port of
     ``held``, which programs in the pods have."""
     stay = set(then.parties)
     old, new = Judge(before), Judge(after)

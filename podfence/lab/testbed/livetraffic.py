@@ -18,8 +18,8 @@ clock."""
 
 
 class SentMessage(NamedTuple):
-    """``flow``: its index among the flows; ``reply``: from the target to the source.
-    ``received``: when, 0: never. Times are those of the monotonic clock."""
+    """``flow``: the index of its flow; ``reply``: whether it goes from the target to the source.
+    ``received``: its time of arrival, 0: never. Times are those of the monotonic clock."""
 
     flow: int
     reply: bool
@@ -35,9 +35,9 @@ class Traffic(NamedTuple):
 
 
 class TrafficLosses(Struct, frozen=True):
-    """``refused``: messages sent while their flow was revoked; ``leaked``: those of them that came.
-    ``kept``: messages of flows that were never revoked; ``lost``: those of them that did not come,
-    and segments of theirs that TCP had to send again."""
+    """``refused``: messages sent while their flow was revoked; ``leaked``: how many of these
+    arrived. ``kept``: messages of flows that were never revoked; ``lost``: how many of these did
+    not arrive or had segments that TCP sent again."""
 
     revoked_flows: int
     refused: int

@@ -1,7 +1,8 @@
-"""Cluster -> the same cluster as the lab runs it: every pod on a node, with an address. Pure.
+"""From a cluster to the same cluster as the lab runs it: every pod on a node, with an address.
+Pure.
 
-Rule: verdicts are asked of the placed cluster, so that the engine knows the very addresses and the
-very nodes that packets will show. What was placed before stays where it was.
+Rule: verdicts are asked of the placed cluster, so that the engine knows the same addresses and
+nodes as the packets. Pods that were placed before keep node and address.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from podfence.sets.addresses import IPAddress, IPNetwork
 NODE_NAME = "lab-node"
 """Name of a single node where the input names none, or several; more are numbered from 2."""
 NODE_ADDRESSES = {4: ip_address("192.168.255.1"), 6: ip_address("fd00:192:168:255::1")}
-"""Addresses of the first node, for a family in which the input gives none; the next free one is
-taken where somebody has it."""
+"""Address of the first node, for each family in which the input gives none; the next free address
+if it is taken."""
 MAX_NODES = 64
-"""Nodes that may be asked for."""
+"""The most nodes that --nodes takes."""
 NODES_OF_INPUT = 8
-"""Node objects of the input that become nodes of the lab where no number is asked for."""
+"""The most Node objects of the input that become nodes of the lab without --nodes."""
 
 _ASSUMED: Mapping[int, IPNetwork] = {
     4: ip_network(f"{ASSUMED_V4}/16"),
@@ -37,15 +38,16 @@ PodKey = tuple[str, str]
 
 
 def schedule(cluster: Cluster, nodes: int = 0, before: Cluster | None = None) -> Cluster:
-    """Put every pod on a node and give addresses to those that await them (NP-58).
+    """Put every pod on a node, and give an address to each that waits for one (NP-58).
 
-    ``nodes``: how many; 0: the Node objects of the input when it has several, else one. Names are
-    those of the input, as far as it has any. A pod stays on its ``spec.nodeName`` when that is a
-    node of the lab, else it goes to the node with the fewest pods. Every node has an address of
-    each family that the pods speak, and a pod range where nobody else's address lies in it.
+    ``nodes``: how many; 0: the Node objects of the input when it has several, else one. Nodes take
+    the names of the input as far as it has any. A pod stays on its ``spec.nodeName`` when that is a
+    node of the lab; otherwise it goes to the node with the fewest pods. Every node has an address
+    of each family that the pods speak, and a pod range that contains no address of another node or
+    its pods.
 
-    ``before``: a placed cluster that is changed to this one; it keeps its nodes, and pods that were
-    in it keep node and address.
+    ``before``: a placed cluster that is changed to this one; its nodes stay, and pods that were in
+    it keep node and address.
     """
     names = _names(cluster, nodes) if before is None else tuple(before.nodes)
     earlier = {} if before is None else {_key(pod): pod for pod in before.pods}
@@ -159,8 +161,8 @@ def _ranges(
 def _fenced(
     node: Node, pods: Sequence[Pod], on: Mapping[PodKey, str], nodes: Mapping[str, Node]
 ) -> Node:
-    """The node with those of its ranges in which no other node's pod and no node has an address:
-    packets of others would be taken for those of an unknown pod. Of families in use only."""
+    """The node with the ranges in which no other node and no pod of one has an address: their
+    packets would be taken for those of an unknown pod. Only for families in use."""
     spoken = {a.version for pod in pods for a in pod.addresses}
     foreign = {a for pod in pods if on[_key(pod)] != node.name for a in pod.addresses}
     foreign.update(a for each in nodes.values() for a in each.addresses)
@@ -173,8 +175,8 @@ def _fenced(
 
 
 def _with_heirs(pods: Sequence[Pod]) -> tuple[Pod, ...]:
-    """An address that several pods have stays with one of them (NP-60a): there is one interface for
-    it."""
+    """An address that several pods have stays with one of them (NP-60a), because only one interface
+    can have it."""
     heirs = {claim.address: claim.heir for claim in claims(pods)}
     return tuple(
         replace(pod, addresses=tuple(a for a in pod.addresses if heirs.get(a, pod) is pod))
@@ -190,8 +192,8 @@ def _with_addresses(
     ranges: Mapping[str, tuple[IPNetwork, ...]],
     earlier: Mapping[PodKey, Pod],
 ) -> tuple[Pod, ...]:
-    """Every pod of a manifest gets an address of its node's range, of each family in use: those of
-    the pods that the cluster reported, both when it reported none."""
+    """Every pod of a manifest gets an address of its node's range, of each family in use: the
+    families of the pods that the cluster reported, or both if it reported none."""
     fixed = {a for p in pods if not _is_manifest(p) for a in (*p.addresses, *p.host_addresses)}
     versions = {a.version for p in pods if not _is_manifest(p) for a in p.addresses} or {4, 6}
     kept = {_key(p): _kept(p, on, earlier, fixed) for p in pods}

@@ -14,7 +14,7 @@ from podfence.sets.ports import MAX_PORT, OTHER
 
 _SCTP = Protocol.SCTP.value
 _UNDECLARED = range(7777, MAX_PORT + 1)
-"""Where the port that nobody declares is looked for."""
+"""The range in which a port that no rule and no container names is looked for."""
 
 
 class PortChoice(Struct, frozen=True):
@@ -23,21 +23,21 @@ class PortChoice(Struct, frozen=True):
     ports: tuple[int, ...]
     """By TCP and by UDP alike, so that a rule that forgets its protocol is found out."""
     undeclared: int
-    """The one of them that no rule and no container names."""
+    """The chosen port that no rule and no container names."""
     sctp: tuple[int, ...] = ()
     """By SCTP, where there is room for more."""
     notes: tuple[str, ...] = ()
     """What was left out, one sentence each."""
     asked: frozenset[int] = frozenset()
-    """Those that somebody asks for by number."""
+    """Ports that a question names by number."""
 
 
 def choose_ports(
     index: PolicyIndex, limit: int, asked: Iterable[tuple[str, int]] = ()
 ) -> PortChoice:
-    """One port that nobody names, those that are asked for, the ends of every range of every rule,
-    the declared container ports, the first ports beyond each range; in this order, at most
-    ``limit``. ``asked``: protocols with ports."""
+    """At most ``limit`` ports, in this order: one that no rule and no container names, the ports of
+    questions, the ends of every range of every rule, the declared container ports, the first ports
+    beyond each range. ``asked``: protocols with ports."""
     asked = sorted(asked)
     ranges = sorted({r for policy in index.direction_policies.values() for r in _ranges(policy)})
     declared = sorted({d for endpoint in index.endpoints.values() for d in _declared(endpoint)})
@@ -61,7 +61,7 @@ def choose_ports(
 
 
 class RelevantPorts:
-    """For each pair, those of the chosen ports at which its own verdicts can differ."""
+    """For each pair, the chosen ports at which its own verdicts can differ."""
 
     def __init__(self, index: PolicyIndex, choice: PortChoice) -> None:
         self._index = index
@@ -73,9 +73,8 @@ class RelevantPorts:
         self._found: dict[tuple[int, int, frozenset[int]], tuple[int, ...]] = {}
 
     def between(self, source: Endpoint | None, target: Endpoint | None) -> tuple[int, ...]:
-        """The port that nobody declares, those that are asked for, the target's own, and the ends
-        of the ranges in the source's egress and the target's ingress rules. ``None``: that end is
-        no pod."""
+        """The undeclared port, the ports of questions, the target's own, and the ends of the ranges
+        in the source's egress and the target's ingress rules. ``None``: that end is not a pod."""
         egress = -1 if source is None else self._policies(source).egress.number
         ingress = -1 if target is None else self._policies(target).ingress.number
         own = self._own(target)

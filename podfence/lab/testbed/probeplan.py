@@ -25,8 +25,8 @@ from podfence.sets.addresses import IPAddress, IPNetwork
 from podfence.sets.ports import OTHER
 
 PROTOCOLS = ("TCP", "UDP")
-"""Protocols that are probed on every chosen port. SCTP is on the ports that some rule or container
-names for it, and an ICMP echo stands for every protocol without ports (NP-39)."""
+"""Protocols that are probed on every chosen port. SCTP is probed on the ports that some rule or
+container names for it. An ICMP echo stands for every protocol without ports (NP-39)."""
 FAMILIES = (4, 6)
 _NAMED = 3
 _FEW_OUTSIDE = 8
@@ -44,10 +44,10 @@ class PartyKind(Enum):
 
 class ProbeParty(Struct, frozen=True):
     """One end of probes. ``name``: ``namespace/pod``, the node's name, the outside address, or
-    ``service namespace/name``, which is only ever a target and no party of a plan.
+    ``service namespace/name``, which is only a target and not a party of a plan.
 
-    ``addresses``: at most one a family, those that probes use. ``node``: where a pod runs, or the
-    node itself; "" outside.
+    ``addresses``: the ones that probes use, at most one for each family. ``node``: the node of a
+    pod, or the node itself; "" outside.
     """
 
     name: str
@@ -131,7 +131,7 @@ def make_plan(
 
 
 def _pods(index: PolicyIndex, families: Sequence[int], notes: list[str]) -> list[ProbeParty]:
-    """Pods with an address that an interface can carry and that is theirs alone."""
+    """Pods with an address that an interface can have and that no other pod has."""
     parties: list[ProbeParty] = []
     absent: dict[str, list[str]] = {}
     for name, endpoint in index.endpoints.items():
@@ -197,7 +197,7 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 
 
 def _pairs(parties: Sequence[ProbeParty]) -> Iterator[tuple[int, int, int]]:
-    """``(source, target, family)`` of ordered pairs of which one at least is a pod."""
+    """``(source, target, family)`` of ordered pairs with at least one pod."""
     pods = [party.side is PartyKind.POD for party in parties]
     speaks = [party.families for party in parties]
     for source in range(len(parties)):

@@ -1,7 +1,7 @@
-"""Probes of a plan by their numbers, what is sent for each, and what became of it. Pure.
+"""Probes of a plan by their numbers, what is sent for each, and its outcome. Pure.
 
-Rule: a hundred pods make hundreds of thousands of probes, but only a few different lists of ports;
-so a pair refers to its list, and what is known of probes is bytes, one for each number.
+Rule: a hundred pods make hundreds of thousands of probes, but only a few different lists of ports.
+So a pair refers to its list, and the facts about probes are bytes, one for each number.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Port = tuple[str, int]
 
 
 class ProbeKind(IntEnum):
-    """What to do about a probe, as one byte.
+    """What to send for a probe, as one byte.
 
-    SYN and CONNECT differ for TCP alone. The answer to a lone SYN is whatever comes back, so one
-    packet shows a leak; on a connection the target's name is read.
+    SYN and CONNECT differ only for TCP. Any answer to a lone SYN counts, so one packet shows a
+    leak; on a connection the target's name is read.
     """
 
     SKIP = 0
@@ -41,7 +41,7 @@ class Probe(NamedTuple):
 
 class Pair(NamedTuple):
     """The probes from one party to another over one IP version. ``first``: the number of the first
-    of them; the others follow in the order of ``ports``."""
+    one; the others follow in the order of ``ports``."""
 
     source: int
     target: int
@@ -104,12 +104,12 @@ def _first(pair: Pair) -> int:
 
 
 Listener = tuple[int, int, str, int]
-"""Target, IP version, protocol, port: what a probe is sent to, ``probe[1:]``."""
+"""Target, IP version, protocol, port: the destination of a probe, ``probe[1:]``."""
 
 
 def around(probes: Sequence[Probe], kinds: bytes, held: Set[Listener]) -> bytes:
-    """The kinds for ports that programs in the pods hold: nobody there tells the pod's name, so a
-    lone SYN takes the place of a connection, and nothing that of a datagram."""
+    """The kinds for ports that programs in the pods hold. A program does not tell the pod's name,
+    so a lone SYN replaces a connection, and a datagram is not sent at all."""
     if not held:
         return kinds
     changed = bytearray(kinds)
@@ -131,7 +131,7 @@ def kinds_of(count: int, numbers: Iterable[int], kind: ProbeKind = ProbeKind.CON
 
 
 class ProbeOutcome(IntEnum):
-    """Small integers, so that a hundred thousand of them travel as bytes."""
+    """An outcome as a small integer, so that a hundred thousand of them travel as bytes."""
 
     OPEN = 0  # the right party answered
     TIMEOUT = 1  # nothing came back

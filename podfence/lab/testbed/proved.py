@@ -24,8 +24,8 @@ class Disagreement(Struct, frozen=True):
 
 
 class Proved(Struct, frozen=True):
-    """What packets say of a test. ``status``: passed, failed, vacuous, unproved or skipped;
-    ``packets``: probes of its connections, ``denials`` those that had to get nowhere; ``differ``:
+    """What packets show about a test. ``status``: passed, failed, vacuous, unproved or skipped;
+    ``packets``: probes of its connections, ``denials`` those that had to be denied; ``differ``:
     probes that did not do what the engine says, ``odd`` the first of them."""
 
     test: PolicyTest

@@ -13,7 +13,7 @@ from podfence.policy.origin import Origin
 
 
 class SentProbe(Struct, frozen=True):
-    """One probe that was sent, and what became of it."""
+    """One probe that was sent, and its outcome."""
 
     source: ProbeParty
     target: ProbeParty
@@ -94,7 +94,7 @@ class LabReport(Struct, frozen=True):
     probes: int
     """How many were compared with the engine."""
     agreements: int
-    """How many of them went as the engine says."""
+    """How many probes agree with the engine."""
     disagreements: tuple[PacketCheck, ...]
     """The others."""
     without_control: tuple[PacketCheck, ...]

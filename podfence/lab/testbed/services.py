@@ -1,8 +1,10 @@
-"""Services: cluster addresses, rules that rewrite to endpoints, what probes of them show. Pure.
+"""Services: cluster addresses, the rules that rewrite them to endpoints, and the results of their
+probes. Pure.
 
-Rule: a table of its own does the rewriting, before the forward hook, so that policies are judged at
-the backend pod's address and port (NP-45, NP-46) and our own table stays as it is. A pod that
-reaches itself by a Service is given its node's address, or it would not believe the packet (NP-55).
+Rule: a table of its own rewrites addresses before the forward hook, so that policies are judged at
+the backend pod's address and port (NP-45, NP-46) and podfence's own table stays as it is. A packet
+of a pod that reaches itself through a Service gets the node's address as its source, because a pod
+refuses a packet from its own address (NP-55).
 """
 
 from __future__ import annotations
@@ -117,8 +119,8 @@ def _backends(
 
 
 def services_text(node: LabNode, every: Sequence[Frontend]) -> str:
-    """The whole table of a node for nft, in the place of any that is there. No name of a Service or
-    pod is in it."""
+    """The whole table of a node for nft; it replaces any earlier one. It contains no name of a
+    Service or pod."""
     served = [frontend for frontend in every if frontend.backends]
     lines = [f"table inet {TABLE} {{", "}", f"delete table inet {TABLE}", f"table inet {TABLE} {{"]
     for number, frontend in enumerate(served):
@@ -241,11 +243,11 @@ def service_results(
     judged: Sequence[JudgedFlows],
     answered: Sequence[int],
 ) -> tuple[list[PairResult], list[PacketCheck]]:
-    """What was seen, and what should not have been. ``answered``: the index of the party that did,
-    for each probe, -1: nobody.
+    """The results of probes of Services, with those that are wrong. ``answered``: for each probe
+    the index of the party that answered, -1: none.
 
-    A Service lets through whom the backend that it picks lets through, and it picks by chance:
-    where its backends differ, either is right, and no pair shows it.
+    A Service allows what the chosen backend allows, and it chooses at random. Where its backends
+    differ, either result is right.
     """
     parties = {f.service: _party(every, f.service) for f in every}
     seen: dict[tuple[int, str], list[PortSeen]] = {}

@@ -1,4 +1,4 @@
-"""Which addresses a lab can give to an interface, and which one stands for a set of them. Pure."""
+"""Which addresses an interface of a lab can have, and which one represents a set of them. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PREFERRED = tuple(
     ip_address(text)
     for text in ("203.0.113.10", "198.51.100.10", "192.0.2.10", "2001:db8::10", "2001:db8:1::10")
 )
-"""Addresses set aside for documentation: nobody's, so a reader mistakes them for nobody's."""
+"""Addresses reserved for documentation: a reader sees that they belong to no one."""
 
 
 def is_usable(address: IPAddress) -> bool:
@@ -38,7 +38,8 @@ def representative(
 ) -> IPAddress | None:
     """One usable address of a family that is not ``taken``; None when there is none.
 
-    Documentation addresses first; the ends of a range last, as they may be those of a network.
+    Documentation addresses come first, the ends of a range last, because they may be network or
+    broadcast addresses.
     """
     usable = addresses - _UNUSABLE
     preferred = (a for a in _PREFERRED if a.version == family and a in usable)
