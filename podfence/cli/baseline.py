@@ -7,6 +7,7 @@ one more name makes it new.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +18,10 @@ from podfence.errors import UNREADABLE, PodfenceError
 from podfence.manifests.wholefiles import replace_whole
 from podfence.questions.lint.findings import Finding
 
-_SCHEMA, _OLDER = "podfence.baseline/v2", "podfence.baseline/v1"
+_SCHEMA = "podfence.baseline/v3"
+_WITHOUT_KINDS = "podfence.baseline/v2"
+_OLDER = "podfence.baseline/v1"
+_KIND = re.compile(r"\b[A-Z][A-Za-z]* (?=\S+/)")
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -35,10 +39,12 @@ class _File(msgspec.Struct, frozen=True):
 
 class Baseline(msgspec.Struct, frozen=True):
     """Known findings. ``is_older``: of the first format, whose fingerprints depend on the words of
-    another version; its findings are compared by code, object and field."""
+    another version; its findings are compared by code, object and field. ``has_kinds``: whether
+    its names of workloads tell their kinds; where they do not, kinds are no part of a name."""
 
     known: tuple[_Known, ...] = ()
     is_older: bool = False
+    has_kinds: bool = True
 
     def __bool__(self) -> bool:
         return bool(self.known) or self.is_older
@@ -58,11 +64,16 @@ class Baseline(msgspec.Struct, frozen=True):
             key = _place(finding) if self.is_older else finding.fingerprint
             there = left[key] > 0
             left[key] -= 1
-            if there and (self.is_older or names[key].issuperset(finding.names)):
+            if there and (self.is_older or names[key].issuperset(self._names(finding))):
                 held += 1
             else:
                 new.append(finding)
         return tuple(new), held, sum(number for number in left.values() if number > 0)
+
+    def _names(self, finding: Finding) -> Iterable[str]:
+        if self.has_kinds:
+            return finding.names
+        return (_KIND.sub("", name) for name in finding.names)
 
 
 NO_BASELINE = Baseline()
@@ -80,9 +91,9 @@ def read_baseline(path: str) -> Baseline:
         raise PodfenceError(f"--baseline {path}: {error.strerror}") from error
     except UNREADABLE as error:
         raise PodfenceError(f"--baseline {path}: {error}") from error
-    if found.schema not in (_SCHEMA, _OLDER):
+    if found.schema not in (_SCHEMA, _WITHOUT_KINDS, _OLDER):
         raise PodfenceError(f"--baseline {path}: schema {found.schema!r}, this is {_SCHEMA}")
-    return Baseline(found.findings, found.schema == _OLDER)
+    return Baseline(found.findings, found.schema == _OLDER, found.schema == _SCHEMA)
 
 
 def write_baseline(path: str, findings: Iterable[Finding]) -> None:

@@ -14,8 +14,8 @@ from podfence.cli.editedfiles import require_as_read, show_diff
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Source
 from podfence.manifests.load import Loaded
-from podfence.manifests.rewrite import Rewritten, rewritten
-from podfence.manifests.yamledit import CannotEdit
+from podfence.manifests.rewrite import Rewritten, edited_cluster, edited_texts
+from podfence.manifests.yamledit import MAX_EDITED, CannotEdit
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES
 from podfence.questions.lint.findings import Finding
@@ -37,6 +37,8 @@ from podfence.text import printable
 
 MOST = 200
 """Fixes that are proved in one run: each needs the cluster compiled."""
+_BUDGET = 10_000_000
+"""Characters of documents that are read again in one run."""
 _SHOWN = 20
 
 
@@ -80,12 +82,17 @@ def fixes_for(
         (fix, "this run has made its maximum of fixes; run it again") for fix in wanted[MOST:]
     ]
     now = Rewritten({}, loaded.cluster)
+    budget = _BUDGET
     for fix in wanted[:MOST]:
         if any(_clash(fix, other) for other in made):
             withdrawn.append((fix, "another fix edits the same item; run it again"))
             continue
+        budget -= _size(loaded, fix, made)
+        if budget < 0:
+            withdrawn.append((fix, "this run has edited as much as it may; run it again"))
+            continue
         try:
-            then = tried(loaded, [*made, fix])
+            then = tried(loaded, [*made, fix], now.texts)
         except CannotEdit as error:
             withdrawn.append((fix, error.message))
             continue
@@ -99,13 +106,35 @@ def fixes_for(
     return Fixed(tuple(made), tuple(withdrawn), now.texts, found, len(every) - len(wanted))
 
 
-def tried(loaded: Loaded, fixes: Sequence[Fix]) -> Rewritten:
-    """What fixes make of the files. Raises CannotEdit."""
-    then = rewritten(loaded, [*_edits(fixes)])
-    require_as_read(then.texts)
-    if len(then.cluster.doubts) > len(loaded.cluster.doubts):
+def tried(
+    loaded: Loaded, fixes: Sequence[Fix], known: Mapping[str, tuple[str, str]] | None = None
+) -> Rewritten:
+    """What fixes make of the files. ``known``: what all of them but the last made. Raises
+    CannotEdit."""
+    beside = [each for each in fixes if _file(each) == _file(fixes[-1])]
+    texts = edited_texts(loaded, [*_edits(beside)])
+    require_as_read(texts)
+    cluster = edited_cluster(loaded, [*_edits(fixes)])
+    if len(cluster.doubts) > len(loaded.cluster.doubts):
         raise CannotEdit("a server would refuse the result")
-    return then
+    return Rewritten({**(known or {}), **texts}, cluster)
+
+
+def _source(fix: Fix) -> Source:
+    return fix.edit.after if isinstance(fix.edit, NewObject) else fix.edit.source
+
+
+def _file(fix: Fix) -> str:
+    return _source(fix).file
+
+
+def _size(loaded: Loaded, fix: Fix, made: Iterable[Fix]) -> int:
+    """Characters that are read again to make a fix: its document, and others of its file that
+    are edited. One that is too large to edit is not read again."""
+    edited = {_source(each) for each in (*made, fix) if _file(each) == _file(fix)}
+    documents = {(each.file, each.document): each for each in edited}
+    sizes = (len(loaded.positions.text_of(each)) for each in documents.values())
+    return sum(size for size in sizes if size <= MAX_EDITED)
 
 
 def _clash(fix: Fix, other: Fix) -> bool:

@@ -32,6 +32,11 @@ _SERVED: Final = r"""["']?\bresourceVersion["']?\s*:"""
 """A field that API servers write and people do not."""
 _MAX_TREES: Final = 8
 """Composed documents kept for the next question."""
+_BY_LINES: Final = 20
+"""Questions about one document that are answered line by line: each reads its lines again. For more
+it is worth composing it."""
+MAX_COMPOSED: Final = 1 << 24
+"""Characters of the longest document that is composed where its lines can be read as well."""
 
 
 class _Extent(Struct, frozen=True):
@@ -58,6 +63,8 @@ class Positions(Struct):
     _lined: dict[tuple[str, int], bool] = field(default_factory=dict)
     _trees: OrderedDict[tuple[str, int], Node | None] = field(default_factory=OrderedDict)
     _lines: Lines = field(default_factory=lambda: Lines(Scalars()))
+    _asked: dict[tuple[str, int], int] = field(default_factory=dict)
+    """How often a document was asked line by line; more than that where it cannot be."""
 
     def add_file(self, file: str, text: str) -> None:
         """Keep the text of a file, in which ``add_document`` then names documents."""
@@ -171,6 +178,8 @@ class Positions(Struct):
                 if source.item < len(items):
                     start, below = items[source.item], steps[2:]
             return self._places_in(source.file).span(start, below)
+        if extent.end - extent.start > MAX_COMPOSED:
+            return extent.start, extent.start
         from podfence.manifests.yamlpositions import span
 
         tree = self._tree(source, extent)
@@ -243,12 +252,17 @@ class Positions(Struct):
         return self._breaks[file]
 
     def _locate_yaml(self, source: Source, extent: _Extent, steps: FieldSteps) -> Position:
-        text = self._texts[source.file][extent.start : extent.end]
-        lead = content_offset(text)
-        found = find_in_lines(text[lead:], steps, self._lines, is_plain=extent.is_plain)
-        if found is not None:
-            line = extent.line + text.count("\n", 0, lead) + found[0]
-            return Position(source.file, line, found[1] + 1)
+        key = (source.file, source.document)
+        asked = self._asked.get(key, 0)
+        self._asked[key] = asked + 1
+        if asked < _BY_LINES or (extent.is_plain and extent.end - extent.start > MAX_COMPOSED):
+            text = self._texts[source.file][extent.start : extent.end]
+            lead = content_offset(text)
+            found = find_in_lines(text[lead:], steps, self._lines, is_plain=extent.is_plain)
+            if found is not None:
+                line = extent.line + text.count("\n", 0, lead) + found[0]
+                return Position(source.file, line, found[1] + 1)
+            self._asked[key] = _BY_LINES  # and so it is for every other field
         from podfence.manifests.yamlpositions import find
 
         tree = self._tree(source, extent)

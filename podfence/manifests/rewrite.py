@@ -34,7 +34,7 @@ class Rewritten(Struct, frozen=True):
 
 def rewritten(loaded: Loaded, edits: Sequence[ObjectPatch | NewObject]) -> Rewritten:
     """What edits make of the files. Raises CannotEdit, and then none of them may be made."""
-    return Rewritten(edited_texts(loaded, edits), _cluster(loaded, edits))
+    return Rewritten(edited_texts(loaded, edits), edited_cluster(loaded, edits))
 
 
 def edited_texts(
@@ -70,10 +70,13 @@ def _in_document(loaded: Loaded, text: str, edits: Sequence[ObjectPatch | NewObj
     """The text of a file with one document edited; those behind it may be edited already."""
     _, start, end, _ = loaded.positions.placed(_source(edits[0]))
     head, document, rest = text[:start], text[start:end], text[end:]
-    for edit in edits:
-        if isinstance(edit, ObjectPatch):
-            prefix = loaded.positions.placed(edit.source)[3]
-            document = edited(document, prefix, edit.changes)
+    patches = [edit for edit in edits if isinstance(edit, ObjectPatch)]
+    changes = [
+        (loaded.positions.placed(edit.source)[3], change)
+        for edit in patches
+        for change in edit.changes
+    ]
+    document = edited(document, changes) if changes else document
     for edit in edits:
         if isinstance(edit, NewObject):
             if document.lstrip()[:1] in ("{", "["):
@@ -83,7 +86,8 @@ def _in_document(loaded: Loaded, text: str, edits: Sequence[ObjectPatch | NewObj
     return head + document + rest
 
 
-def _cluster(loaded: Loaded, edits: Iterable[ObjectPatch | NewObject]) -> Cluster:
+def edited_cluster(loaded: Loaded, edits: Iterable[ObjectPatch | NewObject]) -> Cluster:
+    """The input as it is with the edits made."""
     changes: dict[Source, list[FieldEdit]] = defaultdict(list)
     new: list[Document] = []
     for edit in edits:

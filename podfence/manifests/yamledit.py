@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
@@ -36,15 +36,49 @@ class CannotEdit(PodfenceError):
     """A text that cannot be edited so that nothing else changes. ``message``: why."""
 
 
-def edited(text: str, prefix: FieldSteps, changes: Sequence[FieldEdit]) -> str:
-    """One document with the changes made, one after the other. ``prefix``: the steps to the object,
-    in a List. Raises CannotEdit."""
-    for change in changes:
-        span = _span(text, prefix, change)
-        made = text[: span.start] + span.text + text[span.end :]
-        _require_same(text, made, prefix, change)
+MAX_EDITED = 1_000_000
+"""Characters of the longest document that is edited: all of it is read again for each edit."""
+_ONE_BY_ONE = 5_000_000
+"""Characters that are read again where edits of one document have to be made one by one."""
+
+
+def edited(text: str, changes: Sequence[tuple[FieldSteps, FieldEdit]]) -> str:
+    """One document with the changes made, each beside the steps to its object, in a List. A path
+    means what it means when the changes before it are made. Raises CannotEdit."""
+    if len(text) > MAX_EDITED:
+        raise CannotEdit("its document is too large to edit; put its objects into separate files")
+    made = _all_at_once(text, changes) if len(changes) > 1 else None
+    if made is not None:
+        return made
+    if len(text) * len(changes) > _ONE_BY_ONE:
+        raise CannotEdit("the edits of this large document depend on one another; run it again")
+    for prefix, change in changes:
+        made = _put(text, [_span(_root(text), text, prefix, change)])
+        _require_same(text, made, [(prefix, change)])
         text = made
     return text
+
+
+def _all_at_once(text: str, changes: Sequence[tuple[FieldSteps, FieldEdit]]) -> str | None:
+    """None where an edit is about what another has made."""
+    try:
+        root = _root(text)
+        made = _put(text, [_span(root, text, *each) for each in changes])
+        _require_same(text, made, changes)
+    except CannotEdit:
+        return None
+    return made
+
+
+def _put(text: str, spans: Iterable[Span]) -> str:
+    """Raises CannotEdit for spans that overlap."""
+    parts, at = [], 0
+    for span in sorted(spans, key=lambda each: (each.start, each.end)):
+        if span.start < at:
+            raise CannotEdit("two edits overlap")
+        parts += [text[at : span.start], span.text]
+        at = span.end
+    return "".join((*parts, text[at:]))
 
 
 def new_document(value: Any) -> str:
@@ -65,12 +99,10 @@ def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def _require_same(before: str, after: str, prefix: FieldSteps, change: FieldEdit) -> None:
+def _require_same(before: str, after: str, changes: Sequence[tuple[FieldSteps, FieldEdit]]) -> None:
     try:
         was, now = _value(before), _value(after)
-        path = "".join(f"[{step}]" for step in prefix)
-        whole = _with_prefix(path, change)
-        wanted = applied(was, [whole])
+        wanted = applied(was, [_with_prefix(prefix, change) for prefix, change in changes])
     # ValueError: a date that is none, which the readers of manifests take for text.
     except (yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise CannotEdit("the text does not allow this edit; make it by hand") from error
@@ -78,7 +110,8 @@ def _require_same(before: str, after: str, prefix: FieldSteps, change: FieldEdit
         raise CannotEdit("several fields share this text (an anchor or alias); edit it by hand")
 
 
-def _with_prefix(path: str, change: FieldEdit) -> FieldEdit:
+def _with_prefix(prefix: FieldSteps, change: FieldEdit) -> FieldEdit:
+    path = "".join(f"[{step}]" for step in prefix)
     joined = f"{path}.{change.path}" if path else change.path
     match change:
         case Append():
@@ -98,10 +131,14 @@ def _value(text: str) -> Any:
 # -- spans
 
 
-def _span(text: str, prefix: FieldSteps, change: FieldEdit) -> Span:
+def _root(text: str) -> Node:
     root = compose_or_none(text)
     if root is None or "\r" in text or "\t" in text:
         raise CannotEdit("the text has tabs or unusual line ends; edit it by hand")
+    return root
+
+
+def _span(root: Node, text: str, prefix: FieldSteps, change: FieldEdit) -> Span:
     *parents, last = (*prefix, *parse_path(change.path))
     parent = root
     for step in parents:

@@ -104,6 +104,30 @@ def test_a_workload_that_nothing_isolates_is_news_and_one_that_is_gone_is_not(
     assert new_codes(tmp_path, more, other) == ["PF350"]
 
 
+def test_a_workload_of_another_kind_is_another_though_it_has_the_name(tmp_path: Path) -> None:
+    one = BOTH + WORKLOAD.replace("NAME", "api")
+    both = one + WORKLOAD.replace("NAME", "api").replace("Deployment", "StatefulSet")
+    assert new_codes(tmp_path, one, both) == ["PF350"]
+    assert new_codes(tmp_path, both, both) == []
+    assert new_codes(tmp_path, both, one) == []
+
+
+def test_a_baseline_that_tells_no_kinds_is_read(tmp_path: Path) -> None:
+    """A workload is known there by its name alone; another name is news."""
+    (tmp_path / "a.yaml").write_text(BOTH + WORKLOAD.replace("NAME", "api"))
+    run = ["check", "-f", "a.yaml"]
+    podfence([*run, "--write-baseline", "new.json"], directory=tmp_path)
+    text = (tmp_path / "new.json").read_text()
+    assert "ingress of Deployment ops/api" in text
+    old = text.replace("baseline/v3", "baseline/v2").replace("Deployment ", "").replace("Pod ", "")
+    (tmp_path / "old.json").write_text(old)
+    done = podfence([*run, "--baseline", "old.json"], directory=tmp_path)
+    assert re.findall(r"\[(PF\d{3})\]", done.out) == []
+    (tmp_path / "a.yaml").write_text(BOTH + WORKLOAD.replace("NAME", "other"))
+    done = podfence([*run, "--baseline", "old.json"], directory=tmp_path)
+    assert re.findall(r"\[(PF\d{3})\]", done.out) == ["PF350"]
+
+
 def test_the_same_rule_once_more_is_news(tmp_path: Path) -> None:
     twice = new_codes(tmp_path, BOTH, BOTH + RULE)
     assert "PF341" in twice
@@ -142,7 +166,7 @@ def test_a_baseline_of_the_first_form_is_read(tmp_path: Path) -> None:
     run = ["check", "-f", "a.yaml"]
     podfence([*run, "--write-baseline", "new.json"], directory=tmp_path)
     data = json.loads((tmp_path / "new.json").read_text())
-    assert data["schema"] == "podfence.baseline/v2"
+    assert data["schema"] == "podfence.baseline/v3"
     for each in data["findings"]:
         each["fingerprint"] = "0" * 32
         each.pop("names", None)
@@ -152,5 +176,5 @@ def test_a_baseline_of_the_first_form_is_read(tmp_path: Path) -> None:
     assert "the baseline is of an older form: --write-baseline renews it" in done.out
     both = [*run, "--baseline", "old.json", "--write-baseline", "old.json"]
     podfence(both, directory=tmp_path)
-    assert json.loads((tmp_path / "old.json").read_text())["schema"] == "podfence.baseline/v2"
+    assert json.loads((tmp_path / "old.json").read_text())["schema"] == "podfence.baseline/v3"
     assert "older form" not in podfence([*run, "--baseline", "old.json"], directory=tmp_path).out

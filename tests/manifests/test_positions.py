@@ -253,3 +253,22 @@ def paths_of(value: Any, steps: FieldSteps = ()) -> Iterator[FieldSteps]:
 @pytest.mark.parametrize("text", ['{"kind": "List"}', '{"items": null}', '{"items": {}}', "[]"])
 def test_a_list_without_items_has_none(text: str) -> None:
     assert len(JsonItems(text, 0, len(text), 1)) == 0
+
+
+@pytest.mark.parametrize("ports", ["[{port: 1}]", "\n    - port: 1"], ids=["flow", "plain"])
+def test_places_are_the_same_however_often_a_document_is_asked(ports: str, tmp_path: Path) -> None:
+    """The first questions are answered line by line, later ones out of its nodes."""
+    items = "".join(
+        f"- kind: Pod\n  metadata:\n    name: p{n}\n  spec:\n    ports: {ports}\n"
+        for n in range(60)
+    )
+    file = tmp_path / "file.yaml"
+    file.write_text(f"kind: List\nitems:\n{items}")
+    found = read_manifests([str(file)], kinds=KINDS)
+    height = 5 + ports.count("\n")
+    for turn in range(3):
+        for number, document in enumerate(found.documents):
+            place = found.positions.locate(document.source, "spec.ports[0]")
+            line = 3 + number * height + 4 + ports.count("\n")
+            column = 7 if "\n" in ports else 13
+            assert (place.line, place.column) == (line, column), (turn, number)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from podfence.manifests.yamledit import CannotEdit, edited, new_document
+from podfence.manifests.yamledit import MAX_EDITED, CannotEdit, edited, new_document
 from podfence.questions.repair.changes import Append, FieldEdit, Remove, Rename, SetField, applied
 
 BLOCK = """\
@@ -28,6 +28,11 @@ spec:
 """
 FLOW = '{"spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}], "egress": []}}'
 PEER = {"podSelector": {"matchLabels": {"app": "web"}}}
+
+
+def edit(text: str, *changes: FieldEdit) -> str:
+    """Of an object that is all of a document."""
+    return edited(text, [((), each) for each in changes])
 
 
 @pytest.mark.parametrize(
@@ -51,7 +56,7 @@ PEER = {"podSelector": {"matchLabels": {"app": "web"}}}
     ],
 )  # fmt: skip
 def test_a_change_is_written_in_the_style_that_is_there(change: FieldEdit, wanted: str) -> None:
-    made = edited(BLOCK, (), [change])
+    made = edit(BLOCK, change)
 
     assert wanted in made
     kept = [line for line in BLOCK.splitlines() if "#" in line]
@@ -73,7 +78,7 @@ def test_a_change_is_written_in_the_style_that_is_there(change: FieldEdit, wante
 )
 def test_json_stays_json(change: FieldEdit) -> None:
     for text in (FLOW, json.dumps(json.loads(FLOW), indent=2) + "\n"):
-        assert json.loads(edited(text, (), [change])) == applied(json.loads(text), [change])
+        assert json.loads(edit(text, change)) == applied(json.loads(text), [change])
 
 
 @pytest.mark.parametrize(
@@ -82,7 +87,7 @@ def test_json_stays_json(change: FieldEdit) -> None:
      "spec: {ingress: []}\n", "spec: {}\n", "spec:\n  x: |\n    a\n    b\n", "spec:\n  x: 1"],
 )  # fmt: skip
 def test_a_list_that_is_empty_or_missing_is_made(text: str) -> None:
-    made = edited(text, (), [Append("spec.ingress", {"from": [PEER]})])
+    made = edit(text, Append("spec.ingress", {"from": [PEER]}))
 
     assert yaml.safe_load(made)["spec"]["ingress"] == [{"from": [PEER]}]
 
@@ -90,7 +95,7 @@ def test_a_list_that_is_empty_or_missing_is_made(text: str) -> None:
 def test_an_object_in_a_list() -> None:
     text = "kind: List\nitems:\n- spec: {ports: [1]}\n- spec:\n    ports:\n    - 1\n"
 
-    made = edited(text, ("items", 1), [Append("spec.ports", 2)])
+    made = edited(text, [(("items", 1), Append("spec.ports", 2))])
 
     assert made == f"{text}    - 2\n"
 
@@ -111,7 +116,7 @@ def test_an_object_in_a_list() -> None:
 )
 def test_a_text_in_which_something_else_would_change_is_not_edited(text: str) -> None:
     with pytest.raises(CannotEdit):
-        edited(text, (), [Append("spec.ports", 2)])
+        edit(text, Append("spec.ports", 2))
 
 
 def test_several_changes_one_after_the_other() -> None:
@@ -122,7 +127,7 @@ def test_several_changes_one_after_the_other() -> None:
     ]
     value: Any = yaml.safe_load(BLOCK)
 
-    assert yaml.safe_load(edited(BLOCK, (), changes)) == applied(value, changes)
+    assert yaml.safe_load(edit(BLOCK, *changes)) == applied(value, changes)
 
 
 def test_words_that_kubectl_reads_as_true_are_quoted_in_a_new_document() -> None:
@@ -166,12 +171,12 @@ spec:
 )
 def test_an_item_goes_with_the_remarks_above_it_and_nothing_else(path: str, gone: str) -> None:
     assert LISTS.count(gone) == 1
-    assert edited(LISTS, (), [Remove(path)]) == LISTS.replace(gone, "")
+    assert edit(LISTS, Remove(path)) == LISTS.replace(gone, "")
     if "#" in gone:
         with pytest.raises(CannotEdit, match="comment of its own"):
-            edited(LISTS, (), [Remove(path, remarks=False)])
+            edit(LISTS, Remove(path, remarks=False))
     else:
-        assert edited(LISTS, (), [Remove(path, remarks=False)]) == LISTS.replace(gone, "")
+        assert edit(LISTS, Remove(path, remarks=False)) == LISTS.replace(gone, "")
 
 
 @pytest.mark.parametrize(
@@ -186,9 +191,42 @@ def test_an_item_goes_with_the_remarks_above_it_and_nothing_else(path: str, gone
 )
 def test_an_item_that_cannot_go_alone_stays(text: str, path: str) -> None:
     with pytest.raises(CannotEdit):
-        edited(text, (), [Remove(path)])
+        edit(text, Remove(path))
 
 
 def test_items_of_json_go_too() -> None:
-    made = edited('{"a": [1, {"b": [2, 3]}, 4]}', (), [Remove("a[1].b[1]"), Remove("a[0]")])
+    made = edit('{"a": [1, {"b": [2, 3]}, 4]}', Remove("a[1].b[1]"), Remove("a[0]"))
     assert made == '{"a": [{"b": [2]}, 4]}'
+
+
+def test_objects_of_one_list_are_edited_together() -> None:
+    """In the order that they have, or in another: each change is about its own object."""
+    text = "items:\n" + "".join(f"- name: p{n}\n  ports: [{n}]\n" for n in range(40))
+    changes: list[tuple[tuple[str | int, ...], FieldEdit]] = [
+        (("items", n), Append("ports", 99)) for n in range(40)
+    ]
+    wanted = text.replace("]", ", 99]")
+    assert edited(text, changes) == edited(text, changes[::-1]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ([Append("a", 2), Append("a", 3)], [1, 2, 3]),
+        ([Append("b", 2), Append("b", 3)], [2, 3]),
+        ([Append("a", {"c": []}), Append("a[1].c", 3)], [1, {"c": [3]}]),
+        ([SetField("a[0]", {"d": 1}), Rename("a[0].d", "e")], [{"e": 1}]),
+    ],
+    ids=["one list", "a new list", "in what was added", "in what was set"],
+)
+@pytest.mark.parametrize("text", ["a: [1]\n", "a:\n- 1\n", '{"a": [1]}'])
+def test_a_change_may_be_about_what_another_has_made(
+    text: str, changes: list[FieldEdit], wanted: list[Any]
+) -> None:
+    assert wanted in yaml.safe_load(edit(text, *changes)).values()
+
+
+def test_a_document_that_is_too_large_is_edited_by_nobody() -> None:
+    text = f"a: 1\nb: {'x' * MAX_EDITED}\n"
+    with pytest.raises(CannotEdit, match="its document is too large to edit"):
+        edit(text, SetField("a", 2))

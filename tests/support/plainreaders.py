@@ -325,7 +325,7 @@ _EDITS = (
 def edits(data: bytes) -> None:
     """An edit of a document; the first byte says which. Raises CannotEdit."""
     change = _EDITS[data[0] % len(_EDITS)] if data else _EDITS[0]
-    edited(data[1:].decode("utf-8", "replace"), (), [change])
+    edited(data[1:].decode("utf-8", "replace"), [((), change)])
 
 
 def edit_seeds() -> Iterator[bytes]:

@@ -71,7 +71,7 @@ def _of_namespace(reach: LintIndex, name: str, touched: TouchedPods) -> Iterator
     if parts:
         text = f"No policy isolates these pods of namespace {name}, {'; '.join(parts)}."
         open_names = tuple(
-            f"{direction.value} of {group.name}"
+            f"{direction.value} of {group.full_name}"
             for direction, open_ends in open_ways.items()
             for group in grouped(open_ends)
         )

@@ -249,5 +249,5 @@ def _finding(
         text,
         severity,
         about=missing,
-        names=tuple(group.name for group in grouped(ends)),
+        names=tuple(group.full_name for group in grouped(ends)),
     )

@@ -225,7 +225,7 @@ def _closed_api(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
             "after its address is replaced: allow egress to an ipBlock of the API server's "
             "addresses on its own port, usually 6443."
         )
-        who = tuple(group.name for group in grouped(ends))
+        who = tuple(group.full_name for group in grouped(ends))
         yield Finding("PF339", ref, policies[ref].source, "spec.egress", text, names=who)
 
 

@@ -43,6 +43,11 @@ class PodGroup(Struct, frozen=True):
     def __str__(self) -> str:
         return f"{self.name} ({len(self.pods)} pods)" if len(self.pods) > 1 else self.name
 
+    @property
+    def full_name(self) -> str:
+        """``Deployment shop/web``: tells it from a workload of another kind."""
+        return f"{self.kind} {self.name}"
+
 
 def workload_of(pod: Pod) -> tuple[str, str]:
     """(``namespace/name``, kind) of the workload that a pod belongs to, else of the pod itself."""
