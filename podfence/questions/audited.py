@@ -1,7 +1,7 @@
 """What audited policies would do: questions about a cluster in which they are enforced (AUD-3).
 
-Rule: what holds is asked of an index, in which audited policies do not stand; what would hold is
-asked of another one. Nothing else in a question knows that policies can be audited.
+Rule: present verdicts come from an index without audited policies, hypothetical ones from a second
+index with them. No other part of a question knows about audited policies.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def audited_at(
     audit: PolicyIndex, audited: frozenset[ObjectRef], pod: Endpoint, direction: Direction
 ) -> tuple[ObjectRef, ...]:
     """The audited policies that apply to a pod in a direction. ``audit``: the index in which they
-    are enforced; ``pod``: of it."""
+    are enforced; ``pod``: an endpoint of it."""
     policies = audit.policies[pod.endpoint_class].of(direction).policies
     return tuple(ref for ref in policies if ref in audited)
 
 
 def audit_notes(index: PolicyIndex) -> Iterator[str]:
-    """A sentence, if policies of the cluster are audited: a map of it leaves them out."""
+    """A sentence, if policies of the cluster are audited, because a map leaves them out."""
     names = sorted(policy_name(ref) for ref in audited_of(index))
     if names:
         be = "is audited and enforces" if len(names) == 1 else "are audited and enforce"

@@ -69,16 +69,17 @@ def _family_of(source: PartyEnd, destination: PartyEnd) -> int:
 
 
 class Audited(Struct, frozen=True):
-    """The answer if audited policies were enforced. ``policies``: those of them that apply to an
-    end in a direction that would be judged otherwise; where none would be, in any."""
+    """The answer if audited policies were enforced. ``policies``: those that apply to an end in a
+    direction whose verdict would change; if no verdict would change, those that apply in any
+    direction."""
 
     answer: CanAnswer
     policies: tuple[ObjectRef, ...]
 
 
 class CanAnswer(Struct, frozen=True):
-    """``cases``: every pair of pods and every family that the question can mean; the first decides
-    unless they differ. ``note`` is "" or says what a yes or no alone would hide."""
+    """``cases``: every pair of pods and every IP family that the question may mean; the first
+    decides unless they differ. ``note``: "", or what a bare yes or no would hide."""
 
     question: Can
     cases: tuple[EndPair, ...]
@@ -91,12 +92,12 @@ class CanAnswer(Struct, frozen=True):
 
     @property
     def case(self) -> EndPair:
-        """The case that ``allowed`` stands for."""
+        """The case behind ``allowed``."""
         return next(c for c in self.cases if c.verdict.allowed is self.allowed)
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict that ``allowed`` stands for."""
+        """The verdict behind ``allowed``."""
         return self.case.verdict
 
 
@@ -211,8 +212,8 @@ class Asker:
         return tuple(cases)
 
     def _about(self, cases: tuple[EndPair, ...]) -> Iterator[str]:
-        """What literal addresses stand for, where no pod has them, and who else may have the
-        address of a pod."""
+        """What literal addresses are, if no pod has them, and other pods that may have a pod's
+        address."""
         ends = {end.name: end for case in cases for end in (case.source, case.destination)}
         for end in ends.values():
             if end.endpoint is not None:
@@ -254,7 +255,7 @@ class Asker:
     def _without_address(
         self, source: PartyEnd, destination: PartyEnd, port: int, protocol: str
     ) -> Verdict:
-        """A pod that waits for its address is a subject already and nobody's peer yet (NP-58)."""
+        """A pod that waits for its address is already a subject, but no peer yet (NP-58)."""
         ask = (_family_of(source, destination), protocol, port)
         near, far = self.side(source, None), self.side(destination, None)
         return Verdict(
@@ -279,8 +280,8 @@ class Asker:
         return side.subjects[0] if side.subjects else None
 
     def side(self, end: PartyEnd, address: IPAddress | None) -> EvaluatedEnd:
-        """An end as it is judged: a pod or node that was named is itself, whichever pods have its
-        address; an address is whoever has it (NP-60a)."""
+        """An end as it is judged. A pod or node that was named is itself, even if other pods have
+        its address. An address is the pod that has it (NP-60a)."""
         if end.endpoint is not None:
             return EvaluatedEnd((end.endpoint,), end.endpoint.endpoint_class)
         address = address or end.addresses[0]
@@ -294,9 +295,9 @@ def asker_of(
 ) -> Asker:
     """Answers one question as ``Asker(compile_cluster(cluster, names))`` does, in less time.
 
-    A NetworkPolicy selects pods of its own namespace alone (NP-3), so only the policies in the
-    namespaces of the two ends are compiled, and their pods. ``explains``: the answer is to be
-    explained, which takes the other pods too: a rule that fits neither end may fit them.
+    A NetworkPolicy selects only pods of its own namespace (NP-3), so only the policies and pods in
+    the namespaces of the two ends are compiled. ``explains``: the answer is to be explained, which
+    takes the other pods too: a rule that fits neither end may match them.
 
     Raises UnknownObject or QuestionError when an end cannot be found.
     """
@@ -347,7 +348,7 @@ def check_port(question: Can) -> None:
 
 
 def _ports(question: Can, destination: PartyEnd) -> list[int]:
-    """A number as it is; a name as the destination pod declares it (NP-32..NP-34)."""
+    """A number is itself; a name is what the destination pod declares (NP-32..NP-34)."""
     if isinstance(question.port, int):
         return [question.port]
     declared = destination.endpoint.pod.ports if destination.endpoint else ()

@@ -32,11 +32,11 @@ _BASELINE = "BaselineAdminNetworkPolicy"
 _LIST_INDEX = r"\[(\d+)\]"
 _UNDECIDED = frozenset({Reason.NOT_ISOLATED, Reason.DEFAULT})
 _FINAL = frozenset({Reason.SELF, Reason.NOT_A_POD, Reason.OWN_NODE})
-"""No policy is asked: none that is missing could change it."""
+"""No policy decides this, so a missing policy could not change it."""
 
 
 class Certainty:
-    """The doubts of one cluster, asked for one verdict after the other."""
+    """The doubts of one cluster, applied to one verdict after the other."""
 
     def __init__(self, index: PolicyIndex) -> None:
         self._index = index
@@ -58,7 +58,7 @@ class Certainty:
         return tuple(dict.fromkeys((*ends, *egress, *ingress)))
 
     def pods_of(self, workload: ObjectRef | None) -> tuple[Doubt, ...]:
-        """The pods of a workload that could not be read: its other pods do not stand for them."""
+        """The pods of a workload that could not be read. Its other pods do not represent them."""
         if workload is None:
             return ()
         return tuple(doubt for doubt in self.doubts if doubt.owner == workload)
@@ -167,8 +167,8 @@ class Certainty:
         )
 
     def _may_have(self, doubt: Doubt, address: IPAddress) -> bool:
-        """Whether an address may be that of the object, or of a node that nothing else tells of.
-        An object without any known address is not one that others are known to have."""
+        """Whether an address may belong to the object, or to an unlisted node. An object without
+        any known address does not share addresses that are known to be others'."""
         if doubt.addresses is None:
             known = address in self._index.by_address or address in self._index.by_node_address
             return not known
@@ -237,7 +237,7 @@ class Certainty:
         )
 
     def _surely_accepted(self, decision: Decision, direction: Direction, doubt: Doubt) -> bool:
-        """Whether a rule of a NetworkPolicy accepts that asks for none of the unread labels."""
+        """Whether a NetworkPolicy rule that does not depend on the unread labels accepts."""
         return decision.reason is Reason.RULE and any(
             not _asks_rule(rule, doubt.keys)
             for origin in decision.origins

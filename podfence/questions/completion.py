@@ -1,7 +1,7 @@
 """Completion in the text of a policy: labels, namespaces and ports that exist.
 
-Rule: a text that is being typed cannot be parsed, so the place is told from the keys above it by
-their indentation, as a person reads it. Whatever is offered says how many pods are behind it.
+Rule: unfinished text cannot be parsed, so the place is found from the keys above it by their
+indentation, as a person reads it. Every option says how many pods it matches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LABELS: Final = ("matchLabels", "labels")
 
 
 class Option(Struct, frozen=True):
-    """``detail``: for a person. ``weight``: what most pods have comes first."""
+    """``detail``: for a person. ``weight``: the option that most pods have comes first."""
 
     text: str
     detail: str
@@ -34,7 +34,7 @@ class Option(Struct, frozen=True):
 
 
 class Completion(Struct, frozen=True):
-    """``start``: the column from which an option stands in the place of what is there."""
+    """``start``: the column from which an option replaces the text."""
 
     start: int
     options: tuple[Option, ...]
@@ -55,8 +55,8 @@ def complete(cluster: Cluster, text: str, line: int, column: int) -> Completion 
 
 class _Here(Struct, frozen=True):
     """``above``: the keys around, innermost first. ``key``: of the value that is typed, None for a
-    key. ``word``: what of it is there. ``namespace``: of the policy. ``spaces``: what the peer says
-    of namespaces; None where it says nothing."""
+    key. ``word``: the part that is typed already. ``namespace``: of the policy. ``spaces``: the
+    peer's namespaceSelector; None if it has none."""
 
     above: tuple[str, ...]
     key: str | None

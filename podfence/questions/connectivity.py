@@ -1,7 +1,7 @@
 """Who can reach whom: all pairs, with pods grouped by workload and outside addresses by verdict.
 
-Rule: rows are made one destination at a time and never for pairs of pods, so that a renderer can
-write a large cluster while it is computed. A name means one group.
+Rule: rows are computed one destination at a time and never for pairs of pods, so that a renderer
+can write a large cluster while it is computed. A name stands for one group only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Group(Struct, frozen=True):
     partial: bool = False
     """Whether the workload has pods in other groups too."""
     addresses: AddressSet | None = None
-    """Outside addresses, those that a pod holds left in."""
+    """Outside addresses, including those that a pod has."""
     isolated_ingress: bool = False
     """Whether some policy selects the pods for ingress."""
     isolated_egress: bool = False
@@ -59,7 +59,7 @@ class Group(Struct, frozen=True):
 
 
 class Sources(Collection[Group]):
-    """The groups of some classes, but for ``apart``. A large map has millions of sources in its
+    """The groups of some classes, without ``apart``. A large map has millions of sources in its
     rows, and most are only written, class by class."""
 
     __slots__ = ("_apart", "_by_class", "_classes", "_found")
@@ -112,8 +112,8 @@ class Row(Struct, frozen=True):
 
 class Connectivity(Struct, frozen=True):
     """``rows()`` computes the rows, ordered by destination. ``left_out``: pods that are not on the
-    map: finished, on the host network, or without an address, by reason. ``only``: as asked.
-    ``asked``: numbers of the destinations that were asked for, None for all."""
+    map, by reason: finished, on the host network, or without an address. ``only``: the restriction
+    that was asked for. ``asked``: numbers of the destinations that were asked for, None for all."""
 
     groups: tuple[Group, ...]
     rows: Callable[[], Iterator[Row]]
@@ -122,7 +122,7 @@ class Connectivity(Struct, frozen=True):
     asked: frozenset[int] | None = None
 
     def is_about(self, group: Group) -> bool:
-        """Whether "nobody reaches it" is worth a line."""
+        """Whether a line "nobody reaches it" is useful."""
         if group.workload is None:
             return False
         if self.asked is not None and group.number not in self.asked:
@@ -200,7 +200,7 @@ def _namespace(group: Group) -> str | None:
 def _merged(
     maps: list[Reachability], destination: int
 ) -> Iterator[tuple[PortSet, int | None, BitMap]]:
-    """Rows of all families; what is the same in both is said once."""
+    """Rows of all families; rows that are equal in both are merged."""
     rows = [m.rows[destination] for m in maps if destination in m.rows]
     if len(rows) == 1:
         for ports, classes in rows[0].items():
@@ -253,14 +253,14 @@ def _by_name(
 def _outside_groups(
     index: PolicyIndex, first: int, equal: Iterable[Sequence[int]]
 ) -> Iterator[Group]:
-    """One group for each set of classes. It stands under its first class in every row."""
+    """One group for each set of classes. Every row lists it under its first class."""
     for number, classes in enumerate(equal, start=first):
         found = AddressSet.union(index.classes[c].outside or AddressSet() for c in classes)
         yield Group(number, f"outside {name_outside(found)}", classes[0], addresses=found)
 
 
 def _named_apart(groups: Iterable[Group]) -> Iterator[Group]:
-    """Groups with a name of their own each: names may be cut short, and those of the API may hold
+    """Groups with a distinct name each: names may be cut short, and names of the API may contain
     anything."""
     taken: set[str] = set()
     for group in groups:

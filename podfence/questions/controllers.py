@@ -88,7 +88,7 @@ _ENVOYS: Final = "envoy-gateway-system"
 
 
 class Finder:
-    """Finds the pods of controllers among those of an index."""
+    """Finds the pods of controllers in an index."""
 
     def __init__(self, index: PolicyIndex, entries: Entries, known: Controllers) -> None:
         self._entries = entries

@@ -1,8 +1,8 @@
 """The effect of one NetworkPolicy, in plain sentences, with the pods that it selects now.
 
-Rule: complete and exact. Everything that the policy changes is said, and so is what it leaves
-alone; where the outcome depends on other policies they are named. The sentences are values:
-``render.describe`` lays them out.
+Rule: complete and exact. The sentences say what the policy changes and what it does not; other
+policies on which the result depends are named. The sentences are values; ``render.describe`` lays
+them out.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _NAMED_WORKLOADS = 4
 
 class PeerDescription(Struct, frozen=True):
     """One alternative of a rule. ``path``: of the peer item, or of the rule when it has no peers.
-    ``pods``: who that is now; ``outside``: whether addresses that belong to no pod are meant
-    too. ``now``: what it means now where that is not pods, "" else."""
+    ``pods``: the pods that match now; ``outside``: whether addresses that belong to no pod match
+    too. ``now``: the present meaning where that is not pods, else ""."""
 
     path: str
     text: str
@@ -71,9 +71,9 @@ class RuleDescription(Struct, frozen=True):
 
 
 class DirectionDescription(Struct, frozen=True):
-    """One direction. ``isolates``: whether the policy has it. ``text``: what that means for the
-    selected pods. ``others``: what the other policies make of this direction. ``rules``: empty
-    when the policy does not have the direction, for then its rules count for nothing (NP-15)."""
+    """One direction. ``isolates``: whether the policy has it. ``text``: the effect on the selected
+    pods. ``others``: the effect of other policies in this direction. ``rules``: empty when the
+    policy does not have the direction, because its rules then have no effect (NP-15)."""
 
     direction: Direction
     isolates: bool
@@ -92,9 +92,9 @@ class OtherPolicy(Struct, frozen=True):
 
 
 class PolicyDescription(Struct, frozen=True):
-    """``selects``: the sentence about the subjects; ``pods``: who they are now. ``types``: where
+    """``selects``: the sentence about the subjects; ``pods``: the subjects now. ``types``: where
     the directions come from (NP-8). ``tiers``: sentences about the policies of other tiers that
-    select some of the same pods. ``exempt``: what no policy closes."""
+    select some of the same pods. ``exempt``: what no policy denies."""
 
     policy: ObjectRef
     source: Source | None

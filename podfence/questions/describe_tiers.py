@@ -1,8 +1,8 @@
 """The effect of one policy of the Admin or the Baseline tier, in plain sentences, as of now.
 
-Rule: as for NetworkPolicy (``describe``): complete and exact, values for ``render.describe`` to lay
-out. The order of rules is part of the meaning, so they stay in order and say what they do. What
-fails closed is said as what it does, not as what was written (CNP-25).
+Rule: complete and exact, as for NetworkPolicy (``describe``); ``render.describe`` lays the values
+out. The order of rules is part of the meaning, so they stay in order, each with its action. A rule
+that fails closed is described by what it does, not by what was written (CNP-25).
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _SHOWN = 5
 
 
 class TierRuleDescription(Struct, frozen=True):
-    """One rule. ``does``: what becomes of the connections it matches. ``broken``: why it cannot be
-    read whole, then it does what ``does`` says whatever its peers and ports are. ``ports``: a
+    """One rule. ``does``: its action on the connections that it matches. ``broken``: why the rule
+    cannot be read completely; then ``does`` holds whatever its peers and ports are. ``ports``: a
     phrase that begins with "on"."""
 
     path: str
@@ -71,9 +71,9 @@ class TierDirectionDescription(Struct, frozen=True):
 
 
 class TierPolicyDescription(Struct, frozen=True):
-    """``selects``: the sentence about the subjects; ``pods``: who they are now.
-    ``when_asked``: when the policy is asked, and what that means; ``neighbours``: which policies of
-    its tier are asked before and after it about the same pods."""
+    """``selects``: the sentence about the subjects; ``pods``: the subjects now. ``when_asked``:
+    when the policy is evaluated, and what that means; ``neighbours``: the policies of its tier that
+    are evaluated before and after it for the same pods."""
 
     policy: ObjectRef
     source: Source | None

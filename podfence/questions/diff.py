@@ -31,7 +31,7 @@ class VerdictChange(Struct, frozen=True):
 
 
 class _End(Struct, frozen=True):
-    """``name`` tells it from others; ``group`` is what a reader calls it."""
+    """``name`` identifies it; ``group`` is its name for a reader."""
 
     name: str
     group: str

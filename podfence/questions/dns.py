@@ -1,7 +1,7 @@
-"""Answers that depend on DNS: rules with domain names of which no table says what they stand for.
+"""Answers that depend on DNS: rules with domain names whose addresses are unknown.
 
-Rule: an answer depends on such a rule only if the rule would decide before the rule or the policy
-that did, and otherwise than it did. Only Accept rules have domain names (CNP-19).
+Rule: an answer depends on such a rule only if the rule would decide before the rule or policy that
+did, and with the opposite result. Only Accept rules have domain names (CNP-19).
 """
 
 from __future__ import annotations

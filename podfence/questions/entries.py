@@ -1,8 +1,8 @@
 """Entries from outside: who can really come in through an Ingress, a route, a Service or a port.
 
-Rule: an entry grants nothing; the policies of both ends decide. What is not known is never said to
-be open: a controller that was not read may be anybody, so it is open only if everybody may connect,
-and closed only if no rule could mean anybody.
+Rule: an entry grants nothing; the policies of both ends decide. An unknown is never reported as
+open. A controller that was not read may be any pod, so its entry is open only if every pod may
+connect, and closed only if no rule could match any.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class _Judge:
     def _from_pods(
         self, entry: Entry, target: EntryTarget, pods: Collection[Pod]
     ) -> Iterator[EntryRow]:
-        """A row for those that come in, one for those that do not, one for those on nodes."""
+        """One row for pods that may connect, one for those that may not, one for those on nodes."""
         verdicts: dict[bool, list[Endpoint]] = defaultdict(list)
         for end in self._ends(pods):
             verdicts[self._passes(end, target)].append(end)
@@ -181,8 +181,8 @@ class _Judge:
     def _from_doubtful(
         self, entry: Entry, target: EntryTarget, believed: Set[EntryState]
     ) -> Iterator[EntryRow]:
-        """Pods beside the controller that have its labels, too: a doubt where the answer would be
-        another one if they were it. ``believed``: the answers without them."""
+        """Other pods with the labels of the controller: a doubt if the answer would change with
+        them as the controller. ``believed``: the answers without them."""
         pods = self._finder.elsewhere(entry)
         for row in self._from_pods(entry, target, pods):
             if believed == {row.state}:
@@ -194,7 +194,7 @@ class _Judge:
             yield self._with_doubts(doubted, {pod.namespace for pod in pods})
 
     def _with_doubts(self, row: EntryRow, namespaces: Collection[str]) -> EntryRow:
-        """Says where the controller may be, where its labels alone do not tell."""
+        """Names where the controller may be, if its labels alone do not tell."""
         if row.state is not EntryState.UNKNOWN or not namespaces:
             return row
         where = some(sorted(namespaces), SHOWN, ", ")
@@ -275,7 +275,7 @@ class _Judge:
         return row_of(entry, target, name, EntryState.UNKNOWN, rules, said)
 
     def _possible(self, target: EntryTarget) -> Iterator[Origin]:
-        """Rules that let somebody in on the port, whoever that is, be there nobody now."""
+        """Rules that may let a source in on the port, even if no such source exists now."""
         for policy in self._index.cluster.policies:
             if target.endpoint_class not in self._index.selected.get(policy.ref, ()):
                 continue
@@ -326,7 +326,7 @@ class _Judge:
         return row_of(entry, target, from_node, EntryState.UNKNOWN, because=said, controller=who)
 
     def _from_clients(self, entry: Entry, target: EntryTarget) -> EntryRow:
-        """Clients themselves, or whoever they pass through (NP-48)."""
+        """The clients themselves, or whatever their packets pass through (NP-48)."""
         found = self._clients(entry, target)
         name = f"outside {name_outside(found)}" if found else "outside"
         if not found:
@@ -346,8 +346,8 @@ class _Judge:
         return row_of(entry, target, name, EntryState.OPEN, rules)
 
     def _clients(self, entry: Entry, target: EntryTarget, *, everyone: bool = False) -> AddressSet:
-        """Addresses outside that are let in, of those that the entry takes; ``everyone``: all
-        that it takes."""
+        """Outside addresses that are allowed, among those that the entry accepts; ``everyone``: all
+        that it accepts."""
         parts = []
         for family in target.families:
             if family not in self._partitions:

@@ -1,6 +1,6 @@
-"""Rows about entries: who comes in to which workload, and whether policies let them.
+"""Rows about entries: the sources of each workload, and whether policies allow them.
 
-Rule: shapes and their words alone; who is let in is judged in ``entries``.
+Rule: shapes and their words only; ``entries`` judges them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ class EntryState(Enum):
 
 
 class EntryRow(Struct, frozen=True):
-    """One entry, one sort of sources, one workload behind it. ``by``: the rules that let them in,
-    or none where no policy closes it. ``pods``: those behind it, ``namespace/name``."""
+    """One entry, one kind of sources, one workload behind it. ``by``: the rules that allow the
+    sources; empty where no policy denies them. ``pods``: those behind the entry,
+    ``namespace/name``."""
 
     entry: Entry
     sources: str
@@ -42,7 +43,7 @@ class EntryRow(Struct, frozen=True):
     because: str = ""
     pods: tuple[str, ...] = ()
     controller: str = ""
-    """The pods that serve it; "" where it is not known who does, or nobody but the client."""
+    """The pods that serve it; "" where they are unknown, or where only the client connects."""
 
 
 def row_of(

@@ -1,8 +1,8 @@
-"""Outside classes that a map need not tell apart: equal rows to and from every pod that it shows.
+"""Outside classes that a map can merge: their rows to and from every pod of the map are equal.
 
-Rule: exact. Classes are told apart by what the engine found for them, not by their ipBlocks, so a
-list of a thousand blocks with one verdict is one group. Both IP families may share a group: then
-every pod of the map reaches, and is reached by, both of them on the same ports.
+Rule: exact. Classes are distinguished by the engine's results, not by their ipBlocks, so a list of
+a thousand blocks with one verdict is one group. Both IP families may share a group: then every pod
+of the map reaches, and is reached by, both of them on the same ports.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from podfence.policy.index import PolicyIndex
 def equal_outside(
     index: PolicyIndex, maps: Sequence[Reachability], pods: FrozenBitMap
 ) -> tuple[tuple[int, ...], ...]:
-    """The outside classes of ``maps`` (one a family), those with equal rows together.
+    """The outside classes of ``maps`` (one for each family), grouped by equal rows.
 
     ``pods``: the pod classes whose rows count. Ordered by address, IPv4 first, whatever the numbers
     of the classes.

@@ -25,13 +25,14 @@ from podfence.questions.phrases.known import ObjectLookup
 from podfence.sets.addresses import IPAddress
 
 NODE = "a node"
-"""``PartyEnd.what`` of a node that was asked for by its name."""
+"""``PartyEnd.what`` of a node that was named."""
 
 
 class PartyEnd(Struct, frozen=True):
-    """One possible end of a flow. ``endpoint`` None: a node, an outside address or one that several
-    pods may have; ``what`` then says which. ``addresses`` empty: a pod that has none yet (NP-58).
-    ``is_address``: it was asked for by its address, so it is whoever has that now."""
+    """One possible end of a flow. ``endpoint`` None: a node, an outside address or one that
+    several pods may have; ``what`` then says which. ``addresses`` empty: a pod without an
+    address yet (NP-58). ``is_address``: the question names the address, so the end is the pod
+    that has it now."""
 
     name: str
     endpoint: Endpoint | None
@@ -48,7 +49,7 @@ class PartyEnd(Struct, frozen=True):
 
 
 class Party(Struct, frozen=True):
-    """Everything that one word of a question stands for: one end, or every pod of a workload."""
+    """Everything that one word of a question may mean: one end, or every pod of a workload."""
 
     name: str
     ends: tuple[PartyEnd, ...]
@@ -154,7 +155,7 @@ class Directory:
         return tuple(address for addresses in found.values() for address in addresses)
 
     def _node(self, name: str) -> Party | None:
-        """A node by its name, None when the input knows none of that name."""
+        """The node of a name; None when the input has none."""
         addresses = self._nodes.get(name)
         if addresses == ():
             raise QuestionError(

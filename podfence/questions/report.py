@@ -1,7 +1,7 @@
-"""What a report shows: the map, every pod on it, and the compiled rules behind each pair.
+"""The content of a report: the map, every pod on it, and the compiled rules behind each pair.
 
-Rule: nothing is decided here. Pods of which a map cannot be certain stay on it and are marked, so
-that a reader sees where there is no verdict.
+Rule: nothing is decided here. Pods with uncertain verdicts stay on the map and are marked, so that
+a reader sees where there is no verdict.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class Report(Struct, frozen=True):
     open_groups: frozenset[int]
 
     def families_of(self, group: Group) -> tuple[int, ...]:
-        """The IP versions that a group speaks, of those that a pod speaks."""
+        """The IP versions of a group, among those that pods speak."""
         if group.addresses is not None:
             return tuple(family for family, _ in self.families if group.addresses.family(family))
         return tuple(family for family, classes in self.families if group.endpoint_class in classes)
 
     def class_in(self, group: Group, family: int) -> int:
-        """The class that stands for a group in an IP version that it speaks. Outside groups may
-        hold several: their verdicts are equal, the rules behind them need not be. Then it is that
-        of the first address."""
+        """The class that represents a group in one of its IP versions. Outside groups may hold
+        several classes with equal verdicts, but different rules; then it is the class of the first
+        address."""
         if group.addresses is None:
             return group.endpoint_class
         first = next(iter(group.addresses.family(family)))[0]
@@ -44,7 +44,7 @@ class Report(Struct, frozen=True):
         return self.index.outside_lookup.find(address)
 
     def classes(self) -> dict[int, int]:
-        """The classes of the groups, numbered anew from 0 in the order of the groups."""
+        """The classes of the groups, renumbered from 0 in the order of the groups."""
         numbers: dict[int, int] = {}
         for group in self.map.groups:
             for family in self.families_of(group):

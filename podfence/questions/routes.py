@@ -1,7 +1,7 @@
-"""Conditions of a route besides policies: a Gateway that takes it, and a grant for its target.
+"""Conditions of a route besides policies: a Gateway that accepts it, and a grant for its target.
 
-Rule: what a Gateway would refuse is not said to be open. An object that was not read may allow it,
-so it is not called closed either.
+Rule: a route that a Gateway would refuse is not reported as open. An object that was not read may
+allow it, so it is not reported as closed either.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from podfence.model.objects import Namespace
 
 
 def refusal(entry: Entry, entries: Entries, namespaces: Mapping[str, Namespace]) -> str:
-    """Why Gateways do not serve a route as it stands; "" where nothing is known against it."""
+    """Why Gateways do not serve a route now; "" if there is no known reason."""
     if not entry.gateways:
         return ""
     known = [entries.gateways.get(ref) for ref in entry.gateways]

@@ -1,7 +1,7 @@
 """selecting(index, party) -> the policies that select the pods of one name, by direction.
 
-Rule: policies of all tiers are listed in the order in which they are asked (CNP-1, CNP-6); a policy
-stands in a direction when it isolates there or has rules there.
+Rule: policies of all tiers are listed in the order of evaluation (CNP-1, CNP-6). A policy is listed
+in a direction if it isolates there or has rules there.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class SelectingPolicy(Struct, frozen=True):
     tier: str
     """``Admin``, ``NetworkPolicy`` or ``Baseline``."""
     priority: int | None
-    """Lower is asked earlier; None where the kind has none."""
+    """Lower is evaluated earlier; None where the kind has none."""
     rules: int
     """How many rules it has in this direction; a NetworkPolicy without one allows nothing."""
     pods: tuple[str, ...]
-    """``namespace/name`` of those of the pods that it selects; never empty."""
+    """The selected pods, ``namespace/name``; never empty."""
     audited: bool = False
     """Whether it enforces nothing (AUD-2)."""
 

@@ -1,7 +1,7 @@
 """A Service as the target of a question -> the ends and ports that a connection to it may reach.
 
-Rule: policies are asked after a Service's address was rewritten (NP-45, NP-46, NP-49), so a Service
-is judged as all that is behind it, by whichever of its addresses or names it was asked for.
+Rule: policies are evaluated after a Service's address was rewritten (NP-45, NP-46, NP-49). So a
+Service is judged as all its endpoints, by whichever address or name it was named.
 """
 
 from __future__ import annotations

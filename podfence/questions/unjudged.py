@@ -1,6 +1,6 @@
-"""Which pods policies of other APIs may touch: their verdicts are those of Kubernetes alone.
+"""Pods that policies of other APIs may touch: podfence judges them only by Kubernetes policies.
 
-Rule: whom such a policy may touch is never taken too small, and no verdict changes by it.
+Rule: the set of touched pods is never too small, and it changes no verdict.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ UNTOUCHED: Final = TouchedPods({})
 def _touched(
     pods: Mapping[str, Pod], foreign: Sequence[ForeignPolicy]
 ) -> dict[str, tuple[ForeignPolicy, ...]]:
-    """Selectors are asked of pods that have their first label, so that many policies of many pods
-    are no matter of their product."""
+    """Selectors are applied only to pods with their first label, so that many policies over many
+    pods do not cost their product."""
     by_label: dict[tuple[str, tuple[str, str]], list[str]] = defaultdict(list)
     by_namespace: dict[str, list[str]] = defaultdict(list)
     for name, pod in pods.items():
@@ -94,7 +94,7 @@ def _candidates(
 
 
 def said_of(touched: TouchedPods) -> str:
-    """What a map says of them in one sentence; "" where there are none."""
+    """The remark of a map about them in one sentence; "" where there are none."""
     if not touched:
         return ""
     every = {policy for policies in touched.policies.values() for policy in policies}

@@ -1,7 +1,8 @@
 """Why does a flow pass or not? Both directions, with every policy that decided or came near.
 
-Rule: a direction is told as it was judged, tier by tier. A tier is asked only if those before it
-have not decided; inside the ordered tiers the first rule that fits ends the tier (CNP-1, CNP-7).
+Rule: a direction is explained as it was judged, tier by tier. A tier is evaluated only if those
+before it have not decided; inside the ordered tiers the first rule that fits ends the tier (CNP-1,
+CNP-7).
 """
 
 from __future__ import annotations
@@ -47,15 +48,15 @@ from podfence.sets import PortSet
 
 TIER_ORDER = ("Admin", NETWORK_POLICY_TIER, "Baseline")
 _BY_TIERS = frozenset({Reason.RULE, Reason.ISOLATED, Reason.DEFAULT, Reason.NOT_ISOLATED})
-"""The reasons that the tiers give; the others stand before all policies."""
+"""The reasons that tiers give; the other reasons come before all policies."""
 
 
 class RuleReport(Struct, frozen=True):
-    """One rule against the flow. ``peer_paths``: the peer items that hold the remote end, or the
-    rule's own path when it has no peers. ``ports``: all that the rule is about on any peer.
-    ``name``: of the rule, "" if it has none. ``reached`` False: an earlier rule ended the tier, or
-    an earlier tier decided. ``remark``: what compiling the rule has lost, such as why a peer or a
-    port of it holds nothing; "" if nothing."""
+    """One rule against the flow. ``peer_paths``: the peer items that match the remote end, or the
+    rule's own path when it has no peers. ``ports``: all ports of the rule, for any peer. ``name``:
+    of the rule, "" if it has none. ``reached`` False: an earlier rule ended the tier, or an earlier
+    tier decided. ``remark``: what compiling the rule drops, such as why a peer or a port of it
+    matches nothing; "" if nothing."""
 
     origin: Origin
     fits: bool
@@ -80,19 +81,19 @@ class PolicyShare(Struct, frozen=True):
 
 
 class TierReport(Struct, frozen=True):
-    """One tier with the policies of it that select the subject."""
+    """One tier with its policies that select the subject."""
 
     name: str
     ordered: bool
     """Whether the first rule that fits decides; not so in the tier of NetworkPolicy."""
     asked: bool
-    """False: an earlier tier decided, or the decision stands before all policies."""
+    """False: an earlier tier decided, or the decision comes before all policies."""
     policies: tuple[PolicyShare, ...]
 
 
 class Rung(Struct, frozen=True):
-    """What one tier said. ``action`` None: no rule fits, or no policy selects the subject when
-    ``selected`` is False. ``rule`` None with an action: isolation says it (NP-5)."""
+    """The decision of one tier. ``action`` None: no rule fits, or no policy selects the subject
+    when ``selected`` is False. ``rule`` None with an action: isolation decides (NP-5)."""
 
     tier: str
     selected: bool
@@ -102,9 +103,9 @@ class Rung(Struct, frozen=True):
 
 
 class DirectionReport(Struct, frozen=True):
-    """One direction: its decision and all policies that select the subject in it. ``ladder``: what
-    each tier said, up to the one that decided; empty if no policy beyond NetworkPolicy selects the
-    subject, or if the decision stands before all policies."""
+    """One direction: its decision and all policies that select the subject in it. ``ladder``: the
+    decision of each tier, up to the one that decided; empty if no policy beyond NetworkPolicy
+    selects the subject, or if the decision comes before all policies."""
 
     direction: Direction
     subject: str
@@ -114,13 +115,13 @@ class DirectionReport(Struct, frozen=True):
 
     @property
     def policies(self) -> tuple[PolicyShare, ...]:
-        """The policies of all tiers, in the order in which tiers are asked."""
+        """The policies of all tiers, in the order of evaluation."""
         return tuple(policy for tier in self.tiers for policy in tier.policies)
 
 
 class WhyAnswer(Struct, frozen=True):
-    """The answer of ``can`` with the case that it stands for, explained. ``audited``: the same
-    if audited policies were enforced, where that would be another answer."""
+    """The answer of ``can`` with its case explained. ``audited``: the same if audited policies were
+    enforced, where that would change the answer."""
 
     can: CanAnswer
     case: EndPair
@@ -201,7 +202,7 @@ def _rung(tier: TierReport) -> Rung:
 
 
 class _Reporter(Struct, frozen=True):
-    """One flow as one end of it sees it."""
+    """One flow from the view of one end."""
 
     asker: Asker
     direction: Direction
@@ -214,7 +215,7 @@ class _Reporter(Struct, frozen=True):
     written: Mapping[tuple[ObjectRef, str], Rule]
 
     def tiers(self, subject: Endpoint, *, asked: bool) -> Iterator[TierReport]:
-        """``asked`` False: the decision stands before all policies."""
+        """``asked`` False: the decision comes before all policies."""
         index = self.asker.index
         inactive = tuple(_inactive(index, subject, self.direction))
         decided = not asked
@@ -269,7 +270,7 @@ class _Reporter(Struct, frozen=True):
         }
 
     def _held(self, namespace: str, rule: NetworkPolicyRule, path: str) -> Iterator[str]:
-        """The peers that hold the remote end, as they are written: a rule of which no port is left
+        """The peers that match the remote end, as written: a rule whose ports match nothing
         compiles to nothing."""
         if not rule.peers:
             yield path
@@ -284,7 +285,8 @@ class _Reporter(Struct, frozen=True):
                 yield f"{path}.{self.direction.peer_field}[{at}]"
 
     def _empty_peers(self, peers: Iterable[PodSelectors]) -> Iterator[str]:
-        """Why selectors do not hold the remote end, or hold nobody, where their labels might."""
+        """Why selectors do not match the remote end, or match nothing, although their labels
+        might."""
         name, pods = self.far.name, self.asker.index.cluster.pods
         remote = [pod for pod in pods if f"{pod.namespace}/{pod.name}" == name]
         for peer in peers:
@@ -311,7 +313,7 @@ class _Reporter(Struct, frozen=True):
         return left_out(index.cluster.pods, peer) or peer.no_namespace
 
     def _ordered(self, tier: CompiledTier, decided: bool) -> Iterator[PolicyShare]:
-        """Policies in the order in which they are asked; the first rule that fits ends the tier."""
+        """Policies in the order of evaluation; the first rule that fits ends the tier."""
         written = self.written
         policies = {p.ref: p for p in self.asker.index.cluster.admin_policies}
         for ref, rules in groupby(tier.rules, key=lambda rule: rule.origin.policy):

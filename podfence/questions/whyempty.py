@@ -1,8 +1,8 @@
-"""Why a peer or a port of a rule holds nothing: what compiling the rule no longer shows.
+"""Why a peer or a port of a rule matches nothing: what the compiled rule no longer shows.
 
-Rule: says only what is certain from the input. A selector finds pods that have an address of their
-own; pods on their node's network, finished pods and pods without an address are named where their
-labels would fit (NP-50, NP-58, NP-60). A port name means a number only on pods that declare it
+Rule: only statements that are certain from the input. A selector matches pods that have an address
+of their own. Host-network pods, finished pods and pods without an address are named where their
+labels would match (NP-50, NP-58, NP-60). A port name means a number only on pods that declare it
 (NP-32..NP-35, CNP-23).
 """
 
@@ -33,7 +33,7 @@ class PodSelectors(Struct, frozen=True):
     fits: Callable[[Pod], bool]
     """Whether a pod has the labels, wherever its address comes from."""
     no_namespace: str = ""
-    """That no namespace fits, in words; "" if one does, or none is asked for."""
+    """That no namespace matches, in words; "" if one does, or none is required."""
 
 
 _NO_PODS = PodSelectors(lambda _: False)

@@ -1,7 +1,7 @@
 """deciding(policy, remote, family, ports) -> the rules that let ports through in one direction.
 
-Rule: tiers are walked as the engine walks them (CNP-1, CNP-7), so a rule is named only for ports
-that reach it; what no rule had a say on is told apart.
+Rule: tiers are evaluated as in the engine (CNP-1, CNP-7), so a rule is named only for ports that
+reach it. Ports that no rule decides are listed separately.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Via = tuple[tuple[Direction, Deciding], ...]
 def deciding(
     policy: DirectionPolicy, remote: int, family: int, ports: PortSet = EVERYTHING
 ) -> Deciding:
-    """What lets ``ports``, all of them allowed, through to or from a class."""
+    """The rules that let ``ports`` through to or from a class; all of them are allowed."""
     walk = Walk(policy, remote, family, ports)
     found = (rule.origin for rule in walk if rule.action is Action.ACCEPT)
     return Deciding(tuple(dict.fromkeys(found)), bool(walk.undecided))

@@ -1,7 +1,7 @@
 """A map narrowed to some sources, some destinations and some ports.
 
-Rule: rows are those of the whole map, fewer and with fewer ports. A group stays whole: its pods are
-told apart by no policy, so what is said of one of them holds for all.
+Rule: rows are those of the whole map, fewer and with fewer ports. A group stays whole, because no
+policy distinguishes its pods: what holds for one of them holds for all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class RowFilter(Struct, frozen=True):
 
 
 def narrowed(answer: Connectivity, world: ClusterWorld, wish: RowFilter) -> Connectivity:
-    """The rows that hold somebody of the wish. ``world``: of the same index."""
+    """The rows with one of the wanted ends. ``world``: of the same index."""
     near = _numbers(answer, world, wish.sources)
     far = _numbers(answer, world, wish.destinations)
 

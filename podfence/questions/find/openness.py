@@ -1,4 +1,4 @@
-"""What stands open: pods that no policy closes, and whether pods to come would be.
+"""Openness: pods that no policy isolates, and whether new pods would be isolated.
 
 Rule: closed means that what no rule allows is denied, as for ``isolated`` in test files.
 """
@@ -24,7 +24,7 @@ class Openness(Struct, frozen=True):
 
 
 def unprotected(world: ClusterWorld, without: Set[str] = frozenset()) -> tuple[Openness, ...]:
-    """Pods of today that are open in some direction. ``without``: those that are not certain."""
+    """Existing pods that are open in some direction. ``without``: pods that are uncertain."""
     return tuple(each for each in _openness(world, world.real, without) if each.open)
 
 

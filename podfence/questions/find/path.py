@@ -19,7 +19,7 @@ from podfence.sets import PortSet
 
 
 class Hop(Struct, frozen=True):
-    """One connection. Names are of workloads; ``via``: what lets it through at both ends."""
+    """One connection. Names are of workloads; ``via``: the rules that allow it at both ends."""
 
     source: str
     destination: str
@@ -32,7 +32,8 @@ def shortest(
     world: ClusterWorld, sources: FrozenBitMap, targets: FrozenBitMap, ports: PortSet, hops: int
 ) -> tuple[Hop, ...]:
     """The hops of a shortest way from one of ``sources`` to one of ``targets``, all over one IP
-    version; () where there is none of at most ``hops``. ``ports``: those that each hop may use."""
+    version; () where there is none of at most ``hops``. ``ports``: the ports that each hop may
+    use."""
     found = [_shortest(world, family, sources, targets, ports, hops) for family in _all(world)]
     ways = [way for way in found if way]
     return min(ways, key=len) if ways else ()
@@ -78,7 +79,7 @@ def _shortest(
 def _has_two(
     world: ClusterWorld, number: int, sources: FrozenBitMap, targets: FrozenBitMap
 ) -> bool:
-    """Whether a pod of a class can connect to another one of it: a source to a target."""
+    """Whether a pod of a class can connect to another pod of it, from a source to a target."""
     members = world.members[number]
     near, far = members & sources, members & targets
     return bool(near and far) and len(near | far) > 1

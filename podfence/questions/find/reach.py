@@ -51,9 +51,9 @@ def everybody(world: ClusterWorld) -> UnionEnd:
 
 
 class RowEnd(Struct, frozen=True):
-    """The sources or the destinations of a row: pods (``namespace/name``), or addresses outside,
-    those that a pod has left in. ``names``: of workloads, or what the addresses are called.
-    ``coming``: pods to come."""
+    """The sources or the destinations of a row: pods (``namespace/name``), or outside addresses,
+    including those that a pod has. ``names``: of workloads, or of the addresses. ``coming``: pods
+    to come."""
 
     names: tuple[str, ...]
     pods: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class RowEnd(Struct, frozen=True):
 
 class ReachRow(Struct, frozen=True):
     """All of ``sources`` reach all of ``destinations`` on ``ports``. ``family``: 4 or 6 where it
-    holds over that IP version alone. ``by``: what lets it through at the end that was asked
+    holds only over that IP version. ``by``: the rules that allow it at the end that was asked
     about; ``via``: at both ends, () where that was not asked for."""
 
     sources: RowEnd
@@ -80,8 +80,8 @@ class ReachRow(Struct, frozen=True):
 
 
 class Rest(Struct, frozen=True):
-    """Who has no connection at all: so many workloads and pods to come, and these of the addresses
-    outside. ``whole``: whether these are all that were asked for."""
+    """The ends without any connection: numbers of workloads and of pods to come, and these outside
+    addresses. ``whole``: whether these are all that were asked for."""
 
     workloads: int
     coming: int
@@ -90,7 +90,7 @@ class Rest(Struct, frozen=True):
 
 
 class Reached(Struct, frozen=True):
-    """The rows of a question: those of today first. ``rest``: of the end that was not named."""
+    """The rows of a question, existing pods first. ``rest``: of the end that was not named."""
 
     rows: tuple[ReachRow, ...]
     rest: Rest
@@ -111,10 +111,10 @@ def reach(
     via: bool = False,
 ) -> Reached:
     """Every connection from ``sources`` to ``targets``. ``near`` INGRESS: the destinations were
-    asked about, so their rules are told; EGRESS: the sources. ``via``: those of both ends, and then
-    a row holds for what the same rules of both let through.
+    asked about, so the answer names their rules; EGRESS: those of the sources. ``via``: it names
+    the rules of both ends, and a row then holds what the same rules of both allow.
 
-    Raises UnknownObject for an end that means nobody.
+    Raises UnknownObject for an end that matches nothing.
     """
     return _Reaching(world, sources, targets, near, ports, via=via).answer()
 
@@ -226,7 +226,7 @@ class _Reaching:
     # -- rows
 
     def _rows(self, found: dict[_Key, dict[int, _Said]]) -> Iterator[ReachRow]:
-        """Parts that have the same in common, joined: first those at the far end."""
+        """Parts with the same values are joined, first those at the far end."""
         single: dict[tuple[PortSet, int | None, _Said, bool, EndPart], list[EndPart]]
         single = defaultdict(list)
         for (source, to, ports), by in found.items():
@@ -276,7 +276,7 @@ class _Reaching:
         return RowEnd(names, tuple(self._world.pods[pod] for pod in pods), addresses, coming)
 
     def _names(self, pods: Sequence[int]) -> Iterator[str]:
-        """By workload; where not all its pods are meant, with those that are."""
+        """Workloads; where only some pods of a workload are meant, these pods are listed."""
         found: dict[str, list[int]] = defaultdict(list)
         for pod in pods:
             found[self._world.names[pod]].append(pod)

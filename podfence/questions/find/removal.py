@@ -1,7 +1,8 @@
 """The purpose of a policy: the connections that would close and open if it were deleted.
 
-Rule: it is the plan of its removal, so it counts pods of today and pods to come. An audited policy
-selects whom it would select if it were enforced (AUD-3); it holds nothing, so nothing goes with it.
+Rule: it is the plan of the policy's removal, so it covers existing pods and pods to come. An
+audited policy selects the pods that it would select if it were enforced (AUD-3); it denies nothing,
+so its removal changes nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from podfence.questions.selecting import SelectingPolicies
 
 
 class Purpose(Struct, frozen=True):
-    """``selects``: the pods of today, by workload; ``directions``: in which it isolates or has
+    """``selects``: the existing pods, by workload; ``directions``: in which it isolates or has
     rules. ``without``: what changes if the policy is deleted. ``audited``: it enforces nothing, so
-    all but ``without`` is what it would do."""
+    everything but ``without`` is hypothetical."""
 
     policy: Policy
     selects: tuple[PodGroup, ...]
@@ -36,8 +37,8 @@ class Purpose(Struct, frozen=True):
 
 
 def purpose(index: PolicyIndex, policy: Policy, state: Followed | None = None) -> Purpose:
-    """What one policy of a cluster is for. ``index``: without pods to come. ``state``: the same
-    cluster with them, where many policies are asked about: each then costs what it touches."""
+    """The purpose of one policy of a cluster. ``index``: without pods to come. ``state``: the same
+    cluster with them; with it, each of many questions costs only what it touches."""
     directions = tuple(d for d in Direction if _has(policy, d))
     if policy.audited:
         return Purpose(policy, _selected(audit_of(index) or index, policy), directions, (), True)
@@ -62,7 +63,7 @@ def _planned(index: PolicyIndex, policy: Policy) -> Plan:
 
 
 def selecting_policies(index: PolicyIndex, selection: SelectingPolicies) -> list[Policy]:
-    """The policies that select some pods, those that are audited last."""
+    """The policies that select some pods, audited ones last."""
     refs = {each.policy for each in (*selection.ingress, *selection.egress)}
     cluster = index.cluster
     every: list[Policy] = [*cluster.admin_policies, *cluster.policies, *cluster.audited]

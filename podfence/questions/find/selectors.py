@@ -1,4 +1,4 @@
-"""Selectors that fit nobody now: of policies, and of their peers."""
+"""Selectors of policies and of their peers that match nothing now."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from podfence.questions.whyempty import wanted_by_tier
 
 
 class Unused(Struct, frozen=True):
-    """A selector that fits no pod. ``words``: what it asks for, "" for that of a tier's policy."""
+    """A selector that matches no pod. ``words``: its conditions, "" for that of a tier's policy."""
 
     origin: Origin
     words: str = ""
 
 
 def unused_selectors(index: PolicyIndex) -> Iterator[Unused]:
-    """All of them, policy by policy."""
+    """All unused selectors, policy by policy."""
     matched = Matched(index)
     yield from _of_policies(matched)
     yield from _of_tiers(matched)

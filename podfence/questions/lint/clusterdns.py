@@ -1,6 +1,6 @@
-"""Where a cluster asks for names, as somebody says who knows.
+"""Where a cluster resolves names, from its settings.
 
-Rule: what was said goes before every guess by names and labels that distributions use.
+Rule: settings go before every guess by names and labels that distributions use.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from podfence.sets.addresses import IPAddress
 
 
 class ClusterDns(Struct, frozen=True):
-    """The pods that answer, by namespace and labels, and the address of the cache on each node.
-    None: nobody said so."""
+    """The pods that serve DNS, by namespace and labels, and the address of the cache on each node.
+    None: not set."""
 
     pods: tuple[str, Labels] | None = None
     node_local: IPAddress | None = None
 
     def is_served_by(self, pod: Pod) -> bool:
-        """Whether a pod is one of those that answer; False where nobody said who they are."""
+        """Whether a pod serves DNS; False if the pods are not set."""
         if self.pods is None or pod.namespace != self.pods[0]:
             return False
         return set(self.pods[1]) <= set(pod.labels)
 
     def is_none_of(self, ends: Collection[Endpoint]) -> bool:
-        """Whether pods, one at least, are certainly others than those that answer."""
+        """Whether pods, at least one, certainly do not serve DNS."""
         if self.pods is None or not ends:
             return False
         return not any(self.is_served_by(end.pod) for end in ends)

@@ -1,6 +1,6 @@
-"""Findings about policies that two sources write, and mean differently.
+"""Findings about policies that two sources define with different effects.
 
-Rule: what counts is what changes for connections; two texts that mean the same are no conflict.
+Rule: only a change of connections counts; two texts with the same effect are no conflict.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Findings about what no policy covers: pods of today, the next pod, Services that nobody reaches.
+"""Findings about pods that no policy covers: existing pods, new pods, and Services that nobody
+reaches.
 
-Rule: nothing is said while the input has no NetworkPolicy, and nothing of namespaces of the system
-or of those that policies of another API may close.
+Rule: there are no findings while the input has no NetworkPolicy, nor for system namespaces or
+namespaces that policies of another API may isolate.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ _OF_THE_SYSTEM = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 def coverage(
     reach: LintIndex, said: Collection[Finding], touched: TouchedPods = UNTOUCHED
 ) -> Iterator[Finding]:
-    """PF336, PF350 and PF351. ``said``: what was found of single policies; a Service that nobody
-    reaches may be the consequence of an error in one of its pods'. ``touched``: pods that policies
-    of other APIs may close."""
+    """PF336, PF350 and PF351. ``said``: the findings about single policies; a Service that nobody
+    reaches may be a consequence of one of these. ``touched``: pods that policies of other APIs may
+    isolate."""
     faulty = BitMap.union(
         BitMap(),
         *(reach.index.selected[f.object] for f in said if f.weight is Severity.ERROR),
@@ -118,8 +119,7 @@ def _behind(reach: LintIndex, service: Service) -> list[Endpoint]:
 
 
 def _is_shut(reach: LintIndex, service: Service) -> bool:
-    """Whether the pods behind a Service are isolated, and the ports that it leads to are open to
-    nobody."""
+    """Whether the pods behind a Service are isolated, and nobody may connect to its ports."""
     behind = {end.endpoint_class: end for end in _behind(reach, service)}
     if not behind:
         return False

@@ -1,7 +1,7 @@
 """A finding: something that does not do what its name or its shape suggests.
 
-Rule: a finding is given only for what is certain from the input, and says what really happens; the
-server accepts the object. Every code has one meaning, stands in LINT_RULES and does not change.
+Rule: a finding is certain from the input and says what really happens; the API server accepts the
+object. Every code is in LINT_RULES, has one meaning, and does not change.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from podfence.model.meta import ObjectRef
 
 
 class LintRule(Struct, frozen=True):
-    """What a code means, in one line. ``severity`` says how sure it is that nobody wanted this:
-    an error cannot do what is written, a warning does something that was hardly meant, a note is
-    worth knowing."""
+    """The meaning of a code, in one line. ``severity`` says how surely it is a mistake: an error
+    cannot do what is written, a warning was hardly meant, a note is worth knowing."""
 
     severity: Severity
     slug: str
@@ -266,12 +265,12 @@ NEEDS_EVERYBODY = frozenset(
     "PF223 PF306 PF307 PF308 PF309 PF314 PF315 PF318 PF320 PF321 PF322 PF325 PF327 PF329 PF330 "
     "PF360".split()
 )
-"""Codes that say of a selector, a port or a rule that nobody is meant: pods and namespaces that
-were not read may be."""
+"""Codes of selectors, ports or rules that match nothing: objects that were not read may match
+them."""
 
 
 def code_of(name: str) -> str:
-    """The code that a slug means; any other text as it is."""
+    """The code of a slug; any other text unchanged."""
     return LINT_SLUGS.get(name, name)
 
 
@@ -287,13 +286,12 @@ class Finding(Struct, frozen=True):
     severity: Severity | None = None
     """Where it weighs otherwise than its code does."""
     about: str = ""
-    """What tells it from another finding of the same code and field, by name."""
+    """Distinguishes it from other findings of the same code and field, by name."""
     names: tuple[str, ...] = ()
-    """What was found, by name, where it is about several: one name more is news, one less is not.
-    Names of workloads and namespaces, never of pods: those come and go."""
+    """The names that were found, if it is about several objects: one more name makes it new, one
+    less does not. Names of workloads and namespaces, never of pods, which come and go."""
     fingerprint: str = ""
-    """Tells it from every other, wherever it is written and whatever its words are; "" until it is
-    asked for."""
+    """Identifies it wherever it is written and whatever its words are; "" until it is needed."""
 
     @property
     def weight(self) -> Severity:
@@ -312,7 +310,7 @@ class Finding(Struct, frozen=True):
 
     @property
     def problem(self) -> Problem:
-        """The same beside what the server says."""
+        """The finding as a problem, like those of the server."""
         return Problem(
             self.code,
             self.weight,

@@ -1,7 +1,7 @@
-"""fix_of(index, finding) -> the edit that repairs what a finding says, where it is clear.
+"""fix_of(index, finding) -> the edit that repairs a finding, if it is clear.
 
-Rule: one repair, or none: where two things may be meant, nothing is proposed. Whether the repair
-opens more than the policy says is asked of the engine afterwards (``questions.repair.harmless``).
+Rule: one repair, or none: where two are possible, none is proposed. Afterwards the engine checks
+whether the repair opens more than the policy says (``questions.repair.harmless``).
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from podfence.sets.addresses import IPNetwork
 
 
 class Fix(Struct, frozen=True):
-    """The repair of one finding. ``words``: what the edit does. ``unsafe``: a person has to say
-    that it is meant, because it opens or closes what no text names."""
+    """The repair of one finding. ``words``: what the edit does. ``unsafe``: a person has to confirm
+    it, because it opens or closes connections that no text names."""
 
     finding: Finding
     policy: ObjectRef
@@ -59,9 +59,9 @@ _Found = tuple[tuple[FieldEdit, ...], str]
 
 
 class Fixes:
-    """Repairs for findings of one index. ``written``: how objects were written. ``pod_cidrs``:
-    where the cluster's pods have addresses. ``is_partial``: whether it has pods that are not in the
-    index, so that what means nobody may be right."""
+    """Repairs for findings of one index. ``written``: how objects were written. ``pod_cidrs``: the
+    ranges of the cluster's pods. ``is_partial``: the cluster has pods that are not in the index, so
+    a selector that matches nothing may be right."""
 
     def __init__(
         self,

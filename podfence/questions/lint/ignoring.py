@@ -55,8 +55,8 @@ class Remark(Struct, frozen=True):
 
 
 class Sifted(Struct, frozen=True):
-    """Findings with the remarks taken into account: those that stay, those that are ignored, with
-    the remark, and what is wrong with remarks."""
+    """Findings after the remarks were applied: those that stay, those that are ignored, with the
+    remark, and problems of remarks."""
 
     kept: tuple[Finding, ...]
     ignored: tuple[tuple[Finding, Remark], ...]
@@ -64,7 +64,7 @@ class Sifted(Struct, frozen=True):
 
 
 def remarks_of_text(file: str, text: str) -> Iterator[Remark]:
-    """The remarks of a file. One alone on its line is about the next line, too."""
+    """The remarks of a file. A remark on a line of its own also applies to the next line."""
     if _MARK not in text:
         return
     for number, line in enumerate(text.split("\n"), 1):
@@ -82,8 +82,8 @@ def remarks_of_text(file: str, text: str) -> Iterator[Remark]:
 
 
 def remarks_of_object(ref: ObjectRef, source: Source, annotations: object) -> Iterator[Remark]:
-    """The remarks of an object's annotation, which hold for all that is found of it; of a
-    Namespace for all objects in it."""
+    """The remarks of an object's annotation: they apply to all findings of the object, or of all
+    objects in it for a Namespace."""
     value = annotations.get(ANNOTATION) if isinstance(annotations, Mapping) else None
     for part in value.split(";") if isinstance(value, str) else ():
         codes, _, rest = part.strip().partition(" ")
@@ -111,8 +111,8 @@ def sift(
     wanted: Container[str],
     today: date,
 ) -> Sifted:
-    """Take the remarks into account. ``wanted``: the codes that are looked for at all; a remark
-    about others may be used another time. ``today``: what ``until=`` is compared with."""
+    """Apply the remarks. ``wanted``: the codes of this run; remarks about other codes are not
+    reported as unused. ``today``: the date for ``until=``."""
     problems: list[Problem] = []
     valid = [each for each in remarks if _is_valid(each, today, problems)]
     used: set[int] = set()

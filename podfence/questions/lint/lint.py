@@ -1,7 +1,7 @@
 """lint(index): every finding about the policies of a cluster.
 
-Rule: what is missing from the input is no finding. Where no pod of a policy's namespace was read,
-nothing is said of selectors that match none.
+Rule: missing input causes no finding. Where no pod of a policy's namespace was read, selectors that
+match none are not reported.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def lint(
     raw: Callable[[Source | None], Raw | None],
     around: Surroundings = NOWHERE,
 ) -> Iterator[Finding]:
-    """All findings, by policy. ``raw`` tells how an object was written, None where that is not
-    known."""
+    """All findings, by policy. ``raw`` gives the object as it was written, None where that is
+    unknown."""
     found = _findings(index, raw, around)
     return map(_as_of_a_part, found) if around.is_partial else found
 

@@ -1,6 +1,6 @@
-"""Whether policies are enforced: what the annotation ``podfence.io/mode`` says (AUD-1).
+"""Whether policies are enforced: the annotation ``podfence.io/mode`` (AUD-1).
 
-Rule: read from the object as it was written, for what decoding loses.
+Rule: reads the object as it was written, because decoding drops the annotation.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _PATH = f"metadata.annotations[{MODE_ANNOTATION}]"
 
 
 def mode_of(policy: Policy, raw: Raw | None) -> Iterator[Finding]:
-    """PF361 for a value that nobody knows, PF362 for a policy that is audited. ``raw``: the policy
-    as it was written."""
+    """PF361 for an unknown value, PF362 for an audited policy. ``raw``: the policy as it was
+    written."""
     mode = field_of(raw, "metadata", "annotations", MODE_ANNOTATION)
     if mode == AUDIT:
         text = (

@@ -1,4 +1,5 @@
-"""A note: what one check says of one NetworkPolicy, and what every check may ask about it."""
+"""A note: what one check reports about one NetworkPolicy, and the facts that every check may
+use."""
 
 from __future__ import annotations
 
@@ -76,7 +77,7 @@ class WrittenObjects:
         self.raw = raw
 
     def after(self, raw: Callable[[Source | None], Raw | None]) -> WrittenObjects:
-        """The same workloads, beside policies that are written as ``raw`` says."""
+        """The same workloads, with policies that are written as ``raw``."""
         new = WrittenObjects(self._index, raw)
         new._owners = self._owners
         return new
@@ -111,7 +112,8 @@ class WrittenObjects:
 
 
 class PeerItem(Struct, frozen=True):
-    """An item of ``from`` or ``to``: ``at`` in the rule ``number``. ``ends``: whom it means now."""
+    """An item of ``from`` or ``to``: ``at`` in the rule ``number``. ``ends``: the pods that it
+    matches now."""
 
     direction: Direction
     number: int
@@ -153,7 +155,7 @@ class LintedPolicy(Struct, frozen=True):
     rules: tuple[tuple[Direction, int, NetworkPolicyRule], ...]
     """Direction, number and rule of every rule that counts (NP-15)."""
     peers: tuple[PeerItem, ...]
-    """Every peer of these rules; most checks ask whom it means."""
+    """Every peer of these rules; most checks need the pods that it matches."""
     ports: tuple[PortItem, ...]
     """Every port of these rules."""
     dns: ClusterDns = UNTOLD
@@ -168,7 +170,8 @@ class LintedPolicy(Struct, frozen=True):
         written: WrittenObjects,
         dns: ClusterDns = UNTOLD,
     ) -> LintedPolicy:
-        """A policy of the index. All of it is found at once: every check asks for some of it."""
+        """A policy of the index. Everything is computed at once, because every check needs some of
+        it."""
         namespace, subjects = policy.ref.namespace, matched.subjects(policy)
         rules: list[tuple[Direction, int, NetworkPolicyRule]] = []
         peers: list[PeerItem] = []

@@ -1,7 +1,7 @@
-"""Notes about selectors that ask for a label where it is not, or not for long.
+"""Notes about selectors by a label that is elsewhere, or that does not last.
 
-Rule: "nobody" is said only where the selector matches no pod, so that the text is true whatever was
-meant; what stands elsewhere is named.
+Rule: such a selector matches no pod, so the note is true whatever was meant; the place where the
+label exists is named.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _changes(key: str, path: str) -> Note:
 
 
 def strangers(case: LintedPolicy) -> Iterator[Note]:
-    """PF324: NotIn and DoesNotExist hold for whoever lacks the key (NP-4)."""
+    """PF324: NotIn and DoesNotExist also match objects without the key (NP-4)."""
     for item in case.peers:
         pods, spaces = item.peer.pod_selector, item.peer.namespace_selector
         if spaces is None or not _only_negative(spaces):

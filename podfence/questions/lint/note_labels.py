@@ -1,7 +1,7 @@
-"""Notes about labels that nobody has, though somebody has one that looks the same.
+"""Notes about labels that no object has, where a similar label exists.
 
-Rule: a near miss is said only where the selector matches nobody, so that the text is true whatever
-was meant. Words that differ in digits alone are other words: web-1 and web-2.
+Rule: a near miss is reported only where the selector matches nothing, so the note is true whatever
+was meant. Words that differ only in digits are different words: web-1 and web-2.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ def _misspelt_namespace(case: LintedPolicy, spaces: LabelSelector, path: str) ->
 
 
 def near_labels(case: LintedPolicy, path: str) -> list[tuple[Label, Label]]:
-    """Of a selector that matches nobody: its labels that are misspelt, each with one that somebody
-    has (PF320). ``path``: of the selector. None where the name of the policy alone says so of one
-    of them."""
+    """The misspelt labels of a selector that matches nothing, each with a similar one that exists
+    (PF320). ``path``: of the selector. None where only the name of the policy shows one of them to
+    be misspelt."""
     if path == "spec.podSelector":
         pods = case.matched.pods_of(case.namespace)
         subject = case.policy.pod_selector, pods, case.policy.ref.name
@@ -138,9 +138,9 @@ def _near_of(
     *,
     by_name: bool = False,
 ) -> list[tuple[Label, Label, list[Endpoint]]]:
-    """A value that stands in the name of the ``policy`` is not misspelt: its pods come later. Its
-    key may be. ``by_name``: a value of which that name has the right form is misspelt, too, however
-    short; it is told, and no repair goes by it."""
+    """A value that is in the name of the ``policy`` is not misspelt, because its pods may come
+    later; its key may be. ``by_name``: a value that the name spells differently is misspelt,
+    however short it is; it is reported, but never repaired."""
     having = case.matched.by_label(pods)
     expected = _Expected.of(case) if by_name else None
     found = _near(selector, having, lambda end: end.pod.labels, expected)
@@ -154,7 +154,7 @@ def _near_of(
 
 
 def _near_pods(case: LintedPolicy, selector: LabelSelector, pods: Ends, policy: str = "") -> str:
-    """What to write instead, and whom it would mean; "" where nothing is near."""
+    """What to write instead, and the pods that this would match; "" where nothing is similar."""
     found = _near_of(case, selector, pods, policy, by_name=bool(policy))
     return words.listed(
         [
@@ -172,8 +172,8 @@ def _near(
     labels: Callable[[T], Labels],
     expected: _Expected | None = None,
 ) -> list[tuple[Label, Label, list[T]]]:
-    """A label of the selector, a near one, and who would be selected with it in its place.
-    ``having``: everybody by label; ``expected``: what the policy says of its own pods."""
+    """A label of the selector, a similar one, and the objects that it would select. ``having``:
+    objects by label; ``expected``: what the policy says about its own pods."""
     found = []
     for wrong in selector.match_labels:
         rest = LabelSelector(

@@ -1,8 +1,8 @@
-"""Notes about rules and peers of one policy that undo each other.
+"""Notes about rules and peers of one policy that make each other pointless.
 
 Rule: rules add up, and so do the peers of one rule. Rules are compared as they are written, so a
-note holds in every cluster. Nothing is said where two of them are equal, or where the wider one is
-PF310's, for it says it of all rules.
+note holds in every cluster. Equal rules are not reported, nor those beside a rule of PF310, which
+covers all rules.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def undone_rule(case: LintedPolicy) -> Iterator[Note]:
 
 def _opens(wide: NetworkPolicyRule, rule: NetworkPolicyRule) -> bool:
     """Whether a rule allows more peers than another that restricts them. A rule for all ports
-    beside one for everyone on some, such as those of DNS, is no mistake."""
+    beside a rule for everyone on some ports, such as DNS, is no mistake."""
     if not rule.peers or (wide.ports and not rule.ports):
         return False
     if not wide.peers:
@@ -100,8 +100,8 @@ def undone_peers(case: LintedPolicy) -> Iterator[Note]:
 
 
 def _in_blocks(peers: Sequence[NetworkPolicyPeer]) -> Iterator[tuple[int, int]]:
-    """(peer, wider peer) of ipBlocks: CIDRs nest, so the wider ones of a block are those that are
-    open on the way through the sorted list."""
+    """(peer, wider peer) of ipBlocks. CIDRs nest, so the wider ones of a block are those still open
+    in a pass over the sorted list."""
     listed_at: dict[IPBlock, list[int]] = defaultdict(list)
     for at, peer in enumerate(peers):
         if peer.ip_block is not None:
@@ -159,14 +159,15 @@ def wider(wide: NetworkPolicyPeer, peer: NetworkPolicyPeer) -> bool:
 
 
 def implies(narrow: LabelSelector, wide: LabelSelector) -> bool:
-    """Whether everything that ``narrow`` selects, ``wide`` selects: it demands a part of it."""
+    """Whether ``wide`` selects everything that ``narrow`` selects: its conditions are a part of the
+    other's."""
     return set(wide.match_labels) <= set(narrow.match_labels) and set(
         wide.match_expressions
     ) <= set(narrow.match_expressions)
 
 
 def stray_dash(case: LintedPolicy) -> Iterator[Note]:
-    """PF363: a rule with peers alone beside a rule with ports alone (NP-12, NP-13)."""
+    """PF363: a rule with only peers beside a rule with only ports (NP-12, NP-13)."""
     for direction in AS_WRITTEN:
         rules = [(number, rule) for d, number, rule in case.rules if d is direction]
         noted = -1
@@ -181,7 +182,7 @@ def stray_dash(case: LintedPolicy) -> Iterator[Note]:
 
 
 def _names_beside_blocks(peers: NetworkPolicyRule, ports: NetworkPolicyRule) -> bool:
-    """Blocks of addresses and DNS to everywhere: servers outside are mostly asked for by name, and
+    """Address blocks beside DNS to everywhere: clients usually find outside servers by name, and
     the name server is another machine."""
     blocks = all(peer.ip_block is not None for peer in peers.peers)
     return blocks and all(port.port == _DNS and port.end_port is None for port in ports.ports)

@@ -1,7 +1,7 @@
 """Notes about port numbers and names that only seem to be those of the pods.
 
-Rule: what a pod declares is only a remark to the API, so nothing is said of pods that declare no
-port at all.
+Rule: declaring a port is optional in the API, so nothing is reported for pods that declare no port
+at all.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Notes about what egress rules allow outside the cluster, meant or not.
+"""Notes about egress rules that allow more outside the cluster than they seem to.
 
-Rule: an ipBlock means addresses, whoever has them: pods, the node, services of the cloud (NP-27).
+Rule: an ipBlock matches addresses, whatever has them: pods, nodes, services of the cloud (NP-27).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def internet(case: LintedPolicy) -> Iterator[Note]:
 
 
 def _excepts_private(peer: NetworkPolicyPeer) -> bool:
-    """Whether private addresses are left out: those of pods mostly are among them."""
+    """Whether private addresses are excluded, which usually include those of pods."""
     block = peer.ip_block
     return block is not None and bool(AddressSet.of(block.except_) & _PRIVATE)
 

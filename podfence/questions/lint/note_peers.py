@@ -1,6 +1,6 @@
-"""Notes about selectors and blocks that mean other pods or addresses than it seems.
+"""Notes about selectors and blocks that match other pods or addresses than it seems.
 
-Rule: "nobody" is said only of what was read; the texts say "now".
+Rule: "no pod" refers only to objects that were read; the texts say "now".
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def _looks_like_lost_or(case: LintedPolicy, item: PeerItem) -> bool:
 
 
 def lost_and(case: LintedPolicy) -> Iterator[Note]:
-    """PF315: a podSelector alone that finds nobody at home, beside a namespaceSelector alone in
-    whose namespaces such pods live (NP-19, NP-20)."""
+    """PF315: a podSelector alone that matches no pod of the own namespace, beside a
+    namespaceSelector alone whose namespaces have such pods (NP-19, NP-20)."""
     for item in case.peers:
         for beside in and_partners(case, item):
             yield Note("PF315", _torn(case, item.peer, beside), _path(item))
@@ -146,7 +146,8 @@ def means_nobody(case: LintedPolicy) -> Iterator[Note]:
 
 
 def _why_nobody(case: LintedPolicy, item: PeerItem) -> str:
-    """ "" if somebody is meant, or if the answer lies in a namespace that was not read."""
+    """ "" if the peer matches something, or if the answer depends on a namespace that was not
+    read."""
     peer = item.peer
     if peer.ip_block is not None:
         empty = not ip_block(peer.ip_block).addresses

@@ -21,7 +21,7 @@ from podfence.questions.phrases.ends import Ends
 _DNS = 53
 _SHOWN = 3
 _COMPARED = 2_000
-"""Most pairs of classes that are asked about one rule."""
+"""The most pairs of classes that are compared for one rule."""
 
 
 def unknown_name(case: LintedPolicy) -> Iterator[Note]:
@@ -37,8 +37,8 @@ def unknown_name(case: LintedPolicy) -> Iterator[Note]:
 
 
 def _can_judge(case: LintedPolicy, direction: Direction, targets: Ends) -> bool:
-    """Whether destinations are known at all: if the selectors find nobody, PF306 and PF307 say
-    so."""
+    """Whether the destinations are known: if the selectors match nothing, PF306 and PF307 report
+    it."""
     only_blocks = direction is Direction.EGRESS and any(
         rule.peers and all(peer.ip_block is not None for peer in rule.peers)
         for rule in case.policy.egress
@@ -91,8 +91,8 @@ def service_port(case: LintedPolicy) -> Iterator[Note]:
 def _nothing_passes(
     case: LintedPolicy, item: PortItem, service: Service, port: ServicePort
 ) -> bool:
-    """Whether the end that the policy is about denies all connections of its rule to a port of a
-    Service: what is asked is the engine, so that every policy counts."""
+    """Whether the subject denies all connections of its rule to a port of a Service. The engine
+    answers, so that every policy counts."""
     direction = item.direction
     remotes = case.matched.rule_peers(case.namespace, item.rule.peers)
     pairs = [
@@ -180,7 +180,7 @@ def _selects(service: Service, endpoint: Endpoint) -> bool:
 
 
 def dns_over_tcp(case: LintedPolicy) -> Iterator[Note]:
-    """PF312: ``port: 53`` without protocol is TCP, and names are asked for over UDP (NP-30)."""
+    """PF312: ``port: 53`` without protocol is TCP, but DNS queries use UDP (NP-30)."""
     for direction in DIRECTIONS:
         items = [item for item in case.ports if item.direction is direction]
         if any(i.port.protocol is Protocol.UDP and i.port.port in (None, _DNS) for i in items):

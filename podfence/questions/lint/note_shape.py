@@ -1,6 +1,6 @@
 """Notes about the shape of a policy: types, empty lists, null items, rules that allow all.
 
-Rule: looks at no label and at no pod, except to know who else selects the subjects.
+Rule: uses no label and no pod, except to find other policies with the same subjects.
 """
 
 from __future__ import annotations

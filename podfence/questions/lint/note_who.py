@@ -1,6 +1,6 @@
-"""Notes about who is meant: too many for a data store, or only pods that no policy reaches.
+"""Notes about peers: too many for a data store, or only pods that no policy reaches.
 
-Rule: a peer that asks for a label of pods was thought about; nothing is said of it.
+Rule: a peer that selects pods by a label was written on purpose, so it is not reported.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def open_store(case: LintedPolicy) -> Iterator[Note]:
 
 
 def _wide(rule: NetworkPolicyRule) -> str:
-    """Whom a rule means, if nothing is asked of them; "" otherwise."""
+    """The peers of a rule that sets no condition on pods; "" for other rules."""
     if not rule.peers:
         return "Everyone, addresses outside the cluster included,"
     for peer in rule.peers:
@@ -79,7 +79,7 @@ def _wide(rule: NetworkPolicyRule) -> str:
 
 
 def open_outside(case: LintedPolicy) -> Iterator[Note]:
-    """PF352: everybody outside may connect, and nothing offers the pods to the outside."""
+    """PF352: all outside addresses may connect, and no Service offers the pods to the outside."""
     for direction, number, rule in case.rules:
         if direction is Direction.EGRESS or not rule.ports or not case.subjects:
             continue
@@ -96,8 +96,7 @@ def open_outside(case: LintedPolicy) -> Iterator[Note]:
 
 
 def _inside_only(case: LintedPolicy) -> bool:
-    """Whether Services lead to all of the subjects, none of them from outside, and no hostPort
-    does."""
+    """Whether Services lead to all of the subjects, but none from outside and no hostPort."""
     for end in case.subjects:
         labels = set(end.pod.labels)
         services = [

@@ -1,7 +1,7 @@
 """notes_for(index, policy): what in a policy does not do what its name or shape suggests.
 
-Rule: a note is given only for what is certain from the input. Each check is one function from a
-Case to notes; their order here is the order in which people read them.
+Rule: a note is certain from the input. Each check is one function from a LintedPolicy to notes;
+their order here is the order of the output.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ CHECKS: tuple[tuple[Callable[[LintedPolicy], Iterator[Note]], int], ...] = (
     (note_who.open_store, 0),
     (note_who.open_outside, _PORTS),
 )
-"""Each with what a policy must have for it to say anything (``traits``): most policies lack most of
-that, and a check that is not asked costs nothing."""
+"""Each check with the ``traits`` that a policy needs for it. Most policies lack most traits, and a
+check that is skipped costs nothing."""
 
 
 def traits(case: LintedPolicy) -> int:
@@ -118,7 +118,8 @@ _SAY_SURER: Mapping[str, frozenset[str]] = {
     "PF352": frozenset({"PF356"}),
     "PF354": frozenset({"PF341", "PF353"}),
 }
-"""What is not said of a place where one of these was said: the cause says more."""
+"""Codes that are left out where one of these codes was given for the same place, because that one
+names the cause."""
 
 
 def notes_for(
@@ -131,9 +132,9 @@ def notes_for(
 ) -> tuple[Finding, ...]:
     """Findings about one policy of the index.
 
-    ``raw``: the object as it was read, for what decoding loses (empty or absent, null items,
-    annotations); without it PF302 and PF305 are never given. ``matched``: of this index, shared
-    by many policies. ``written``: how any object was written. ``dns``: where names are asked for.
+    ``raw``: the object as it was read, for what decoding drops (empty or absent, null items,
+    annotations); without it PF302 and PF305 are never given. ``matched``: of this index, shared by
+    many policies. ``written``: how objects were written. ``dns``: where names are resolved.
     """
     known = matched or Matched(index)
     case = LintedPolicy.of(index, policy, raw, known, written or _not_known(index), dns)

@@ -1,7 +1,7 @@
-"""Findings about the network plugin: what a policy says and the plugin does not do.
+"""Findings about the network plugin: parts of a policy that the plugin does not implement.
 
-Rule: the table holds only what a plugin's own pages or issues say, with the place where they do. Of
-a plugin, or a version, that is not in it nothing is said.
+Rule: the table holds only what a plugin's own pages or issues say, with the source. A plugin or
+version that is not in the table has no findings.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class _Lack(Enum):
 
 
 class _Known(Struct, frozen=True):
-    """``until``: the first version of which this is not said; () for none. ``says``: what happens
-    instead. ``page``: where the plugin says so."""
+    """``until``: the first version that no longer has the defect; () if all have it. ``says``: what
+    happens instead. ``page``: the source."""
 
     plugin: str
     lack: _Lack
@@ -114,8 +114,8 @@ def _sctp(index: PolicyIndex, policy: NetworkPolicy) -> Iterator[tuple[str, str]
 
 
 def _pod_blocks(index: PolicyIndex, policy: NetworkPolicy) -> Iterator[tuple[str, str]]:
-    """Blocks with the address of a pod that was read, but for those of all addresses: they are
-    meant for outside, and PF341 speaks of them."""
+    """Blocks with the address of a pod that was read, except blocks of all addresses: these are
+    meant for outside, and PF341 covers them."""
     real = [end for end in index.endpoints.values() if end.pod.has_status]
     for direction, at, rule in _rules(policy):
         for number, peer in enumerate(rule.peers):

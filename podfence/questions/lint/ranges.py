@@ -1,7 +1,7 @@
-"""Findings about blocks in the range from which a cluster gives addresses to Services.
+"""Findings about blocks in the cluster's range of Service addresses.
 
-Rule: the range is told (``service-cidrs`` of ``podfence.toml``); manifests seldom hold it, for the
-API server picks the address of each Service.
+Rule: the range comes from ``service-cidrs`` of ``podfence.toml``. Manifests seldom have it, because
+the API server picks the address of each Service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Reach: what the engine says of all pods of an index, kept for every rule that asks.
+"""Reach: the engine's answers for all pods of an index, kept for every check.
 
-Rule: nothing is judged here; classes, not pods, are asked about.
+Rule: nothing is judged here; questions are about classes, not pods.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OTHER_SIDE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.I
 
 
 class LintIndex(Struct, frozen=True, dict=True):
-    """One index with what was asked of it. ``written``: how objects were written."""
+    """One index with the answers so far. ``written``: how objects were written."""
 
     index: PolicyIndex
     matched: Matched

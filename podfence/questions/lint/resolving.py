@@ -1,8 +1,8 @@
-"""Findings about DNS: pods that may not ask for a name.
+"""Findings about DNS: pods that may not resolve names.
 
-Rule: what is asked is the engine, for the pods of the cluster's DNS that were read: those that
-somebody said, else those that are labelled as distributions label them. Where none was read, only
-what no rule allows to anybody is said.
+Rule: the engine answers, for the pods of the cluster's DNS that were read: those of the settings,
+or else those with the labels that distributions use. Where none was read, only pods that no rule
+allows any DNS are reported.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _PORTS = (53, 5353, 8053)
 
 
 class _Server(Struct, frozen=True):
-    """Where DNS is asked: a class of pods, and the ports that its Service leads to."""
+    """A DNS server: a class of pods, and the ports that its Service leads to."""
 
     endpoint_class: int
     udp: PortSet
@@ -75,8 +75,8 @@ def resolving(reach: LintIndex, around: Surroundings = NOWHERE) -> Iterator[Find
 def _writers(
     reach: LintIndex, policy: DirectionPolicy, policies: Mapping[ObjectRef, NetworkPolicy]
 ) -> list[NetworkPolicy]:
-    """The NetworkPolicies that close egress, those with rules first; none if no rule allows
-    anything: who may connect to nobody needs no name."""
+    """The NetworkPolicies that isolate egress, those with rules first; none if no rule allows
+    anything, because a pod without connections needs no names."""
     found = [
         policies[origin.policy]
         for tier in policy.tiers
@@ -146,7 +146,7 @@ def _listening(pod: Pod, service: Service | None, protocol: Protocol) -> PortSet
 
 
 def _asked_at_the_node(reach: LintIndex) -> IPAddress | None:
-    """The address by custom, where the workload that listens there was read."""
+    """The usual address of the cache, if the workload that listens there was read."""
     is_there = any(
         pod.host_network and pod.owner is not None and pod.owner.name == _NODE_LOCAL
         for pod in reach.index.cluster.pods
@@ -161,8 +161,8 @@ def _missing(
     names_dns: bool,
     at_node: IPAddress | None,
 ) -> str:
-    """What a class may not do: ``nothing`` (no rule names the port), ``UDP``, ``TCP``, ``node``;
-    "" if all is well. ``names_dns``: of its policies. ``at_node``: where a cache is asked."""
+    """What a class may not do: ``nothing`` (no rule names the port), ``UDP``, ``TCP``, ``node``; ""
+    if nothing is missing. ``names_dns``: of its policies. ``at_node``: the address of the cache."""
     to_cache = PortSet.union(())
     if at_node is not None:
         # The cache asks for its part on the network of its node, which no policy closes.

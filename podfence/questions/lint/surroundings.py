@@ -1,6 +1,6 @@
-"""What findings depend on besides the policies and pods of an index.
+"""Facts besides the policies and pods of an index that findings depend on.
 
-Rule: what is not known is empty, and the findings that need it are silent.
+Rule: an unknown fact is empty, and findings that need it are left out.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Surroundings(Struct, frozen=True):
     api_server: tuple[IPAddress, ...] = ()
     """The addresses of the API server."""
     tenant_label: str = ""
-    """Of namespaces: those with different values are not to meet."""
+    """A label of namespaces: namespaces with different values must not connect."""
     shared: frozenset[str] = frozenset()
     """Namespaces that every tenant may meet, by name."""
     shared_labels: tuple[Labels, ...] = ()
-    """More of them: those that have all the labels of one."""
+    """Further shared namespaces: those that have all labels of one entry."""
     plugin: str = ""
     """The network plugin, with its version where that is known: ``calico 3.30``."""
     service_cidrs: tuple[IPNetwork, ...] = ()

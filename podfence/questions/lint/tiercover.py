@@ -40,7 +40,7 @@ def present(index: PolicyIndex) -> Present:
 
 
 class PortParts:
-    """The ports, cut so that a rule holds all of a part or nothing of it."""
+    """The ports, cut so that a rule contains all of a part or none of it."""
 
     def __init__(self, rules: Iterable[CompiledRule]) -> None:
         lines = {match.ports.line for rule in rules for match in rule.matches}
@@ -51,7 +51,7 @@ class PortParts:
         self._known: dict[PortSet, tuple[int, ...]] = {}
 
     def of(self, ports: PortSet) -> tuple[int, ...]:
-        """The parts that ``ports`` holds; it must be those of one of the rules, or everything."""
+        """The parts in ``ports``, which must be the ports of one of the rules, or all ports."""
         found = self._known.get(ports)
         if found is None:
             found = self._known[ports] = tuple(
@@ -85,7 +85,7 @@ class Space:
         return found
 
     def take(self, rule: CompiledRule) -> CoveredRegion:
-        """Remove what a rule matches; that of it which was still there."""
+        """Remove what a rule matches; returns what was removed."""
         found: CoveredRegion = {}
         for match in rule.matches:
             merge(found, self.take_match(match))

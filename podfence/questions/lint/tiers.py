@@ -1,8 +1,8 @@
-"""tier_findings(index): what in the tiers beyond NetworkPolicy does not do what it seems to.
+"""tier_findings(index): rules of the tiers beyond NetworkPolicy that do not do what they seem to.
 
-Rule: a finding is given only for what is certain from the input, as it is now: a rule that cannot
-match is covered for every pod that its policy selects, a tie is a connection that two policies of
-one priority judge differently. Nothing is said while the input has no pods.
+Rule: a finding is certain from the present input. A rule that cannot match is covered for every pod
+that its policy selects; a tie is a connection that two policies of one priority judge differently.
+There are no findings while the input has no pods.
 """
 
 from __future__ import annotations
@@ -110,10 +110,10 @@ def _service_addresses(index: PolicyIndex, peer: Peer) -> str:
 
 
 class _Analysis(Struct):
-    """What is known of the rules over all subjects. ``alive``: matches something that no earlier
-    rule does. ``covered``: rules that match something, with the rules that match it before them.
-    ``ties``: by the two policies. ``cut``: classes of pods that a Deny rule reaches by address
-    alone."""
+    """The facts about the rules, over all subjects. ``alive``: rules that match something that no
+    earlier rule matches. ``covered``: the other rules, with the earlier rules that match the same.
+    ``ties``: by the two policies. ``cut``: classes of pods that a Deny rule reaches only by
+    address."""
 
     origins: dict[RuleRef, Origin] = field(default_factory=dict)
     alive: set[RuleRef] = field(default_factory=set)
@@ -123,7 +123,7 @@ class _Analysis(Struct):
 
 
 class _Tie(Struct, frozen=True):
-    """``first`` is asked first, by name; both match on ``ports``."""
+    """``first`` is evaluated first, by name; both match on ``ports``."""
 
     first: CompiledRule
     second: CompiledRule
@@ -131,7 +131,7 @@ class _Tie(Struct, frozen=True):
 
 
 def _analyse(index: PolicyIndex) -> _Analysis:
-    """Every distinct list of rules once; subjects that nobody is do not count."""
+    """Every distinct list of rules once; subjects without pods do not count."""
     analysis = _Analysis()
     remote = present(index)
     for tier in {tier.number: tier for tier in _tiers(index)}.values():
@@ -148,8 +148,8 @@ def _tiers(index: PolicyIndex) -> Iterator[CompiledTier]:
 
 
 class _Said(Struct, frozen=True):
-    """What one policy says if it is asked before the others of its priority: each rule with what
-    it matches first, and the same by action."""
+    """What one policy decides if it is evaluated before the others of its priority: each rule with
+    what it matches first, and the same by action."""
 
     policy: ObjectRef
     rules: tuple[tuple[CompiledRule, CoveredRegion], ...]
@@ -157,7 +157,7 @@ class _Said(Struct, frozen=True):
 
 
 class _TierAnalysis:
-    """One list of rules, in the order in which they are asked."""
+    """One list of rules, in the order of evaluation."""
 
     def __init__(
         self, index: PolicyIndex, analysis: _Analysis, remote: Present, tier: CompiledTier
@@ -184,7 +184,7 @@ class _TierAnalysis:
     def _say(
         self, equals: list[CompiledRule], earlier: list[CompiledRule], left: Space
     ) -> Iterator[_Said]:
-        """Policies of the same priority are not ``earlier``: nobody can rely on their order
+        """Policies of the same priority are not ``earlier``, because their order is undefined
         (CNP-9)."""
         for ref, group in groupby(equals, key=lambda rule: rule.origin.policy):
             own, rules = left.copy(), list(group)
@@ -310,7 +310,7 @@ def _cuts(index: PolicyIndex, ref: ObjectRef, cut: set[int], denied: str) -> str
 
 
 def _leaves(index: PolicyIndex, ref: ObjectRef, families: frozenset[int]) -> str:
-    """The family that subjects have and that no Deny rule about all of them closes."""
+    """The family that subjects have and that no Deny rule for all of them covers."""
     selected = index.selected[ref]
     denied = (
         rule

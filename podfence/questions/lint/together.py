@@ -34,12 +34,12 @@ from podfence.questions.phrases import words
 
 _SHOWN = 3
 _SAID_BETTER = frozenset({"PF310", "PF316", "PF319", "PF329"})
-"""What already says that rules of the policy count for nothing."""
+"""Codes that already say that rules of the policy have no effect."""
 
 
 class _Use(Struct, frozen=True):
-    """Where a written rule counts: for the pods of one direction policy, beside the other rules of
-    the tier."""
+    """Where a written rule has an effect: for the pods of one direction policy, beside the other
+    rules of the tier."""
 
     policy: DirectionPolicy
     tier: CompiledTier
@@ -51,7 +51,7 @@ Uses = Mapping[Origin, list[_Use]]
 
 
 def together(reach: LintIndex, said: Collection[Finding]) -> Iterator[Finding]:
-    """PF330, PF331 and PF332. ``said``: what was found of single policies."""
+    """PF330, PF331 and PF332. ``said``: the findings about single policies."""
     skipped = {finding.object for finding in said if finding.code in _SAID_BETTER}
     uses = _uses(reach)
     yield from _one_sided(reach, uses, [f for f in said if f.weight is Severity.ERROR])
@@ -59,7 +59,7 @@ def together(reach: LintIndex, said: Collection[Finding]) -> Iterator[Finding]:
 
 
 def _uses(reach: LintIndex) -> dict[Origin, list[_Use]]:
-    """Every written rule of a NetworkPolicy that counts for a pod."""
+    """Every written rule of a NetworkPolicy that has an effect on a pod."""
     found: dict[Origin, list[_Use]] = {}
     for holders in reach.holders.values():
         for policy, subjects in holders.values():
@@ -90,7 +90,7 @@ def _one_sided(reach: LintIndex, uses: Uses, errors: Collection[Finding]) -> Ite
 
 
 def _pods_alone(uses: list[_Use]) -> BitMap | None:
-    """The pods that a rule means; None if it means addresses, too."""
+    """The pods that a rule matches; None if it matches addresses, too."""
     peers = BitMap()
     for use in uses:
         for match in use.rule.matches:
@@ -148,7 +148,7 @@ def _undone(reach: LintIndex, origin: Origin, uses: list[_Use], peers: BitMap) -
 
 
 class _Idle:
-    """Rules that allow nothing that the rules beside them do not."""
+    """Rules that allow nothing that other rules do not allow."""
 
     def __init__(self, reach: LintIndex, uses: Uses) -> None:
         self._reach = reach
@@ -183,8 +183,8 @@ class _Idle:
         )
 
     def _is_covered(self, use: _Use, *, without_policy: bool) -> bool:
-        """Whether the other rules of the tier allow all that one allows; ``without_policy``: those
-        of other policies."""
+        """Whether the other rules of the tier allow everything that one allows; ``without_policy``:
+        only rules of other policies."""
         own = use.rule.origin
         others = [
             rule
@@ -235,8 +235,8 @@ class _Idle:
         return not parts
 
     def _without_effect(self, idle: Collection[Origin]) -> Iterator[ObjectRef]:
-        """Policies that isolate nobody alone and of which no rule counts, not even for a pod
-        without labels."""
+        """Policies that are never the only ones to isolate a pod, and whose rules have no effect,
+        not even on a pod without labels."""
         by_policy: dict[ObjectRef, list[Origin]] = {}
         alive: set[ObjectRef] = set()
         for origin in self._uses:
@@ -254,7 +254,7 @@ class _Idle:
                 yield ref
 
     def _alone(self) -> set[ObjectRef]:
-        """Policies that isolate some pod alone in some direction."""
+        """Policies that are the only ones to isolate some pod in some direction."""
         return {
             tier.isolated_by[0].policy
             for holders in self._reach.holders.values()

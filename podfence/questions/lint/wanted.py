@@ -1,8 +1,8 @@
-"""Findings about connections that somebody wants: ways in from outside, calls of the API server and
-calls to it, and tenants that nobody wants to meet.
+"""Findings about connections that someone needs or forbids: ways in from outside, calls of and to
+the API server, and tenants.
 
-Rule: who wants them is read from other objects than policies. Where one of these was not read, or
-policies of another API may decide, nothing is said.
+Rule: the need comes from objects other than policies. Where one of these was not read, or policies
+of another API may decide, there is no finding.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Ends: pods that one policy, rule or peer means, by their ordinals in the list of all endpoints.
+"""Ends: pods that one policy, rule or peer matches, by their ordinals in the list of all endpoints.
 
-Rule: a rule may mean thousands of pods. The ordinals alone answer most of what is asked of them;
-the pods themselves are looked up where somebody asks for them one by one.
+Rule: a rule may match thousands of pods. The ordinals alone answer most questions; the pods
+themselves are looked up only where they are needed one by one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from podfence.policy.index import Endpoint
 
 
 class Ends(Collection[Endpoint]):
-    """Endpoints in the order of ``everybody``, each once. What was found out of them is kept here:
-    ``port_lists``, ``by_label`` and ``names`` belong to ``Matched``."""
+    """Endpoints in the order of ``everybody``, each once. Results are kept here: ``port_lists``,
+    ``by_label`` and ``names`` belong to ``Matched``."""
 
     __slots__ = (
         "_classes",
@@ -36,9 +36,9 @@ class Ends(Collection[Endpoint]):
         classes: Iterable[int] = (),
         first: Sequence[int] = (),
     ) -> None:
-        """``ordinals``: None where they are those of some ``classes``; ``first``: of each class the
-        ordinal of its first endpoint, and what follows the last. Of many ends it is only asked
-        whether there are any, so ordinals are put together when more is asked."""
+        """``ordinals``: None if they are those of some ``classes``; ``first``: the ordinal of each
+        class's first endpoint, and the end of the last. Often the only question is whether there
+        are any ends, so ordinals are computed on demand."""
         self._everybody = everybody
         self._classes = classes
         self._first = first
@@ -50,7 +50,7 @@ class Ends(Collection[Endpoint]):
 
     @property
     def ordinals(self) -> BitMap:
-        """Where the endpoints stand in the list of everybody."""
+        """The positions of the endpoints in the list of all endpoints."""
         if self._ordinals is None:
             self._ordinals, first = BitMap(), self._first
             for number in self._classes:

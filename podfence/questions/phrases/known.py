@@ -1,7 +1,7 @@
-"""Notes on a name or an address where an answer alone would mislead.
+"""Notes about a name or an address whose answer alone would mislead.
 
-Rule: a Service is translated for the person who asked, never judged: its address is rewritten
-before policy is asked (NP-45), and the port is the pod's (NP-46).
+Rule: a Service is translated into its pods, never judged: its address is rewritten before policies
+are evaluated (NP-45), and the port is the pod's (NP-46).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ObjectLookup:
                 return ""
 
     def doubt(self, pod: str, address: IPAddress) -> str:
-        """What to know of an address that a pod has, but not surely as its own."""
+        """The note for an address of a pod that other pods may have too."""
         claim = self._claims[address]
         others = [each for each in claim.holders if f"{each.namespace}/{each.name}" != pod]
         meant = (

@@ -99,7 +99,7 @@ def unfindable(pod: Pod) -> str:
 
 _PROTOCOLS = tuple(Protocol)
 _Item = tuple[str, NetworkPolicyPeer]
-"""An item of ``from``/``to``, and the namespace that it looks into if it tells none itself."""
+"""An item of ``from``/``to``, and the namespace in which it looks if it names none."""
 
 
 class Matched:
@@ -140,7 +140,7 @@ class Matched:
         return new
 
     def prepare(self) -> None:
-        """Find out now what is asked of every policy."""
+        """Compute now what every policy needs."""
         _ = self._policies, self._pods, self._workloads, self._by_address, self.unfindable
         _ = self._declaring, self._declaring_none, self._with_status, self.pod_range
 
@@ -160,7 +160,7 @@ class Matched:
         return self._policies.get(namespace, [])
 
     def open_policies(self, namespace: str, direction: Direction) -> list[NetworkPolicy]:
-        """Those of them that allow every connection of a direction."""
+        """The NetworkPolicies of a namespace that allow every connection of a direction."""
         found = self._open.get((namespace, direction))
         if found is None:
             found = [p for p in self.policies_of(namespace) if allows_everything(p, direction)]
@@ -191,8 +191,8 @@ class Matched:
         return [pod for pod in self.index.cluster.pods if unfindable(pod)]
 
     def peers(self, namespace: str, peer: NetworkPolicyPeer) -> Ends:
-        """Pods that one item of ``from``/``to`` means; for an ipBlock those whose address lies
-        in it (NP-27). Pods without an address are nobody's peer (NP-58)."""
+        """Pods that one item of ``from``/``to`` matches; for an ipBlock those with an address in it
+        (NP-27). A pod without an address is not a peer (NP-58)."""
         item = scoped(namespace, peer), peer
         found = self._peers.get(item)
         if found is None:
@@ -218,7 +218,7 @@ class Matched:
         return found
 
     def names(self, endpoints: Iterable[Endpoint], shown: int, last: str = ", ") -> str:
-        """``grouped`` in words, of which only the first few are made; ``last`` as of ``some``."""
+        """``grouped`` in words, of which only the first few are made; ``last``: as in ``some``."""
         if not isinstance(endpoints, Ends):
             return self._named(endpoints, shown, last)
         if (shown, last) not in endpoints.names:
@@ -354,7 +354,7 @@ class Matched:
 
     @cached_property
     def _endpoints(self) -> list[Endpoint]:
-        """All endpoints, class by class; where one stands in the list is its ordinal."""
+        """All endpoints, class by class; the position in the list is the ordinal."""
         return [endpoint for members in self.index.members for endpoint in members]
 
     @cached_property
@@ -370,8 +370,8 @@ class Matched:
 
     @cached_property
     def _by_address(self) -> dict[int, tuple[list[int], list[int]]]:
-        """For each IP version the addresses of pods as numbers, in order, and beside each the
-        ordinal of its pod."""
+        """For each IP version the addresses of pods as sorted numbers, each with the ordinal of its
+        pod."""
         found: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
         for ordinal, endpoint in enumerate(self._endpoints):
             for address in endpoint.pod.addresses:

@@ -1,7 +1,7 @@
-"""How near a rule that does not fit comes to a flow, in words.
+"""How closely a rule misses a flow, in words.
 
-Rule: one wording for every reader (``why``, ``drops``). Peers are told by their field paths, ports
-by numbers; nothing of it needs escaping.
+Rule: one wording for every reader (``why``, ``drops``). Peers are named by their field paths, ports
+by numbers, so nothing needs escaping.
 """
 
 from __future__ import annotations

@@ -72,8 +72,8 @@ def _nested(family: int, inside: Sequence[Prefix], excluded: Sequence[Prefix]) -
 
 
 class _Tree:
-    """A network with what its addresses are: ``can`` holds True, False, or both when either may be
-    said of it first and corrected below."""
+    """A network with the membership of its addresses: ``can`` holds True, False, or both when
+    either may be stated first and corrected below."""
 
     __slots__ = ("can", "halves", "network")
 

@@ -1,6 +1,6 @@
 """The parts of a ClusterNetworkPolicy in plain words: tier, actions, peers, protocols.
 
-Rule: as in ``words``: every phrase is exact, what is not meant is said, and nothing looks at pods.
+Rule: as in ``words``: every phrase is exact, exclusions are stated, and no pod is looked at.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ANYTHING = LabelSelector()
 
 
 def tier(value: Tier, priority: int | None) -> str:
-    """When the policy is asked (CNP-1, CNP-6). ``priority`` None: it has none."""
+    """When the policy is evaluated (CNP-1, CNP-6). ``priority`` None: it has none."""
     order = (
         "it has no priority and is evaluated after all other policies of its tier"
         if priority is None
@@ -67,7 +67,7 @@ def action(value: RuleAction, where: Tier) -> str:
 
 
 def broken(value: RuleAction) -> str:
-    """What a rule does of which an element cannot be read (CNP-25)."""
+    """The effect of a rule with an element that cannot be read (CNP-25)."""
     if value is RuleAction.ACCEPT:
         return "should accept, but matches nothing"
     verb = "deny" if value is RuleAction.DENY else "pass"
@@ -75,7 +75,7 @@ def broken(value: RuleAction) -> str:
 
 
 def namespaced(value: NamespacedPod) -> str:
-    """A pair of selectors; without the one of namespaces it is about all of them (CNP-15)."""
+    """A pair of selectors; without a namespaceSelector it covers all namespaces (CNP-15)."""
     namespaces = value.namespace_selector or ANYTHING
     if value.pod_selector.selects_everything:
         return f"every pod in {words.namespaces(namespaces)}"

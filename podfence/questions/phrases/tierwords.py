@@ -1,7 +1,7 @@
-"""Tiers in words, and what a rule of a ClusterNetworkPolicy says where compiling it loses it.
+"""Tiers in words, and parts of a ClusterNetworkPolicy rule that compiling drops.
 
-Rule: nothing is decided here; ``policy.admin`` alone knows what a rule means. Names of domains that
-no table holds are unknown, which is more than "they stand for no address".
+Rule: nothing is decided here; only ``policy.admin`` knows what a rule means. Domain names that are
+in no table are unknown, which differs from names without an address.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def policy_name(ref: ObjectRef) -> str:
 
 
 def origin_name(origin: Origin, beside: ObjectRef | None = None) -> str:
-    """``ClusterNetworkPolicy base spec.ingress[0]``; the path alone beside the same policy."""
+    """``ClusterNetworkPolicy base spec.ingress[0]``; only the path within the same policy."""
     if origin.policy == beside:
         return origin.path
     return f"{policy_name(origin.policy)} {origin.path}"
@@ -55,7 +55,7 @@ def priority_of(policy: ClusterNetworkPolicy) -> int | None:
 
 
 def in_order(policies: Iterable[ClusterNetworkPolicy]) -> list[ClusterNetworkPolicy]:
-    """As they are asked inside a tier (CNP-6, CNP-9)."""
+    """In the order of evaluation inside a tier (CNP-6, CNP-9)."""
     return sorted(policies, key=lambda p: (p.priority, p.ref.name, p.ref.kind))
 
 

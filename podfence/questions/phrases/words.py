@@ -1,8 +1,8 @@
 """The parts of a policy in plain words: selectors, peers, ports.
 
-Rule: every phrase is exact. Alternatives are never joined by a word that could also mean "and",
-what a selector does not reach (other namespaces, addresses outside) is said, and nothing here
-looks at pods.
+Rule: every phrase is exact. Alternatives are never joined by a word that could also mean "and". The
+phrase states what a selector does not reach (other namespaces, addresses outside). No pod is looked
+at.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def listed(items: Sequence[str], word: str = "and") -> str:
 
 
 def some(items: Sequence[str], shown: int, last: str = " and ") -> str:
-    """``a, b and c``, or ``a, b, c and 7 more`` where there are more than ``shown``. ``last``
-    stands before the last item of a list that is not cut."""
+    """``a, b and c``, or ``a, b, c and 7 more`` for more than ``shown``. ``last`` goes before the
+    last item of a list that is not cut."""
     if len(items) > shown:
         return f"{', '.join(items[:shown])} and {len(items) - shown} more"
     return last.join(filter(None, (", ".join(items[:-1]), *items[-1:])))

@@ -1,8 +1,9 @@
-"""Which edit opened or closed what, proved by taking that edit back.
+"""Which edit opened or closed what, proved by undoing that edit.
 
 Rule: a policy that selects neither end cannot change a verdict, nor can labels that neither end
-carries. What is left are the candidates of a change. One candidate is the cause, for without it
-nothing differs; of several each is taken back, and where that turns nothing, each is tried alone.
+has; the remaining edits are the candidates of a change. A single candidate is the cause, because
+without it nothing differs. Of several, each is undone; where that changes nothing, each is tried
+alone.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ class Mode(Enum):
     ANY = "any"
     """Each of them is enough: taking one back leaves the change to the others."""
     TOGETHER = "together"
-    """Not taken apart: all of them taken back undo the change."""
+    """Not separated: undoing all of them undoes the change."""
 
 
 class Blame(Struct, frozen=True):
-    """The edits (by number) that cause a change. ``proved``: some edit was taken back, or tried
-    alone, and the verdict turned; or nothing else touches the change."""
+    """The edits (by number) that cause a change. ``proved``: an edit was undone, or tried alone,
+    and the verdict changed; or nothing else touches the change."""
 
     edits: tuple[int, ...]
     mode: Mode
@@ -61,8 +62,8 @@ class Blamed(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """How much is tried at most. ``worlds``: small clusters compiled; ``verdicts``: asked of
-    them."""
+    """The limits of the search. ``worlds``: small clusters to compile; ``verdicts``: questions to
+    ask them."""
 
     worlds: int = 300
     verdicts: int = 400_000

@@ -1,8 +1,8 @@
-"""Verdicts with one edit taken back, or with one edit alone.
+"""Verdicts with one edit undone, or with one edit alone.
 
-Rule: nothing is guessed; the small cluster that matters is compiled and asked. A NetworkPolicy
-selects pods of its own namespace alone (NP-3), so the ends asked about and the policies of their
-namespaces are enough.
+Rule: nothing is guessed; the small cluster that matters is compiled and evaluated. A NetworkPolicy
+selects only pods of its own namespace (NP-3), so the two ends and the policies of their namespaces
+suffice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TRIED = 4096
 
 
 class Worlds:
-    """Makes worlds in which one edit is undone or done alone."""
+    """Makes clusters in which one edit is undone or made alone."""
 
     def __init__(self, old: PolicyIndex, new: PolicyIndex) -> None:
         self._before, self._after = _Side(old), _Side(new)
@@ -50,7 +50,7 @@ class Worlds:
         ends: Iterable[JointClass],
         helpers: Iterable[NetworkPolicy] = (),
     ) -> SmallCluster:
-        """The old cluster with some of the edits, and with other policies beside them."""
+        """The old cluster with some of the edits, and with further policies."""
         representatives: dict[int, IPAddress | str] = {}
         pods: list[Pod] = []
         numbers = {edit.number for edit in done}
@@ -88,7 +88,7 @@ class Worlds:
         return SmallCluster(compile_cluster(cluster, base.index.names), representatives)
 
     def _end(self, end: JointClass, side: _Side) -> tuple[IPAddress | str | None, Pod | None]:
-        """Where an end is found in a small cluster, and the pod that stands for it."""
+        """The place of an end in a small cluster, and the pod that represents it."""
         if end.outside is not None:
             return free_address(end, (self._before.index, self._after.index)), None
         line = end.lines[0]
@@ -115,7 +115,7 @@ def _some(end: JointClass) -> Iterator[IPAddress]:
 
 
 class SmallCluster:
-    """A small cluster, asked about joint classes."""
+    """A small cluster that answers for joint classes."""
 
     def __init__(self, index: PolicyIndex, representatives: Mapping[int, IPAddress | str]) -> None:
         self._index = index
@@ -144,7 +144,7 @@ class SmallCluster:
 
 
 class _Side:
-    """One cluster, looked up by what a small one needs of it."""
+    """One cluster, with the lookups that a small one needs."""
 
     def __init__(self, index: PolicyIndex) -> None:
         self.index = index
@@ -161,7 +161,7 @@ class _Side:
         return found
 
     def narrowed(self, pods: Iterable[Pod]) -> Cluster:
-        """The cluster with these pods alone, and the policies of their namespaces."""
+        """The cluster with only these pods, and the policies of their namespaces."""
         whole, kept = self.index.cluster, tuple(pods)
         names = sorted({pod.namespace for pod in kept})
         return replace(

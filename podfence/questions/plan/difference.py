@@ -71,7 +71,7 @@ _OfFamily = tuple[int, FrozenBitMap, Iterable[ReachChange]]
 
 
 def across(families: Sequence[_OfFamily]) -> tuple[ReachChange, ...]:
-    """The changes of all IP versions; what is the same in all that are spoken is said once."""
+    """The changes of all IP versions; changes that are equal in all of them are merged."""
     found: dict[ReachChange, list[int]] = defaultdict(list)
     for family, _, changes in families:
         for change in changes:
@@ -85,7 +85,7 @@ def across(families: Sequence[_OfFamily]) -> tuple[ReachChange, ...]:
 def _only_in(
     families: Iterable[_OfFamily], change: ReachChange, versions: Sequence[int]
 ) -> int | None:
-    """The family of a change that was found in ``versions``: None where no pair of it speaks
+    """The family of a change that was found in ``versions``; None where no pair of it speaks
     another."""
     for family, everyone, _ in families:
         speaks = change.sources.intersect(everyone) and change.destinations.intersect(everyone)
@@ -148,7 +148,7 @@ class _Form:
         return found
 
     def _among(self, peers: Peers) -> Hashable:
-        """The joint classes that peers mean; None where they mean none."""
+        """The joint classes that peers match; None where they match none."""
         if isinstance(peers, Everyone):
             return peers.key
         key = peers.key, peers.family
@@ -221,7 +221,7 @@ class _Family:
                             yield from self._cell(near, far, sources & far.remotes, destinations)
 
     def _by_ingress(self) -> Iterator[ReachChange]:
-        """Pairs whose destination's side alone says something else."""
+        """Pairs that differ only on the destination's side."""
         egress = self._subjects[Direction.EGRESS]
         for destinations, changed in self._changed(Direction.INGRESS):
             senders = FrozenBitMap().union(*(block.remotes for block in changed))

@@ -80,8 +80,8 @@ def edits_between(
 ) -> tuple[Edit, ...]:
     """Every object that differs, policies first, by kind and name.
 
-    Of workloads only those that both sides have: a workload that comes or goes changes nobody
-    else's verdicts. ``unread``: objects of which it is not known whether they differ.
+    Of workloads only those on both sides: a workload that comes or goes changes no verdict of
+    others. ``unread``: objects that may differ, because they could not be read.
     """
     found: list[tuple[ObjectRef, tuple[Edited, ...], tuple[Edited, ...]]] = []
     for kind in (_policies, _tier_policies, _namespaces, _nodes):
@@ -97,7 +97,7 @@ def edits_between(
 
 
 def workloads(pods: Iterable[Pod]) -> dict[ObjectRef, tuple[Pod, ...]]:
-    """The pods of each workload; a pod that has none stands for itself."""
+    """The pods of each workload; a pod without one is its own."""
     found: dict[ObjectRef, list[Pod]] = defaultdict(list)
     for pod in pods:
         found[pod.owner or pod.ref].append(pod)
@@ -127,8 +127,8 @@ def _one(thing: Edited | None) -> tuple[Edited, ...]:
 
 
 def _same(old: Edited | None, new: Edited | None) -> bool:
-    """Whether two objects of one name mean the same. A namespace without labels of its own is no
-    other than one that nobody declares."""
+    """Whether two objects of one name mean the same. A namespace without labels of its own equals
+    an undeclared one."""
     if old is None or new is None:
         only = old or new
         return isinstance(only, Namespace) and len(only.labels) <= 1

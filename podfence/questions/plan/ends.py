@@ -1,7 +1,7 @@
 """The ends that two compiled clusters have in common.
 
-Rule: workloads are matched by kind, namespace and name, their pods by name where they keep it.
-Pods that one side alone has open and close nothing: they arrive or leave.
+Rule: workloads are matched by kind, namespace and name, their pods by name if they keep it. Pods of
+only one side open and close nothing: they arrive or leave.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class WorkloadPods(Struct, frozen=True):
 
 
 class JointClass(Struct, frozen=True):
-    """Ends that are of one class before and of one class after.
+    """Ends that are in one class before and in one class after.
 
     ``lines``: the pods; ``outside``: or the addresses outside. ``edit``: the number of the edit of
-    their workload, None for pods that nobody edited.
+    their workload, None for pods that were not edited.
     """
 
     number: int
@@ -120,7 +120,8 @@ def joint_ends(
 
 
 _Key = tuple[int, int, int | None, bool, ObjectRef | None]
-"""Both classes, edit, whether it is a newcomer, and the workload if it has to be alone."""
+"""Both classes, the edit, whether it is a pod to come, and the workload if it has to be
+separate."""
 _Parts = dict[int, list[str]]
 """The pods of a workload by class."""
 
@@ -173,7 +174,7 @@ def _which(pods: Sequence[str]) -> str:
 
 def outside_classes(old: PolicyIndex, new: PolicyIndex) -> Iterator[tuple[int, int, AddressSet]]:
     """Outside addresses of one IP version, cut at the ipBlocks of both sides, with their classes on
-    both. Where pods of either side hold all of them, nothing is outside on both."""
+    both. Empty where the pods of one side have all of them."""
     for family in (4, 6):
         spans: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
         starts = sorted({*old.outside_lookup.starts[family], *new.outside_lookup.starts[family]})

@@ -43,14 +43,14 @@ class Followed:
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, ClusterPairs], ...]:
-        """Who reaches whom in this state, by IP version."""
+        """All pairs in this state, by IP version."""
         index = self.state.index
         families = sorted({address.version for address in index.by_address})
         return tuple((family, ClusterPairs.of(index, family)) for family in families)
 
     @cached_property
     def ends(self) -> JointEnds:
-        """Each class by itself: for as long as none parts, it is one before and after."""
+        """Each class by itself: until it is split, it is one class before and after."""
         return joint_ends(self.state.index, self.state.index, {})
 
     @cached_property
@@ -105,7 +105,7 @@ def _are_policies(state: ClusterIndex, events: tuple[ClusterEvent, ...]) -> bool
 
 
 def _only(state: ClusterIndex, events: tuple[ClusterEvent, ...]) -> Cluster:
-    """The cluster with the objects of these events alone."""
+    """The cluster with only the objects of these events."""
     known = state.objects.known
     things = (known[each.ref].thing for each in events if each.ref in known)
     policies = (t for t in things if isinstance(t, NetworkPolicy | ClusterNetworkPolicy))

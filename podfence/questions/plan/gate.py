@@ -1,6 +1,6 @@
 """The words of ``plan --fail-on``.
 
-Rule: they stand alone, so that settings can be read without everything that makes a plan.
+Rule: this module imports nothing, so that settings can be read without the modules of a plan.
 """
 
 from __future__ import annotations

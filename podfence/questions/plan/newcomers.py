@@ -17,7 +17,8 @@ from podfence.model.objects import Namespace, Pod
 
 KIND = "Newcomer"
 NAME = "+"
-"""Of a newcomer, and of the namespace that nobody has made yet: no server takes such a name."""
+"""The name of a pod to come and of its namespace, if that does not exist yet: no server accepts
+such a name."""
 
 
 def is_newcomer(ref: ObjectRef) -> bool:

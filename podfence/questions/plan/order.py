@@ -1,8 +1,8 @@
-"""In which order the edits of a change can be applied, one object after the other.
+"""The order in which the edits of a change can be applied, one object after the other.
 
-Rule: the API has no transaction. A state in between is safe when it keeps every connection that
-both versions allow, and allows none that neither does. Each state that is said to be safe was
-compiled and asked.
+Rule: the API has no transaction. A state in between is safe if it keeps every connection that both
+versions allow, and allows none that neither does. Each state that is reported as safe was compiled
+and evaluated.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class ApplyVerb(Enum):
 
 
 class ApplyStep(Struct, frozen=True):
-    """One object that is applied or deleted. ``cuts``, ``opens``: pairs of classes that lose, until
-    later steps, what both versions allow, or get what neither allows; both 0 in a safe order."""
+    """One object that is applied or deleted. ``cuts``, ``opens``: pairs of classes that, until
+    later steps, lose what both versions allow, or get what neither allows; both are 0 in a safe
+    order."""
 
     verb: ApplyVerb
     ref: ObjectRef
@@ -47,7 +48,7 @@ class ApplyStep(Struct, frozen=True):
 
 
 class Order(Struct, frozen=True):
-    """The steps. ``temporary``: policies that are needed in between alone."""
+    """The steps. ``temporary``: policies that are needed only in between."""
 
     steps: tuple[ApplyStep, ...]
     temporary: tuple[NetworkPolicy, ...] = ()
@@ -61,8 +62,8 @@ class Order(Struct, frozen=True):
 def safe_order(
     edits: Sequence[Edit], old: PolicyIndex, new: PolicyIndex, ends: JointEnds, most: int = 400_000
 ) -> Order | None:
-    """An order, safe if one was found, else the one that does least harm at each step. None where
-    more than ``most`` verdicts would have to be asked."""
+    """A safe order if one is found, otherwise the one with the least harm at each step. None where
+    it would take more than ``most`` verdicts."""
     ordering = _Ordering(edits, old, new, ends, most)
     try:
         plain = ordering.greedy(())
@@ -216,8 +217,8 @@ class _Ordering:
     # -- help
 
     def helpers(self) -> tuple[NetworkPolicy, ...]:
-        """For each policy that isolates pods which nothing isolated before: one that allows them
-        everything in that direction, as they were allowed it before."""
+        """For each policy that isolates pods that were not isolated before: a temporary policy that
+        allows them everything in that direction, as before."""
         found: dict[object, NetworkPolicy] = {}
         for edit in self._edits:
             if edit.ref.kind != "NetworkPolicy" or not edit.after:

@@ -124,7 +124,7 @@ def _below(path: str, key: str) -> str:
 
 
 def _short(value: Json) -> str:
-    """A single value as it is written; nothing for what is long."""
+    """A single value as it is written; "" for a long one."""
     if isinstance(value, str | int) and not isinstance(value, bool) and len(str(value)) <= 60:
         return str(value)
     return ""

@@ -1,7 +1,6 @@
-"""What a change of the input opens and closes, for the pods of today and for those to come.
+"""What a change of the input opens and closes, for existing pods and for pods to come.
 
-Rule: takes two clusters, or two indexes that somebody has compiled already; nothing is compiled
-twice.
+Rule: takes two clusters, or two compiled indexes; nothing is compiled twice.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from podfence.questions.plan.used import Used, in_use, with_asked_dns
 
 
 class Summary(Struct, frozen=True):
-    """How much changes. ``opened``, ``closed``: pairs of workloads. ``ways_in``, ``ways_out``:
-    workloads that outside addresses newly reach, or that newly reach some; ``shut_in``,
-    ``shut_out``: those that lose some of it."""
+    """The size of a change. ``opened``, ``closed``: pairs of workloads. ``ways_in``: workloads that
+    more outside addresses can reach; ``ways_out``: workloads that can reach more of them;
+    ``shut_in``, ``shut_out``: workloads that lose such connections."""
 
     opened: int = 0
     closed: int = 0
@@ -47,9 +46,8 @@ class Summary(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """What changes between two clusters.
 
-    ``outcomes``: for pods that both have; ``newcomers``: for imaginary ones. ``arrives``,
-    ``leaves``: pods of one side alone. ``families``: IP versions that only one side speaks, which
-    are not compared.
+    ``outcomes``: for pods of both; ``newcomers``: for imaginary pods. ``arrives``, ``leaves``: pods
+    of one side only. ``families``: IP versions of one side only, which are not compared.
     """
 
     edits: tuple[Edit, ...]
@@ -59,10 +57,12 @@ class Plan(Struct, frozen=True):
     leaves: tuple[WorkloadPods, ...]
     families: tuple[int, ...]
     undecided: tuple[str, ...] = ()
-    """Workloads of which some verdicts are not certain on both sides; what is said of them is."""
+    """Workloads with some verdicts that are not certain on both sides; what the plan says about
+    them is certain."""
 
     order: Order | None = None
-    """In which order the edits can be applied; None if nobody asked, or it would take too long."""
+    """The order in which the edits can be applied; None if it was not asked for, or would take too
+    long."""
 
     used: Used | None = None
     """What of the traffic that was seen changes; None if no flows were given."""
@@ -115,9 +115,9 @@ def plan(
     order: bool = False,
     flows: Sequence[RecordedFlow] | None = None,
 ) -> Plan:
-    """Compare two clusters. ``names``: what domain names stand for, on both sides. ``same``: the
-    objects that neither side can read and that both have in the same words. ``order``: whether to
-    find in which order the edits can be applied. ``flows``: traffic that was seen."""
+    """Compare two clusters. ``names``: the addresses of domain names, for both sides. ``same``:
+    objects that neither side can read and that are the same text on both. ``order``: whether to
+    find an order of the edits. ``flows``: recorded traffic."""
     old, new, assumed = with_asked_dns(old, new, flows or ())
     old, new = comparable(old, new, newcomers=newcomers)
     indexes = compile_cluster(old, names), compile_cluster(new, names)
@@ -178,7 +178,7 @@ def _undecided(ends: JointEnds, seen: UndecidedWorkloads, open_ends: Set[int]) -
 
 
 def _one_sided(old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> tuple[int, ...]:
-    """IP versions of only one side, where there is somebody to compare."""
+    """IP versions of only one side, if there is a pod to compare."""
     if not any(end.lines for end in ends.joint):
         return ()
     before, after = ({a.version for a in side.by_address} for side in (old, new))
@@ -186,8 +186,8 @@ def _one_sided(old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> tuple[int
 
 
 def summary(found: Iterable[Outcome]) -> Summary:
-    """How much changes; a pair whose ports open over one IP version and close over the other counts
-    for both."""
+    """The size of a change; a pair whose ports open over one IP version and close over the other
+    counts for both."""
     pairs: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
     ways: dict[tuple[OutcomeScope, bool], set[str]] = {
         (scope, opens): set() for scope in OutcomeScope for opens in (True, False)

@@ -1,4 +1,4 @@
-"""Two clusters made comparable: what podfence itself made up must not look like a change.
+"""Two clusters made comparable: values that podfence made up must not look like a change.
 
 Rule: an assumed address (no manifest has one) is the same for a pod on both sides.
 """
@@ -15,10 +15,10 @@ from podfence.sets.addresses import IPAddress
 
 
 def aligned(old: Cluster, new: Cluster) -> Cluster:
-    """``new`` with the assumed addresses of ``old`` for the pods that both have.
+    """``new`` with the assumed addresses of ``old`` for the pods of both.
 
-    Assumed addresses are counted up in the order of the input, so one pod more would move those of
-    all others, and with them the pods that an ipBlock means.
+    Assumed addresses are counted up in the order of the input, so one more pod would shift those of
+    all others, and with them the pods that an ipBlock matches.
     """
     known = {(pod.namespace, pod.name): pod.addresses for pod in old.pods if is_assumed(pod)}
     if not any(is_assumed(pod) for pod in new.pods):

@@ -1,9 +1,9 @@
-"""Workloads of which a plan cannot judge, because an object of one side could not be read.
+"""Workloads that a plan cannot judge, because an object of one side could not be read.
 
-Rule: a change is said only if both of its verdicts are certain (``questions.certainty``). An object
-that neither side can read, and that both have in the same words, hides no difference where no edit
-makes one; where one may, the pods that the object is about are named, though what could be read
-shows no change.
+Rule: a change is reported only if both of its verdicts are certain (``questions.certainty``). An
+object that neither side can read, with the same text on both, hides no difference unless an edit
+makes one. Where an edit may, the pods that the object concerns are named, even if no change is
+visible.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from podfence.sets.ports import EVERYTHING
 
 
 class Doubts(Struct, frozen=True):
-    """What could not be read of either side. ``same``: those of both that stand on the other side
-    in the same words."""
+    """The objects of either side that could not be read. ``same``: those with the same text on both
+    sides."""
 
     old: tuple[Doubt, ...] = ()
     new: tuple[Doubt, ...] = ()
@@ -59,8 +59,8 @@ class Doubts(Struct, frozen=True):
 
 
 class UndecidedWorkloads(Struct, frozen=True):
-    """Workloads of which some pod's verdicts hang on what could not be read. ``apart``: on
-    something that the two sides do not have in the same words, or beside an edit."""
+    """Workloads with verdicts that depend on unread objects. ``apart``: on objects that differ
+    between the sides, or that matter beside an edit."""
 
     workloads: frozenset[ObjectRef] = frozenset()
     apart: frozenset[ObjectRef] = frozenset()
@@ -70,7 +70,8 @@ class UndecidedWorkloads(Struct, frozen=True):
 def touched(
     old: PolicyIndex, new: PolicyIndex, doubts: Doubts, edits: Iterable[Edit] = ()
 ) -> UndecidedWorkloads:
-    """Find them; without doubts there are none. ``edits``: what differs between the two."""
+    """Find the undecided workloads; without doubts there are none. ``edits``: the differences
+    between the two."""
     if not doubts:
         return UndecidedWorkloads()
     edited = tuple(edits)
@@ -93,12 +94,12 @@ def _open_pods(index: PolicyIndex, doubts: tuple[Doubt, ...]) -> frozenset[str]:
 def _beside_edits(
     index: PolicyIndex, doubts: tuple[Doubt, ...], pods: Iterable[str], edits: tuple[Edit, ...]
 ) -> Iterator[str]:
-    """Of ``pods``, which ``doubts`` are about, those of which an edit may turn a verdict together
-    with what the doubts do not say.
+    """The ``pods`` that ``doubts`` concern and for which an edit, together with the unread object,
+    may change a verdict.
 
     A verdict needs both of its directions. So does a difference: an edit makes one in the direction
-    that the unread policy is about, or in the other one at the other end. Only edits of
-    NetworkPolicies are told apart like this; labels, say, may be what the unread policy asks for.
+    of the unread policy, or in the other one at the other end. Only edits of NetworkPolicies are
+    distinguished like this; an edited label may be one that the unread policy selects by.
     """
     changed = [each for edit in edits for each in (*edit.before, *edit.after)]
     policies = [each for each in changed if isinstance(each, NetworkPolicy)]
@@ -129,7 +130,7 @@ def _workloads(sides: Iterable[PolicyIndex], pods: Set[str]) -> frozenset[Object
 
 
 class Sorted(Struct, frozen=True):
-    """Parts of changes that are certain, and the joint classes of which some are not."""
+    """Parts of changes that are certain, and the joint classes with parts that are not."""
 
     certain: tuple[Blamed, ...]
     open: frozenset[int]

@@ -1,9 +1,9 @@
-"""Recorded traffic that a change cuts, and recorded traffic that it newly lets through.
+"""Recorded traffic that a change cuts, and recorded traffic that it newly allows.
 
-Rule: what turns is said by the outcomes of the plan and nothing else, so that what is said of flows
-agrees with what is said of pairs, and has the same cause; of what does not turn, OLD is asked.
-Records are placed in the cluster as it was before. An end outside without an address may be any
-that OLD lets through, and is judged where all of these turn alike.
+Rule: changed verdicts come only from the outcomes of the plan, so that flows and pairs agree and
+have the same causes; unchanged verdicts come from OLD. Records are placed in the cluster before the
+change. An outside end without an address may be any address that OLD allows; it is judged if the
+change is the same for all of these.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from podfence.sets.addresses import IPAddress
 
 
 class ChangedUse(Struct, frozen=True):
-    """A connection that was seen and of which a verdict changes. ``denied``: whether it was denied
+    """A connection that was seen, with a verdict that changes. ``denied``: whether it was denied
     when it was seen. ``blames``: the causes, of different pods or IP versions."""
 
     connection: ObservedConnection
@@ -40,12 +40,12 @@ class ChangedUse(Struct, frozen=True):
 
 
 class Used(Struct, frozen=True):
-    """``cut``: what passed and closes, for some of its pods at least; ``opened``: what opens,
-    whether it passed or not. ``kept``, ``refused``: how many others passed and were denied, and
-    stay as they are; ``shut``: passed, although neither version allows it. ``gone``: connections
-    with a workload that NEW does not have. ``unsure``: with a workload of which some verdicts are
-    not certain; ``unjudged``: decided by an address that is not known. ``assumed``: workloads of
-    DNS that the input does not hold."""
+    """``cut``: connections that passed and that close, at least for some pods; ``opened``:
+    connections that open, whether they passed or not. ``kept``, ``refused``: how many others passed
+    and were denied, and stay so; ``shut``: connections that passed although neither version allows
+    them. ``gone``: connections of a workload that NEW lacks. ``unsure``: of a workload with
+    uncertain verdicts; ``unjudged``: decided by an unknown address. ``assumed``: workloads of DNS
+    that the input lacks."""
 
     evidence: Evidence
     cut: tuple[ChangedUse, ...]
@@ -76,8 +76,8 @@ def in_use(
     undecided: Set[str],
     assumed: tuple[ObjectRef, ...] = (),
 ) -> Used:
-    """Judge flows by the outcomes of a plan. ``undecided``: names of workloads of which some
-    verdicts are not certain."""
+    """Judge flows by the outcomes of a plan. ``undecided``: names of workloads with uncertain
+    verdicts."""
     resolver = EndResolver(old)
     found = evidence(flows, resolver, portless=True)
     after = {endpoint.pod.owner or endpoint.pod.ref for endpoint in new.endpoints.values()}
@@ -166,7 +166,7 @@ class _Judging:
         return turn, tuple(dict.fromkeys(b for of, blames in every if of is turn for b in blames))
 
     def _possible(self, each: ObservedConnection) -> Iterator[ObservedConnection]:
-        """The connection with an address of each kind for the one that is not told."""
+        """The connection with an address of each kind in place of the unknown one."""
         if any(end.workload is None and end.is_node for end in _ends(each)):
             return  # which node it was decides
         for address in self._anyone:

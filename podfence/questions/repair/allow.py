@@ -119,7 +119,7 @@ class _Side:
 
     @cached_property
     def _policies(self) -> list[NetworkPolicy]:
-        """Those that isolate the subject: first those with rules, then by name."""
+        """The policies that isolate the subject: first those with rules, then by name."""
         name = f"{self._subject.namespace}/{self._subject.name}"
         number = self._index.endpoints[name].endpoint_class
         return [
@@ -139,8 +139,8 @@ class _Side:
         return sum(end.pod.name not in own for end in self._matched.subjects(policy))
 
     def _is_closer(self, labels: Mapping[str, str], least: NetworkPolicy) -> bool:
-        """Whether a policy for these labels means fewer pods of other workloads than the one that
-        means the fewest, and only pods that are isolated already: it would close the others."""
+        """Whether a policy for these labels selects fewer pods of other workloads than the present
+        best one, and only pods that are isolated already: it would isolate the others."""
         meant = {
             pod.name
             for pod in self._index.cluster.pods

@@ -64,8 +64,8 @@ class NewObject(Struct, frozen=True):
 
 
 def removals_last(changes: Iterable[FieldEdit]) -> tuple[FieldEdit, ...]:
-    """Changes in an order in which every path means what it meant before any of them: items go
-    last, and those at the end of a list first."""
+    """Changes in an order in which every path keeps its meaning: removals of items go last, those
+    at the end of a list first."""
     gone: list[FieldEdit] = []
     others: list[FieldEdit] = []
     for change in changes:
@@ -141,7 +141,7 @@ def steps(path: str) -> tuple[str | int, ...]:
 
 
 def value_at(value: object, steps: Iterable[str | int]) -> object:
-    """What stands in a value where steps lead to; None where they lead nowhere."""
+    """The value at the end of steps; None where there is none."""
     for step in steps:
         if isinstance(value, Mapping):
             value = value.get(str(step))

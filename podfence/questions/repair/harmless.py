@@ -1,7 +1,7 @@
 """opens_more(...) -> what an edited policy opens beyond its own rules.
 
-Rule: what a fix opens has to be what the edited policy itself says. A connection that opens
-otherwise, because its pods are no longer isolated, is harm.
+Rule: what a fix opens must be allowed by the edited policy itself. A connection that opens because
+its pods are no longer isolated is harm.
 """
 
 from __future__ import annotations

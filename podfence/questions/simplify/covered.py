@@ -1,8 +1,8 @@
-"""simplifications(policies): what can go from NetworkPolicies in every cluster.
+"""simplifications(policies): what can be removed from NetworkPolicies in every cluster.
 
-Rule: rules add up (NP-7), and so do the peers and the ports of a rule. An item goes where others
-that stay allow all of it by what is written, so that it holds whatever pods, labels and namespaces
-there are. The last item of a list stays: without it the list would mean everybody, or nobody. A
+Rule: rules add up (NP-7), and so do the peers and the ports of a rule. An item is removed where
+others that stay allow all of it by what is written, so that it holds for all pods, labels and
+namespaces. The last item of a list stays: without it the list would match everything, or nothing. A
 policy without rules, such as a default deny, is left alone.
 """
 
@@ -37,15 +37,15 @@ class Part(Enum):
 
 
 class Strength(Enum):
-    """For which clusters the rest allows the same: every one, or this one as it is."""
+    """The clusters in which the rest allows the same: every one, or only this one."""
 
     ALWAYS = "always"
     TODAY = "today"
 
 
 class Simplification(Struct, frozen=True):
-    """One item that can go. ``by``: what allows all of it; of a ``joined`` rule the rule of the
-    same policy that gets its ``moved`` items, places in the list ``field``."""
+    """One item that can be removed. ``by``: the rules that allow all of it; for a ``joined`` rule
+    the rule of the same policy that gets its ``moved`` items, positions in the list ``field``."""
 
     origin: Origin
     part: Part
@@ -61,8 +61,8 @@ class Simplification(Struct, frozen=True):
 
 
 class _Rule:
-    """A rule as it is while items go from it. ``peers``, ``ports``: by place; empty lists that were
-    written so mean everybody and every port, and no list becomes empty."""
+    """A rule while items are removed from it. ``peers``, ``ports``: by position. A list that was
+    empty in the text matches everything; no list becomes empty."""
 
     def __init__(self, policy: NetworkPolicy, direction: Direction, number: int) -> None:
         rule = policy.rules_of(direction.policy_type)[number]
@@ -85,7 +85,7 @@ class _Rule:
         return Origin(self.policy.ref, path, self.policy.source)
 
     def allows(self, peer: NetworkPolicyPeer | None, ports: Iterable[NetworkPolicyPort]) -> bool:
-        """Whether all of a peer is allowed on these ports; ``peer`` None: everybody."""
+        """Whether all of a peer is allowed on these ports; ``peer`` None: everything."""
         if self.peers and (peer is None or not any(_holds(p, peer) for p in self.peers.values())):
             return False
         return not self.ports or _held(tuple(ports), tuple(self.ports.values()))
@@ -94,8 +94,8 @@ class _Rule:
 def simplifications(
     policies: Iterable[NetworkPolicy], namespaces: Collection[str] = (), *, join: bool = False
 ) -> Iterator[Simplification]:
-    """What can go, by policy. ``namespaces``: those that are asked about; none for all. ``join``:
-    whether rules become one, too. Audited policies enforce nothing and take no part."""
+    """What can be removed, by policy. ``namespaces``: only policies of these; none for all.
+    ``join``: also join rules. Audited policies enforce nothing and are ignored."""
     by_namespace: dict[str, list[NetworkPolicy]] = defaultdict(list)
     for policy in policies:
         wanted = not namespaces or policy.ref.namespace in namespaces
@@ -165,7 +165,8 @@ def _idle_ports(rule: _Rule) -> Iterator[Simplification]:
 
 
 def _covering(rule: _Rule, others: Sequence[_Rule]) -> tuple[Origin, ...]:
-    """The rules that allow all that a rule does, each peer by one of them; () if some is not."""
+    """The rules that allow everything that a rule does, each peer by one of them; () if there are
+    none."""
     if len(others) * max(len(rule.peers), 1) > _COMPARED:
         return ()
     ports = tuple(rule.ports.values())
@@ -179,8 +180,8 @@ def _covering(rule: _Rule, others: Sequence[_Rule]) -> tuple[Origin, ...]:
 
 
 def _joined(rules: list[_Rule]) -> Iterator[Simplification]:
-    """Rules of the same peers become one with the ports of both, and those of the same ports one
-    with the peers of both."""
+    """Two rules with the same peers become one with the ports of both; two with the same ports
+    become one with the peers of both."""
     for first in rules:
         for second in [each for each in rules if each.number > first.number]:
             if second.ports and first.ports and _same(first.peers, second.peers):

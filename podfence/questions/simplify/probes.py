@@ -1,7 +1,7 @@
-"""Pods that nobody has made, with labels drawn from the selectors of the policies.
+"""Imaginary pods, with labels drawn from the selectors of the policies.
 
-Rule: they are the same on both sides of a comparison, so that two clusters that differ in their
-policies alone are asked about far more than the pods of today.
+Rule: they are the same on both sides of a comparison, so that two clusters with different policies
+are compared for far more than the existing pods.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from podfence.questions.plan.newcomers import KIND, NAME
 
 T = TypeVar("T")
 _SPACES = 12
-"""Namespaces that nobody has made."""
+"""Namespaces that do not exist."""
 _MOST_LABELS = 4
 _Words = dict[str, dict[str, None]]
 """Values by key."""
 
 
 def with_probes(cluster: Cluster, policies: Iterable[NetworkPolicy], number: int) -> Cluster:
-    """The cluster with ``number`` such pods, in its namespaces and in new ones. ``policies``: those
-    whose selectors and port names are drawn from; the same ones give the same pods."""
+    """The cluster with ``number`` such pods, in its namespaces and in new ones. ``policies``: the
+    source of selectors and port names; the same ones give the same pods."""
     policies = tuple(policies)
     drawn = _Draws(number)
     of_pods, of_spaces = _Words(), _Words()

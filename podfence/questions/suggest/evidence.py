@@ -1,7 +1,7 @@
-"""Flows -> connections between workloads of this cluster, and what of them is no evidence.
+"""Flows -> connections between workloads of this cluster, and flows that are no evidence.
 
-Rule: a record counts for the workloads at its ends, not for their pods: pods come and go. Nothing
-is left out silently.
+Rule: a record counts for the workloads at its ends, not for their pods, because pods come and go.
+Nothing is left out silently.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _MOST_HIGH: Final = 3
 
 
 class ObservedConnection(Struct, frozen=True):
-    """Who reached whom on which port. ``first``, ``last``: "" where no record tells times.
-    ``families``: the IP versions that records tell; where none does, all that the ends share."""
+    """A connection of workloads on one port. ``first``, ``last``: "" where no record has times.
+    ``families``: the IP versions in the records; if they have none, all that the ends share."""
 
     source: KnownEnd
     destination: KnownEnd
@@ -67,8 +67,8 @@ class Nameless(Struct, frozen=True):
 
 
 class Evidence(Struct, frozen=True):
-    """``seen``: what passed; ``denied``: what did not. ``aside``: flows that are no evidence,
-    counted."""
+    """``seen``: connections that passed; ``denied``: connections that did not. ``aside``: flows
+    that are no evidence, counted."""
 
     seen: tuple[ObservedConnection, ...]
     denied: tuple[ObservedConnection, ...]
@@ -77,12 +77,12 @@ class Evidence(Struct, frozen=True):
 
     @property
     def first(self) -> str:
-        """When the first of it was seen, "" where no record tells times."""
+        """The time of the earliest record, "" where no record has times."""
         return min((each.first for each in self.seen + self.denied if each.first), default="")
 
     @property
     def last(self) -> str:
-        """When the last of it was seen."""
+        """The time of the latest record."""
         return max((each.last for each in self.seen + self.denied), default="")
 
 
@@ -92,8 +92,8 @@ _Key = tuple[KnownEnd, KnownEnd, str, int]
 def evidence(
     flows: Iterable[RecordedFlow], resolver: EndResolver, *, portless: bool = False
 ) -> Evidence:
-    """What the flows say about the workloads of a cluster. ``portless``: protocols without ports
-    are evidence, too: no rule is made of them, but verdicts are about them."""
+    """What the flows show about the workloads of a cluster. ``portless``: protocols without ports
+    count too: no rule is made of them, but they have verdicts."""
     sums: dict[RecordedVerdict, dict[_Key, ObservedConnection]] = {
         each: {} for each in RecordedVerdict
     }
@@ -147,7 +147,7 @@ def _is_own(node: KnownEnd, to: KnownEnd, resolver: EndResolver) -> bool:
 
 
 def _families(flow: RecordedFlow) -> frozenset[int]:
-    """The IP version of a flow, if an end is told by its address."""
+    """The IP version of a flow, if an end has an address."""
     found = (literal(end.address) for end in (flow.source, flow.destination) if end.address)
     return frozenset(address.version for address in found if address is not None)
 
@@ -155,7 +155,7 @@ def _families(flow: RecordedFlow) -> frozenset[int]:
 def _without_ephemeral(
     found: Mapping[_Key, ObservedConnection], resolver: EndResolver, aside: dict[Aside, int]
 ) -> tuple[ObservedConnection, ...]:
-    """Less those that look like answers of which the beginning was not seen."""
+    """Without connections that look like replies whose beginning was not recorded."""
     high: dict[tuple[KnownEnd, KnownEnd, str], list[_Key]] = defaultdict(list)
     for key in found:
         source, to, protocol, port = key

@@ -1,8 +1,8 @@
 """Connections -> the least NetworkPolicies that allow them.
 
 Rule: a policy is written for a direction of a group of workloads only if it can allow everything
-that was seen there; else the direction stays as it is, and the reason is told. Each peer and each
-port of a rule is there because of a connection; the one exception is DNS, which needs TCP beside
+that was seen there; otherwise the direction stays as it is, and the reason is reported. Each peer
+and each port of a rule comes from a connection. The only exception is DNS, which needs TCP beside
 UDP.
 """
 
@@ -35,7 +35,7 @@ from podfence.questions.suggest.resolver import KnownEnd
 from podfence.sets.addresses import IPNetwork
 
 MAX_BLOCKS: Final = 64
-"""Blocks that the rules of a direction name at most; with more of them nobody can read it."""
+"""The most addresses in one rule; a longer list cannot be reviewed."""
 _DNS: Final = ("UDP", 53)
 DNS_OVER_TCP: Final = ("TCP", 53)
 _EVERYWHERE: Final[Mapping[int, IPNetwork]] = {
@@ -57,11 +57,7 @@ class Outside(Enum):
 
 
 class SuggestOptions(Struct, frozen=True):
-    """What is asked for. ``workloads``: policies for these alone, None: for all. ``group``: a key
-    of labels: workloads of a namespace with the same value have one policy, and are one peer.
-    ``least``: what was seen less often is no evidence. ``widths``: by IP version, the shortest
-    prefix of blocks that hold more than was seen; None: there are none. ``against``: rules that
-    exist are compared with what was seen."""
+    """The options. ``workloads``: policies only for these, None: for all."""
 
     directions: frozenset[Direction] = frozenset(Direction)
     outside: Outside = Outside.LEAVE
@@ -85,8 +81,8 @@ class LeftOpen(Struct, frozen=True):
 
 
 class Suggested(Struct, frozen=True):
-    """A policy, and what it is there for, by direction. ``group``: whom it isolates. ``closes``:
-    directions in which no policy isolated all of them before."""
+    """A policy, and its purpose by direction. ``group``: the workloads that it isolates.
+    ``closes``: directions in which no policy isolated all of them before."""
 
     policy: NetworkPolicy
     group: SharedLabels
@@ -108,7 +104,7 @@ class Suggested(Struct, frozen=True):
 
     @property
     def everywhere(self) -> tuple[tuple[Direction, IPNetwork, NetworkPolicyRule], ...]:
-        """Its rules about every address of an IP version, which those of pods are, too (NP-27)."""
+        """Its rules about every address of an IP version, which includes those of pods (NP-27)."""
         return tuple(
             (direction, peer.ip_block.cidr, rule)
             for direction in AS_WRITTEN
@@ -137,8 +133,8 @@ _Key = SharedLabels | IPNetwork
 
 
 class PolicyWriter:
-    """Writes policies for connections. ``taken``: names of policies that exist. ``names``: what
-    workloads are called; ``wider``: whether blocks may hold more than was seen."""
+    """Writes policies for connections. ``taken``: names of existing policies. ``names``: names of
+    workloads."""
 
     def __init__(
         self,
@@ -286,8 +282,8 @@ class PolicyWriter:
     def _ports(
         self, needed: Sequence[ObservedConnection], direction: Direction
     ) -> dict[_Key, frozenset[tuple[str, int]]]:
-        """What each peer is allowed. Where labels of one peer fit another as well, a port is said
-        of the larger one alone."""
+        """The ports of each peer. Where the labels of one peer match another as well, a port is
+        written only for the larger one."""
         found: dict[_Key, dict[tuple[str, int], set[ObjectRef]]] = defaultdict(dict)
         for each in needed:
             far = ends_of(each, direction)[1]
@@ -324,7 +320,7 @@ class PolicyWriter:
 
 
 def ends_of(each: ObservedConnection, direction: Direction) -> tuple[KnownEnd, KnownEnd]:
-    """The end whose policies are asked, and the other."""
+    """The end whose policies decide, and the other one."""
     if direction is Direction.INGRESS:
         return each.destination, each.source
     return each.source, each.destination

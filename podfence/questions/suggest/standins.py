@@ -1,7 +1,7 @@
-"""The cluster's DNS where manifests do not hold it.
+"""The cluster's DNS where manifests lack it.
 
-Rule: pods of ``kube-system`` that were asked on port 53, in a cluster whose manifests have nothing
-of that namespace, are assumed to have the label that every distribution gives them.
+Rule: pods of ``kube-system`` that received packets on port 53, in a cluster whose manifests have
+nothing of that namespace, are assumed to have the label that every distribution gives them.
 """
 
 from __future__ import annotations

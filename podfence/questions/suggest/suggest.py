@@ -1,7 +1,7 @@
-"""suggest(cluster, flows) -> policies for what was seen, with the proof that they allow it.
+"""suggest(cluster, flows) -> policies for recorded traffic, with the proof that they allow it.
 
-Rule: what was seen is judged by the engine under the policies that exist together with those that
-are suggested; what these allow beyond the evidence is told, and so is what they close.
+Rule: the engine judges the records under the existing and the suggested policies together. The
+answer also says what these allow beyond the records, and what they close.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from podfence.questions.suggest.rules import (
 from podfence.questions.suggest.standins import with_dns
 
 _NO_BLAME: Final = Limits(worlds=0, verdicts=0)
-"""Each policy is there to close; which of them closes what is not asked."""
+"""Each policy is there to close connections; which of them closes what does not matter."""
 
 
 class DeniedConnection(Struct, frozen=True):
@@ -70,11 +70,9 @@ class Replay(Struct, frozen=True):
 
 
 class Suggestion(Struct, frozen=True):
-    """``beyond``: what the suggested policies allow that nobody was seen to use. ``change``: what
-    they open and close. ``assumed``: workloads of DNS that the input does not hold. ``after``: the
-    cluster with the policies. ``needed``: what they shall allow. ``rare``: what was seen too
-    seldom to be evidence; ``changes``: what ``change`` counts; ``against``: rules that exist, None
-    where they were not asked about."""
+    """``beyond``: what the suggested policies allow without a record. ``change``: what they open
+    and close. ``assumed``: workloads of DNS that the input lacks. ``after``: the cluster with the
+    policies. ``needed``: the connections that they must allow."""
 
     evidence: Evidence
     policies: tuple[Suggested, ...]
@@ -99,7 +97,7 @@ def suggest(
     *,
     with_denied: bool = False,
 ) -> Suggestion:
-    """Policies for traffic. ``with_denied``: what was denied shall be allowed, too."""
+    """Policies for traffic. ``with_denied``: also allow connections that were denied."""
     every = tuple(flows)
     cluster, assumed = with_dns(cluster, every)
     before = compile_cluster(cluster, names)
@@ -189,7 +187,7 @@ def _key(each: ObservedConnection) -> _Key:
 
 
 def _merged(connections: Sequence[ObservedConnection]) -> list[ObservedConnection]:
-    """Each connection once, though some of it passed and some was denied."""
+    """Each connection once, even if it both passed and was denied."""
     found: dict[_Key, ObservedConnection] = {}
     for each in connections:
         known = found.get(_key(each))

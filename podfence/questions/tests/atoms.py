@@ -1,7 +1,7 @@
-"""Classes cut by the ends of a test: of the members of an atom either all belong to an end or none.
+"""Classes cut by the ends of a test: either all members of an atom belong to an end, or none.
 
 Rule: an atom of a class that no end cuts has the number of the class, so bitmaps of classes are
-bitmaps of atoms but for the few classes that are cut.
+bitmaps of atoms except for the few classes that are cut.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from podfence.sets.addresses import IPAddress
 
 
 class Atoms:
-    """The atoms of one world. ``cut``: those that are a part of a class."""
+    """The atoms of one world. ``cut``: atoms that are a part of a class."""
 
     def __init__(self, world: ClusterWorld, ends: Sequence[EndPart]) -> None:
         self._world = world

@@ -34,7 +34,8 @@ from podfence.sets import PortSet
 
 class Cell(Struct, frozen=True):
     """``must``: every source has to reach every destination on all ports, or with ``one`` on one of
-    them; else none on any. ``aim``: the number of the test's end that the destinations are of."""
+    them; otherwise none on any. ``aim``: the number of the test's end to which the destinations
+    belong."""
 
     sources: BitMap | FrozenBitMap
     destinations: BitMap | FrozenBitMap
@@ -56,7 +57,7 @@ class _Exception(Struct, frozen=True):
 
 
 class TestInWorld:
-    """One test, its ends looked up in a world. ``misses``: why it may look at nobody."""
+    """One test, with its ends looked up in a world. ``misses``: why it may match nothing."""
 
     def __init__(self, test: PolicyTest, resolver: Resolver, world: ClusterWorld) -> None:
         self.test = test
@@ -103,7 +104,7 @@ class TestInWorld:
         return f"no address of {listed} is surely its own: other pods have the same (NP-60a)"
 
     def _missing(self, world: ClusterWorld) -> Iterator[Miss]:
-        """Ends that mean nobody. An optional entry and an exception may."""
+        """Ends that match nothing. An optional entry and an exception may."""
         if self.groups is not None and len(self.groups) < 2:
             label = self.test.group_by
             spaces = ", ".join(sorted(world.index.cluster.namespaces.keys() - {NAME}))
@@ -254,7 +255,7 @@ class Cells:
 
     @cached_property
     def _entries(self) -> list[tuple[FrozenBitMap, FrozenBitMap]]:
-        """The ends of each entry that have to be allowed, and those that may be."""
+        """The ends of each entry that must be allowed, and those that may be."""
         return [
             (
                 FrozenBitMap() if entry.optional else self._of(aim.found),
@@ -310,8 +311,8 @@ class Cells:
     def _scoped(
         self, ports: Sequence[int]
     ) -> Iterator[tuple[tuple[FrozenBitMap, FrozenBitMap], int]]:
-        """The entries, each with its ports among those that the test is about, the first ones. All
-        ports, where nobody named one, ask for one of them."""
+        """The entries, each with its ports among those of the test, which come first. All ports, if
+        none is named, need only one of them."""
         for entry, each in zip(self._entries, ports[1:], strict=True):
             yield entry, self.family.table.intersection(each, ports[0])
 

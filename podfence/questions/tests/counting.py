@@ -1,6 +1,6 @@
-"""How many pairs a test looks at: pairs of workloads, not of pods or atoms.
+"""How many pairs a test covers: pairs of workloads, not of pods or atoms.
 
-Rule: outside addresses that no policy tells apart count as one, and a pair counts once however
+Rule: outside addresses that no policy distinguishes count as one, and a pair counts once however
 often it is added.
 """
 

@@ -1,7 +1,7 @@
-"""Which rules the tests look at: those that decide over some pair and port that a test asks about.
+"""Rules that tests cover: those that decide some pair and port of a test.
 
-Rule: that a rule was looked at does not say that a test would notice if it were gone; mutation
-does. Tiers are walked as the engine walks them, so a rule that an earlier one hides is not reached.
+Rule: coverage does not show that a test would notice the loss of a rule; mutation does. Tiers are
+evaluated as in the engine, so a rule behind an earlier one is not covered.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Touching:
         return Coverage(tuple(touched), tuple(missed))
 
     def look(self, test: PolicyTest, world: ClusterWorld, resolver: Resolver) -> None:
-        """Add what one test looks at. ``world``: the one that it is about."""
+        """Add the rules of one test. ``world``: the cluster of the test."""
         if test.isolated or not self._left:
             return
         asked = TestInWorld(test, resolver, world)

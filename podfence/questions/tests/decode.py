@@ -148,7 +148,7 @@ class _Reader:
         return test
 
     def _check(self, test: PolicyTest, found: Json, path: str) -> None:
-        """What fields may stand together."""
+        """Which fields may go together."""
         refuse = self.fields.refuse
         kinds = [key for key in ("expect", "only", "isolated") if found.get(key) is not None]
         if len(kinds) != 1:

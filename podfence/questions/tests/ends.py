@@ -1,7 +1,7 @@
-"""The ends of a test -> the pods and addresses that they mean in one cluster.
+"""The ends of a test -> the pods and addresses that they match in one cluster.
 
-Rule: an end that means nobody is said with what was probably meant. Ends mean the pods of today;
-pods to come are meant where a test names them, and where ``only`` speaks of everybody.
+Rule: an end that matches nothing is reported with what was probably meant. Ends match existing
+pods; pods to come are included where a test names them, and where ``only`` covers everything.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ EndPart = tuple[FrozenBitMap, AddressSet]
 
 
 class Miss(Struct, frozen=True):
-    """An end, or a part of one, that means nobody. ``code``: why."""
+    """An end, or a part of one, that matches nothing. ``code``: why."""
 
     code: str
     text: str
@@ -63,12 +63,12 @@ class Miss(Struct, frozen=True):
 
 _NO_PODS = FrozenBitMap()
 _ENTRY = "entry/"
-"""What somebody may write who takes an entry for an end."""
+"""How a user may write an entry as if it were an end."""
 
 
 class ResolvedEnd(Struct, frozen=True):
-    """What an end means. ``speaking``: its pods, in IPv4 and in IPv6: a block of addresses means a
-    pod in one of them. ``coming``: pods to come that fit it and that it does not ask for."""
+    """What an end matches. ``speaking``: its pods, in IPv4 and in IPv6: an address block matches a
+    pod in one of them. ``coming``: pods to come that match, although it does not ask for them."""
 
     speaking: tuple[FrozenBitMap, FrozenBitMap] = (FrozenBitMap(), FrozenBitMap())
     addresses: AddressSet = AddressSet()
@@ -107,7 +107,7 @@ class ResolvedEnd(Struct, frozen=True):
 
 
 class Aim(Struct, frozen=True):
-    """Ends with the ports that are asked for there."""
+    """Ends with their ports."""
 
     found: ResolvedEnd
     ports: PortSpec
@@ -151,7 +151,7 @@ class Resolver:
         return union(self.found(target.end) for target in targets)
 
     def aims(self, targets: Iterable[TargetEnd], ports: PortSpec = ALL_PORTS) -> tuple[Aim, ...]:
-        """What ends mean, each with its ports, or else with those that all have."""
+        """The matches of ends, each with its own ports or else the common ones."""
         return tuple(aim for each in targets for aim in self._aims(each, each.ports or ports))
 
     def _aims(self, target: TargetEnd, ports: PortSpec) -> Iterator[Aim]:
@@ -291,7 +291,7 @@ class Resolver:
         return [dict(self._world.endpoint(n).pod.labels) for n in range(len(self._world.pods))]
 
     def _nobody(self, end: SelectedEnd, spaces: list[str]) -> str:
-        """Why nobody fits, and what was probably meant."""
+        """Why nothing matches, and what was probably meant."""
         every = self._world.index.cluster.namespaces
         if not spaces and end.namespace is not None:
             close = similar(end.namespace, every)
@@ -362,7 +362,7 @@ class Resolver:
 
 
 def _near(selector: LabelSelector, labels: list[dict[str, str]], what: str) -> str:
-    """A label that somebody has, and that is spelt like one that was asked for."""
+    """An existing label that is spelt similarly to the given one."""
     for key, value in selector.match_labels:
         if any(each.get(key) == value for each in labels):
             continue

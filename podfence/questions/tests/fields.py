@@ -35,7 +35,7 @@ class DocumentFields:
         self.problems.append(found)
 
     def known(self, value: Json, path: str, names: Sequence[str]) -> None:
-        """Notes fields that nobody reads."""
+        """Report unknown fields."""
         for key in value:
             if key not in names:
                 close = similar(str(key), names)
@@ -43,7 +43,7 @@ class DocumentFields:
                 self.refuse(at(path, str(key)), f"unknown field {str(key)!r}; {what}")
 
     def mapping(self, value: Any, path: str, names: Sequence[str] = ()) -> Json | None:
-        """A mapping; with ``names`` it may have these fields alone."""
+        """A mapping; with ``names`` it may have only these fields."""
         if not isinstance(value, Mapping):
             self.refuse(path, f"expected a mapping, got {json_type(value)}")
             return None
@@ -146,7 +146,7 @@ class DocumentFields:
         return LabelSelectorRequirement(key, operator, tuple(map(str, values)))
 
     def worded(self, path: str, read: Callable[[], T]) -> T | None:
-        """What a word means, None where it means nothing."""
+        """The meaning of a word, None where it has none."""
         try:
             return read()
         except ValueError as error:

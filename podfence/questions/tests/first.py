@@ -1,7 +1,7 @@
 """A first test file: what is true of a namespace now, for a person to edit.
 
-Rule: the file passes as it is written (a law that tests hold it to). Where the two IP versions
-differ, what both allow is required and what one allows is optional.
+Rule: the file passes as it is written (a law that tests check). Where the two IP versions differ,
+what both allow is required and what one allows is optional.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class _First:
 
 
 def _required(end: Any, ports: PortSet) -> PortSet:
-    """Pods to come may be let in, and nobody has to."""
+    """Pods to come may be allowed, but need not be."""
     return PortSet() if is_to_come(end) else ports
 
 

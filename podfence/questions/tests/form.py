@@ -1,6 +1,6 @@
-"""The content of a test file, as values. ``decode`` makes them; ``ends`` finds what they mean.
+"""The content of a test file, as values. ``decode`` makes them; ``ends`` finds what they match.
 
-Rule: shapes alone. ``text`` is what the file's writer wrote; ``path`` is the field, for messages.
+Rule: only shapes. ``text`` is the original text; ``path`` is the field, for messages.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class NamedPort(Struct, frozen=True):
 
 
 class PortSpec(Struct, frozen=True):
-    """Ports of a destination. ``numbers``: those that are known; ``names``: those that the
-    destination declares."""
+    """Ports of a destination. ``numbers``: known numbers; ``names``: names that the destination
+    declares."""
 
     text: str
     numbers: PortSet
@@ -40,8 +40,8 @@ ALL_PORTS = PortSpec("any", EVERYTHING)
 
 
 class NamedEnd(Struct, frozen=True):
-    """A pod, workload or node by its name, or a Service, which stands for what is behind it.
-    ``is_service``: ``text`` is a word for a Service; a workload that is called so goes before."""
+    """A pod, workload or node by its name, or a Service, which means its endpoints. ``is_service``:
+    ``text`` is a word for a Service; a workload of that name takes precedence."""
 
     text: str
     name: str
@@ -50,8 +50,8 @@ class NamedEnd(Struct, frozen=True):
 
 
 class SelectedEnd(Struct, frozen=True):
-    """Pods by their labels. ``namespace``: of this namespace alone; None: of all that
-    ``namespaces`` selects."""
+    """Pods by their labels. ``namespace``: only of this namespace; None: of all that ``namespaces``
+    selects."""
 
     text: str
     namespace: str | None
@@ -60,7 +60,7 @@ class SelectedEnd(Struct, frozen=True):
 
 
 class AddressEnd(Struct, frozen=True):
-    """Addresses, whoever has them. ``is_outside``: without those that pods and nodes have."""
+    """Addresses, whatever has them. ``is_outside``: without those of pods and nodes."""
 
     text: str
     addresses: AddressSet
@@ -69,7 +69,7 @@ class AddressEnd(Struct, frozen=True):
 
 class NewcomerEnd(Struct, frozen=True):
     """A pod that does not exist yet. ``namespace`` None: one in each namespace, and one in a
-    namespace that nobody has made yet."""
+    namespace that does not exist yet."""
 
     text: str
     namespace: str | None
@@ -88,7 +88,7 @@ End = NamedEnd | SelectedEnd | AddressEnd | NewcomerEnd | UnionEnd
 
 
 class TargetEnd(Struct, frozen=True):
-    """An end, with the ports that are asked for; None: those of the test."""
+    """An end with its ports; None: those of the test."""
 
     end: End
     ports: PortSpec | None = None
@@ -103,7 +103,7 @@ class Expect(Enum):
 
 
 class OnlyItem(Struct, frozen=True):
-    """One item of ``only``: what has to be allowed, and may be. ``optional``: may be, alone."""
+    """One item of ``only``: what must be allowed, and what may be. ``optional``: only may be."""
 
     path: str
     targets: tuple[TargetEnd, ...]

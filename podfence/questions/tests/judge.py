@@ -1,7 +1,7 @@
-"""One test in one world -> what came of it, with the smallest counterexample.
+"""One test in one world -> its result, with the smallest counterexample.
 
-Rule: the engine answers for classes; a test fails by a pair that really is one. A pod and itself,
-a node and its own pod, and two ends that no policy judges are no pairs (NP-54, NP-52, NP-1).
+Rule: the engine answers for classes; a test fails by a pair that really exists. A pod and itself, a
+node and its own pod, and two ends that no policy judges are not pairs (NP-54, NP-52, NP-1).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class ResultStatus(Enum):
 
 
 class Witness(Struct, frozen=True):
-    """One connection, and what became of it. ``source_pod``, ``destination_pod``: names of pods,
-    "" for addresses. ``decisions``: by direction, those that a test asked about."""
+    """One connection, and its verdict. ``source_pod``, ``destination_pod``: names of pods, "" for
+    addresses. ``decisions``: by direction, those that a test asked about."""
 
     source: str
     destination: str
@@ -65,8 +65,8 @@ class Witness(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """``pairs``: how many were looked at; ``total``: how many of them are not as they should be.
-    ``weak``: why the test proves little, "" where it does not."""
+    """``pairs``: how many were judged; ``total``: how many of them are wrong. ``weak``: why the
+    test proves little, "" if it does not."""
 
     test: PolicyTest
     status: ResultStatus
@@ -84,7 +84,7 @@ class Result(Struct, frozen=True):
 
 
 def judge(test: PolicyTest, world: ClusterWorld, resolver: Resolver) -> Result:
-    """Judge one test. Doubts of the cluster are not asked for here."""
+    """Judge one test. Doubts of the cluster are not considered here."""
     found = _judge(test, world, resolver)
     if not test.expect_failure or found.status not in (ResultStatus.PASSED, ResultStatus.FAILED):
         return found
@@ -108,7 +108,7 @@ def judge_asked(asked: TestInWorld, world: ClusterWorld) -> Result:
 
 
 class Judging:
-    """One test whose ends mean somebody."""
+    """One test whose ends match something."""
 
     def __init__(self, asked: TestInWorld, world: ClusterWorld) -> None:
         self.asked = asked
@@ -341,7 +341,7 @@ class _Wrong(Struct, frozen=True):
 
 
 def _isolated(test: PolicyTest, world: ClusterWorld, resolver: Resolver) -> Result:
-    """Whether pods are closed in a direction but for what rules allow."""
+    """Whether pods are isolated in a direction, apart from what rules allow."""
     if test.newcomers is not None:
         found = resolver.found(test.newcomers)
     else:

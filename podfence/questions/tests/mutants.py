@@ -1,7 +1,7 @@
-"""Policies with one small mistake each: what a test file should notice.
+"""Policies with one small mistake each, which a test file should notice.
 
 Rule: a mutant differs from its policy in one place, which it names. Whether the difference shows in
-any verdict is found out later.
+any verdict is checked later.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class MutationOperator(Enum):
 
 
 class Mutant(Struct, frozen=True):
-    """``origin``: the place; ``event``: what makes it of the cluster."""
+    """``origin``: the place; ``event``: makes it from the cluster."""
 
     origin: Origin
     operator: MutationOperator

@@ -1,8 +1,8 @@
 """Which mistakes in the policies the tests would notice.
 
-Rule: a mutant is killed if a test that passes does not pass with it. One that changes no verdict,
-of pods to come neither, is equal, and counts for nothing. Each is made from the compiled cluster
-step by step; nothing is compiled anew.
+Rule: a mutant is killed if a test that passes does not pass with it. A mutant that changes no
+verdict, not even of pods to come, is equal and does not count. Each is derived from the compiled
+cluster incrementally; nothing is compiled from scratch.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Mutation(Struct, frozen=True):
 
 
 def mutate(state: ClusterIndex, tests: Sequence[PolicyTest], most: int = 0) -> Mutation:
-    """Try the mutants of a prepared cluster. ``tests``: those that pass; ``most``: mutants tried at
-    most, spread evenly over all; 0: all."""
+    """Try the mutants of a prepared cluster. ``tests``: those that pass; ``most``: the most mutants
+    to try, spread evenly over all; 0: all."""
     every = list(mutants(state.index.cluster))
     step = max(1, -(-len(every) // most)) if most else 1
     tried = every[::step]

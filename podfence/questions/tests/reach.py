@@ -1,7 +1,7 @@
 """The connections of one workload, as the entries of an ``only`` test.
 
-Rule: what both IP versions and all pods allow can be required; what one of them allows is optional.
-Then a test that is written from what is true passes, whatever the cluster.
+Rule: what both IP versions and all pods allow can be required; what only some allow is optional. So
+a test that is written from the present state passes, whatever the cluster.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from podfence.sets.addresses import EVERY_ADDRESS
 from podfence.sets.ports import MAX_PORT, OTHER
 
 PortsByClass = dict[int, tuple[PortSet, PortSet]]
-"""Classes with the ports that every IP version and every pod allows, and those that some do."""
+"""Classes with the ports that every IP version and every pod allows, and those that some allow."""
 SourceEnds = tuple[Any, list[int]]
 """An end as a test file writes it, and the classes that it means."""
 Needed = Callable[[Any, PortSet], PortSet]
@@ -30,20 +30,20 @@ def received(world: ClusterWorld, classes: Iterable[int]) -> PortsByClass:
 
 
 def sent(world: ClusterWorld, classes: Iterable[int]) -> PortsByClass:
-    """Whom all pods of these classes reach on which ports, and whom some."""
+    """The classes that all pods of these classes reach, with ports, and those that some reach."""
     return _joined(row for number in classes for row in _rows_from(world, number))
 
 
 def common(said: PortsByClass, numbers: Iterable[int]) -> tuple[PortSet, PortSet] | None:
-    """The same of several classes together, None where nothing is said of any."""
+    """The common part of several classes, None where there is none."""
     return _meet([said[number] for number in numbers if number in said])
 
 
 def entries(
     key: str, said: PortsByClass, ends: Iterable[SourceEnds], needed: Needed
 ) -> list[Mapping[str, Any]]:
-    """The entries that are required and then those that are optional; ends with the same ports
-    share one. ``key``: ``from`` or ``to``."""
+    """The required entries, then the optional ones; ends with the same ports share one. ``key``:
+    ``from`` or ``to``."""
     required: dict[PortSet, list[Any]] = {}
     optional: dict[PortSet, list[Any]] = {}
     for end, numbers in ends:
@@ -67,8 +67,8 @@ def entries(
 def everybody(
     world: ClusterWorld, words: Iterable[SourceEnds], said: PortsByClass
 ) -> Iterator[SourceEnds]:
-    """Pods of today by their words, pods to come by namespace, and addresses outside, those of
-    which the same is said together."""
+    """Existing pods by their words, pods to come by namespace, and outside addresses, grouped by
+    equal connections."""
     yield from words
     for pod in world.strangers:
         yield f"{world.pods[pod].partition('/')[0]}/*", [world.class_of[pod]]
@@ -87,7 +87,7 @@ def everybody(
 
 
 def is_to_come(end: Any) -> bool:
-    """Whether an end of ``everybody`` is about pods that nobody has made yet."""
+    """Whether an end of ``everybody`` is about pods that do not exist yet."""
     return isinstance(end, str) and end.endswith("/*")
 
 
@@ -151,7 +151,7 @@ def _one(ends: list[Any]) -> Any:
 
 
 def _has_words(ports: PortSet) -> bool:
-    """Whether a test file can write them: no word is port 0 alone."""
+    """Whether a test file can express the ports: no word means port 0 alone."""
     return not any(high == 0 and protocol != OTHER for protocol, _, high in ports.ranges())
 
 

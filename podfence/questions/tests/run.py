@@ -83,8 +83,8 @@ class Runs:
         return first_file(bench.world, namespace, TESTS_KIND)
 
     def mutation(self, found: Sequence[FileResults], most: int = 0) -> Mutation:
-        """Which mistakes the tests that passed would notice. Fixtures are those of the first file
-        that has any."""
+        """Mistakes that the passing tests would notice. Fixtures are those of the first file that
+        has any."""
         from podfence.questions.tests.mutation import mutate
 
         files = [each.file for each in found]
@@ -120,7 +120,7 @@ class Bench:
 
     @cached_property
     def resolver(self) -> Resolver:
-        """Looks up ends as they are, whatever a test supposes."""
+        """Looks up ends in the present cluster, whatever a test supposes."""
         return Resolver(self.world)
 
     def result(self, test: PolicyTest) -> Result:
@@ -180,8 +180,8 @@ class Bench:
     def _of_pairs(
         self, result: Result, world: ClusterWorld, resolver: Resolver
     ) -> tuple[Doubt, ...]:
-        """The doubts about one of the pods that a test looks at. A denial that one side alone makes
-        needs nothing of the other."""
+        """The doubts about one of the pods of a test. A denial by one side needs nothing of the
+        other."""
         test, asked = result.test, TestInWorld(result.test, resolver, world)
         certainty = Certainty(world.index)
         if result.witness is not None and test.expect is not Expect.SOME:

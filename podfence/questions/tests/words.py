@@ -1,7 +1,7 @@
 """The short words of a test file: ``db:sql``, ``9100-9110``, ``shop/app=db``, ``203.0.113.0/25``.
 
-Rule: a word is read by its form alone; whether anything is called so is another question. Raises
-ValueError with what would be right.
+Rule: a word is read by its form alone; whether such an object exists is another question. Raises
+ValueError that says what would be right.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def read_end(word: str, namespace: str) -> End:
 
 
 def read_target(word: str, namespace: str) -> tuple[End, PortSpec | None]:
-    """``END`` or ``END:PORT``; an IPv6 address with a port stands in brackets."""
+    """``END`` or ``END:PORT``; an IPv6 address with a port is in brackets."""
     if _network(word):
         return read_end(word, namespace), None
     bracketed = re.fullmatch(r"\[(?P<end>[^\]]+)\](?::(?P<port>.+))?", word)

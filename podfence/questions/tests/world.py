@@ -1,7 +1,7 @@
-"""A compiled cluster as tests ask about it: pods by number, rows of connections when needed.
+"""A compiled cluster as tests need it: pods by number, rows of connections on demand.
 
-Rule: the engine answers for classes; what a row says of a class holds for each of its members. Rows
-are worked out once, for the destinations that some test looks at.
+Rule: the engine answers for classes; a row of a class holds for each of its members. Rows are
+computed once, for the destinations that some test needs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Family:
-    """The connections of one IP version. ``pairs``: known already; None: worked out when asked."""
+    """The connections of one IP version. ``pairs``: known already; None: computed on demand."""
 
     def __init__(self, index: PolicyIndex, number: int, pairs: ClusterPairs | None = None) -> None:
         self.number = number
@@ -148,7 +148,7 @@ class ClusterWorld:
     def touched(
         self, pods: FrozenBitMap, addresses: AddressSet
     ) -> tuple[FrozenBitMap, FrozenBitMap]:
-        """The classes of which some members are among these, and those of which all are."""
+        """The classes with some members among these, and those with all."""
         key = pods, addresses
         if key not in self._touched:
             some = BitMap([self.class_of[pod] for pod in pods])
