@@ -1,6 +1,6 @@
 """The words of ``plan --fail-on``.
 
-Rule: this module imports nothing, so that settings can be read without the modules of a plan.
+Rule: imports nothing of a plan, so that settings can be read without the modules of one.
 """
 
 from __future__ import annotations
