@@ -88,9 +88,12 @@ def read_baseline(path: str) -> Baseline:
     try:
         found = msgspec.json.decode(Path(path).read_bytes(), type=_File)
     except OSError as error:
-        raise PodfenceError(f"--baseline {path}: {error.strerror}") from error
+        missing = isinstance(error, FileNotFoundError)
+        hint = f"; --write-baseline {path} makes it" if missing else ""
+        raise PodfenceError(f"--baseline {path}: {error.strerror}{hint}") from error
     except UNREADABLE as error:
-        raise PodfenceError(f"--baseline {path}: {error}") from error
+        said = f"not a baseline; --write-baseline {path} makes one ({error})"
+        raise PodfenceError(f"--baseline {path}: {said}") from error
     if found.schema not in (_SCHEMA, _WITHOUT_KINDS, _OLDER):
         raise PodfenceError(f"--baseline {path}: schema {found.schema!r}, this is {_SCHEMA}")
     return Baseline(found.findings, found.schema == _OLDER, found.schema == _SCHEMA)

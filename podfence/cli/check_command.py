@@ -28,6 +28,9 @@ from podfence.questions.repair.textedits import Offer
 from podfence.render.controls import CONTROLS
 
 FORMATS = ("text", "json", "sarif", "github", "junit")
+UNREAD = frozenset({"PF106", "PF112"})
+"""Codes of files that nobody could read, and of input without an object: what is missing is no
+finding."""
 _NAMING = frozenset({"json", "sarif"})
 """Formats that identify a finding by its fingerprint."""
 
@@ -142,7 +145,8 @@ def command(
     server does, all errors at once; of other kinds, what podfence reads of them. Where every object
     can be read, the policies are compiled, and rules that cannot do what is written, or hardly do
     what was meant, are said. With -n the objects of one namespace and those of none are checked.
-    Exit status 1 when there is an error, and for --fix-diff when there is something to fix.
+    Exit status 1 when there is an error, and for --fix-diff when there is something to fix; 2 when
+    a file cannot be read at all, or there is no object, whatever --fail-on says.
     """
     formats = read_outputs(outputs, FORMATS)
     if fix or fix_diff:
@@ -200,6 +204,8 @@ def command(
         answer = _report(loaded, judged, scope, server_only=server_only, offers=offers)
         answer = replace(answer, frameworks=frameworks)
         write_outputs(formats, lambda form: answer_text(answer, form))
+        if any(each.code in UNREAD for each in answer.problems):
+            return 2
         limit = fail_on or settings.fail_on or Severity.ERROR.value
         return 1 if _heaviest(answer.all_problems) <= _weight(limit) else 0
 

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from difflib import unified_diff
 
+from msgspec import Struct
+
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError
+from podfence.manifests.inputfiles import encoding_of
 from podfence.manifests.wholefiles import ReadOnlyFile, replace_whole
 from podfence.manifests.yamledit import CannotEdit
 from podfence.text import printable
@@ -35,10 +38,10 @@ def require_as_read(texts: Mapping[str, tuple[str, str]]) -> None:
     """Raises CannotEdit for a file that has changed since it was read."""
     for file, (before, _) in texts.items():
         with suppress(OSError):
-            if not _holds(file, before):
+            if _form_of(_bytes_of(file), before) is None:
                 raise CannotEdit(
-                    "the file has unusual line ends, a byte order mark or another encoding, or "
-                    "was changed meanwhile; edit it by hand"
+                    "the file has line ends of several kinds, or was changed meanwhile; edit it "
+                    "by hand"
                 )
 
 
@@ -49,14 +52,25 @@ def write_edits(texts: Mapping[str, tuple[str, str]], option: str) -> None:
     and for a write-protected file. ``option``: the option that asked for it.
     """
 
+    before: dict[str, bytes] = {}
+
+    def changed(file: str) -> PodfenceError:
+        return PodfenceError(f"{option}: {printable(file)} was changed meanwhile; run it again")
+
+    def written(file: str, old: str, new: str) -> bytes:
+        before[file] = _bytes_of(file)
+        form = _form_of(before[file], old)
+        if form is None:
+            raise changed(file)
+        return form.bytes_of(new)
+
     def confirm() -> None:
-        for file, (before, _) in texts.items():
-            if not _holds(file, before):
-                said = f"{printable(file)} was changed meanwhile; run it again"
-                raise PodfenceError(f"{option}: {said}")
+        for file, data in before.items():
+            if _bytes_of(file) != data:
+                raise changed(file)
 
     try:
-        replace_whole({file: after.encode() for file, (_, after) in texts.items()}, confirm)
+        replace_whole({file: written(file, *both) for file, both in texts.items()}, confirm)
     except ReadOnlyFile as error:
         named = printable(str(error.filename))
         said = f"{named} is write-protected (mode {error.mode:04o}); chmod u+w it first"
@@ -66,7 +80,25 @@ def write_edits(texts: Mapping[str, tuple[str, str]], option: str) -> None:
         raise PodfenceError(f"{option}: nothing was changed: {said}") from error
 
 
-def _holds(file: str, text: str) -> bool:
-    """Whether a file has exactly the bytes of a text. Raises OSError."""
+class _Form(Struct, frozen=True):
+    """How a file writes its text, which stays as it is: ``mark`` is its byte order mark."""
+
+    mark: bytes
+    encoding: str
+    newline: str
+
+    def bytes_of(self, text: str) -> bytes:
+        return self.mark + text.replace("\n", self.newline).encode(self.encoding)
+
+
+def _form_of(data: bytes, text: str) -> _Form | None:
+    """The form in which a text is written as these bytes; None where there is none."""
+    mark, encoding = encoding_of(data)
+    forms = (_Form(mark, encoding, newline) for newline in ("\n", "\r\n"))
+    return next((form for form in forms if form.bytes_of(text) == data), None)
+
+
+def _bytes_of(file: str) -> bytes:
+    """Raises OSError."""
     with open(file, "rb") as stream:
-        return stream.read() == text.encode()
+        return stream.read()

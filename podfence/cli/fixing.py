@@ -170,7 +170,8 @@ def show_fixes(fixed: Fixed, loaded: Loaded, *, diff: bool) -> None:
     if fixed.plan is not None:
         found = [outcome_words(each) for each in (*fixed.plan.outcomes, *fixed.plan.newcomers)]
         number = count(len(fixed.made), "edit")
-        said = f"{number}, which together:" if found else f"{number}: no verdict changes"
+        together = ", which together" if len(fixed.made) > 1 else ""
+        said = f"{number}{together}:" if found else f"{number}: no verdict changes"
         echo(said, err=err)
         for line in found[:_SHOWN]:
             echo(f"  {line}", err=err)

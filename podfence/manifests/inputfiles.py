@@ -273,13 +273,17 @@ _BYTE_ORDER_MARKS: Final[Sequence[tuple[bytes, str]]] = (
 )
 
 
+def encoding_of(data: bytes) -> tuple[bytes, str]:
+    """The byte order mark that data begin with, "" for none, and the encoding that it means."""
+    marks = (known for known in _BYTE_ORDER_MARKS if data.startswith(known[0]))
+    return next(marks, (b"", "utf-8"))
+
+
 def decoded(path: str, data: bytes) -> InputFile:
     """Text with ``\\n`` line ends and without a byte order mark."""
     if len(data) > MAX_FILE_BYTES:
         return InputFile(path, error=_TOO_LARGE)
-    mark, encoding = next(
-        (known for known in _BYTE_ORDER_MARKS if data.startswith(known[0])), (b"", "utf-8")
-    )
+    mark, encoding = encoding_of(data)
     try:
         text = data[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:

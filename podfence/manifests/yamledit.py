@@ -133,8 +133,8 @@ def _value(text: str) -> Any:
 
 def _root(text: str) -> Node:
     root = compose_or_none(text)
-    if root is None or "\r" in text or "\t" in text:
-        raise CannotEdit("the text has tabs or unusual line ends; edit it by hand")
+    if root is None or "\r" in text:
+        raise CannotEdit("the text has unusual line ends; edit it by hand")
     return root
 
 

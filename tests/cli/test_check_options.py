@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +79,34 @@ def test_with_a_namespace_its_policies_alone_are_checked() -> None:
     assert said
     about = (" NetworkPolicy watch/watcher-egress: ", " Namespace watch: ")
     assert all(any(each in line for each in about) for line in said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file or directory; --write-baseline b.json makes it"),
+        ("", "not a baseline; --write-baseline b.json makes one"),
+        ("[1", "not a baseline; --write-baseline b.json makes one"),
+        ("{}", "not a baseline; --write-baseline b.json makes one"),
+        ("[" * 100_000, "not a baseline; --write-baseline b.json makes one"),
+    ],
+    ids=["missing", "of 0 bytes", "cut off", "empty", "deep"],
+)
+def test_a_baseline_that_is_none(tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "b.json").write_text(text)
+    words = ["check", "-f", "-", "--baseline", "b.json"]
+    done = podfence(words, directory=tmp_path, stdin=b"{kind: Pod}")
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err
+
+
+@pytest.mark.parametrize("options", [[], ["--fail-on", "never"], ["--server-only"]])
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n---\n", None])
+def test_what_was_not_read_is_no_finding(
+    tmp_path: Path, options: list[str], text: str | None
+) -> None:
+    """A path that is misspelt, or a program upstream that printed nothing, is never green."""
+    if text is not None:
+        (tmp_path / "a.yaml").write_text(text)
+    assert podfence(["check", "-f", "a.yaml", *options], directory=tmp_path).status == 2

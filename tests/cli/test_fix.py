@@ -344,17 +344,38 @@ def test_no_key_is_written_twice(tmp_path: Path) -> None:
     ],
     ids=["CRLF", "BOM", "UTF-16"],
 )
-def test_a_file_of_another_form_is_left_and_named(
+def test_a_file_keeps_its_line_ends_and_its_encoding(
     tmp_path: Path, form: Callable[[str], bytes]
 ) -> None:
     path = tmp_path / "p.yaml"
     text = (ROOT / "examples/newcomer/mistakes/api-metrics.yaml").read_text()
     spaces = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: monitoring}\n"
-    before = form(text + spaces + f"---\n{APPS.replace('shop', 'store')}")
+    before = text + spaces + f"---\n{APPS.replace('shop', 'store')}"
+    path.write_bytes(form(before))
+    done = podfence(["check", "-f", str(path), "--select", "PF321", "--fix"])
+    assert "fixed: the key name becomes kubernetes.io/metadata.name" in done.err
+    after = before.replace("{name: monitoring}", "{kubernetes.io/metadata.name: monitoring}", 1)
+    assert path.read_bytes() == form(after)
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n"], ids=["CR", "CRLF"])
+def test_a_file_of_several_line_ends_is_left_and_named(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "p.yaml"
+    text = (ROOT / "examples/newcomer/mistakes/api-metrics.yaml").read_text()
+    spaces = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: monitoring}\n"
+    before = (text.replace("\n", end) + spaces + f"---\n{APPS.replace('shop', 'store')}").encode()
     path.write_bytes(before)
-    done = podfence(["check", "-f", str(path), "--fix"])
-    assert "edit it by hand" in done.out + done.err
+    done = podfence(["check", "-f", str(path), "--select", "PF321", "--fix"])
+    assert "the file has line ends of several kinds" in done.err
     assert path.read_bytes() == before
+
+
+def test_tabs_that_are_no_indentation_stay(tmp_path: Path) -> None:
+    text = f"{GATEWAY}\n---\n{MISSPELT.format(1)}\t# a tab\n"
+    (tmp_path / "a.yaml").write_text(text)
+    podfence(["check", "-f", "a.yaml", "--select", "PF320", "--fix"], directory=tmp_path)
+    made = (tmp_path / "a.yaml").read_text().replace('"gateway"', "gateway")
+    assert made == text.replace("gatewya", "gateway")
 
 
 MISSPELT = (

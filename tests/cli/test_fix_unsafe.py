@@ -74,7 +74,7 @@ def test_a_fix_is_made_where_a_person_asks_for_it(code: str, tmp_path: Path) -> 
     status, said = check(tmp_path, "--select", code, "--fix-diff", "--unsafe")
     assert status == 1
     assert f"would fix (unsafe): {words}" in said
-    assert "1 edit, which together:" in said
+    assert "1 edit:" in said
 
     status, said = check(tmp_path, "--select", code, "--fix", "--unsafe")
     assert file.read_text() == WORLD + after

@@ -105,19 +105,19 @@ def test_a_file_without_permission_is_an_error_with_its_name() -> None:
             check=False,
         )
     assert b"secret.yaml: error[PF106]: cannot read the file: Permission denied" in done.stdout
-    assert done.returncode == 1
+    assert done.returncode == 2
 
 
 def test_input_that_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     done = podfence(["check", "-f", "pipe.yaml", "-f", "/dev/zero"], directory=tmp_path)
-    assert done.status == 1
+    assert done.status == 2
     assert done.out.count("not a regular file") == 2
 
 
 def test_a_binary_file_is_an_error() -> None:
     done = podfence(["check", "-f", "-"], stdin=bytes(range(256)))
-    assert (done.status, "binary file" in done.out) == (1, True)
+    assert (done.status, "binary file" in done.out) == (2, True)
 
 
 def test_an_empty_directory_is_an_error(tmp_path: Path) -> None:
