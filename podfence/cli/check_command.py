@@ -41,12 +41,6 @@ _NAMING = frozenset({"json", "sarif"})
 @all_namespaces_option
 @outputs_option(FORMATS)
 @click.option(
-    "--kube-version",
-    default="",
-    metavar="1.N",
-    help="The version of the API server. Without it: the newest one that podfence knows.",
-)
-@click.option(
     "--server-only",
     is_flag=True,
     help=("Show only what the API server would refuse or warn about."),
@@ -122,7 +116,6 @@ def command(
     namespace: str | None,
     all_namespaces: bool,
     outputs: tuple[str, ...],
-    kube_version: str,
     server_only: bool,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
@@ -160,7 +153,6 @@ def command(
     )
     if watch:
         _require_files_to_watch(inputs, edits=fix or fix_diff or write_baseline is not None)
-    strict_cidrs = minor_version(kube_version) >= STRICT_CIDRS_SINCE if kube_version else True
     settings = read_settings(config, none=no_config)
     wanted = chosen(select) or frozenset(LINT_RULES)
     wanted -= chosen(ignore)
@@ -171,7 +163,7 @@ def command(
     scope = inputs.scope(given, everything=all_namespaces)
 
     def read() -> tuple[Loaded, Judged]:
-        loaded = read_inputs(inputs, scope, strict_cidrs=strict_cidrs)
+        loaded = read_inputs(inputs, scope)
         known_namespaces(loaded, scope)
         if server_only:
             return loaded, Judged()
@@ -325,16 +317,3 @@ def chosen(options: Iterable[str]) -> frozenset[str]:
             )
         found |= codes
     return frozenset(found)
-
-
-STRICT_CIDRS_SINCE = 36
-"""The minor version of Kubernetes since which CIDRs with host bits are refused."""
-_VERSION = re.compile(r"v?1\.(\d{1,3})(?:[.+-].*)?", re.DOTALL)
-
-
-def minor_version(text: str) -> int:
-    """36 of ``1.36``, ``v1.36.2`` or ``1.36.0-rc.1``. Raises UsageError for anything else."""
-    found = _VERSION.fullmatch(text)
-    if found is None:
-        raise click.UsageError(f"--kube-version {text!r} is not a version; write for example 1.35")
-    return int(found[1])

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import click
 from msgspec.structs import replace
 
-from podfence.cli.inputs import Inputs, complete_files
+from podfence.cli.inputs import Inputs, RenderMode, complete_files
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Problem, Severity, UnknownObject, UnreadObject
-from podfence.manifests.inputfiles import is_source
+from podfence.manifests.inputfiles import is_chart, is_source, sources_of
 from podfence.manifests.load import Loaded, load, load_files
 from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
@@ -92,7 +92,6 @@ def read_inputs(
     about: Iterable[str] = (),
     *,
     policies_of: tuple[str, ...] | None = None,
-    strict_cidrs: bool = True,
     kept: DecodedDocuments | None = None,
     stdin: BinaryIO | None = None,
 ) -> Loaded:
@@ -106,7 +105,7 @@ def read_inputs(
     if inputs.are_live:
         from podfence.cli.live import load_live
 
-        return load_live(inputs, about, policies_of=policies_of, strict_cidrs=strict_cidrs)
+        return load_live(inputs, about, policies_of=policies_of)
     if stdin is None and "-" in inputs.paths:
         stdin = sys.stdin.buffer
     if renders(inputs):
@@ -116,7 +115,7 @@ def read_inputs(
             rendered_files(inputs, stdin),
             inputs.paths,
             namespace=inputs.namespace,
-            strict_cidrs=strict_cidrs,
+            strict_cidrs=inputs.strict_cidrs,
             kept=kept,
         )
     return load(
@@ -124,22 +123,25 @@ def read_inputs(
         namespace=inputs.namespace,
         exclude=inputs.exclude,
         stdin=stdin,
-        strict_cidrs=strict_cidrs,
+        strict_cidrs=inputs.strict_cidrs,
         kept=kept,
     )
 
 
-def renders(inputs: Inputs) -> bool:
-    """Whether reading may start a program. Raises UsageError for options of charts without a
-    chart."""
-    rendering = inputs.rendering
-    named = any(is_source(path) for path in inputs.paths)
-    found = rendering.wanted or (rendering.wanted is None and named)
-    if rendering.is_of_charts and not found:
+def renders(inputs: Inputs, *, directories: bool = True) -> bool:
+    """Whether reading may start a program. ``directories``: those that are named count. Raises
+    UsageError for options of charts without a chart."""
+    rendering, everything = inputs.rendering, inputs.rendering.mode is RenderMode.ALWAYS
+    sources = set[str]()
+    if rendering.mode is RenderMode.AUTO:
+        for path in inputs.paths:
+            sources.update(sources_of(path) if directories else filter(is_source, [path]))
+    if rendering.is_of_charts and not everything and not any(map(is_chart, sources)):
         raise click.UsageError(
-            "--values, --set and --release are for charts: name a Chart.yaml, or use --render"
+            "--values, --set, --release and --api-versions are for charts: name a Chart.yaml or "
+            "the directory that holds it, or use --render always"
         )
-    return bool(found)
+    return everything or bool(sources)
 
 
 def load_cluster(

@@ -11,12 +11,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from enum import Enum
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from msgspec import Struct
 
+from podfence.cli.kubeversion import is_strict_about_cidrs, kube_version
 from podfence.model.meta import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
@@ -25,19 +27,32 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Rendering(Struct, frozen=True):
-    """Options for charts and kustomizations. ``wanted``: True to render those inside directories as
-    well, None for only those whose file is named, False for none."""
+class RenderMode(Enum):
+    """Which charts and kustomizations are rendered."""
 
-    wanted: bool | None = None
+    AUTO = "auto"
+    """Those that were named: by their file, or by the directory that holds it."""
+    NEVER = "never"
+    ALWAYS = "always"
+    """Those that directories hold, too."""
+
+
+class Rendering(Struct, frozen=True):
+    """What charts and kustomizations are rendered with. ``mode``: as of ``--render``;
+    ``api_versions`` and ``kube_version``: what a chart is told of the cluster; the version counts
+    for all that is read."""
+
+    mode: RenderMode = RenderMode.AUTO
     values: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     release: str = ""
+    api_versions: tuple[str, ...] = ()
+    kube_version: str = ""
 
     @property
     def is_of_charts(self) -> bool:
         """Whether an option that applies only to charts is set."""
-        return bool(self.values or self.sets or self.release)
+        return bool(self.values or self.sets or self.release or self.api_versions)
 
 
 class Inputs(Struct, frozen=True):
@@ -51,6 +66,11 @@ class Inputs(Struct, frozen=True):
     context: str = ""
     kubeconfig: str | None = None
     rendering: Rendering = Rendering()
+
+    @property
+    def strict_cidrs(self) -> bool:
+        """Whether the API server refuses CIDRs with host bits."""
+        return is_strict_about_cidrs(self.rendering.kube_version)
 
     @property
     def are_live(self) -> bool:
@@ -138,7 +158,7 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
         if not paths and (input_namespace is not None or exclude):
             name = "--exclude" if exclude else "--input-namespace"
             raise click.UsageError(f"{name} is for files, and none is given: use -f")
-        if not paths and (rendering.wanted is not None or rendering.is_of_charts):
+        if not paths and (rendering.mode is not RenderMode.AUTO or rendering.is_of_charts):
             raise click.UsageError("charts are files, and no file is given: use -f")
         inputs = Inputs(paths, input_namespace, exclude, context or "", kubeconfig, rendering)
         return function(*args, inputs=inputs, **others)
@@ -199,12 +219,14 @@ def _rendering_options(function: F) -> F:
     """How charts and kustomizations become objects: the parameter ``rendering: Rendering``."""
 
     @click.option(
-        "--render/--no-render",
-        "wanted",
-        default=None,
-        help="Also render the charts and kustomizations inside directories, with your helm, "
-        "kustomize or kubectl. Without it: only those whose Chart.yaml or kustomization.yaml is "
-        "named.",
+        "--render",
+        "mode",
+        type=click.Choice([each.value for each in RenderMode]),
+        default=RenderMode.AUTO.value,
+        show_default=True,
+        help="Render charts and kustomizations with your helm, kustomize or kubectl: only those "
+        "named by their file or by the directory that holds it; none; or also those further "
+        "below.",
     )
     @click.option(
         "--values",
@@ -226,18 +248,42 @@ def _rendering_options(function: F) -> F:
         metavar="NAME",
         help="The release name that charts are rendered with. Without it: the name of the chart.",
     )
+    @click.option(
+        "--api-versions",
+        multiple=True,
+        metavar="GROUP/VERSION[/KIND]",
+        help="An API that charts may assume the cluster has, as in helm. Repeatable.",
+    )
+    @click.option(
+        "--kube-version",
+        "version",
+        default="",
+        metavar="1.N",
+        callback=kube_version,
+        help="The version of the API server that reads the objects, and that charts are rendered "
+        "for. Without it: the newest one that podfence knows, and what helm says.",
+    )
     @wraps(function)
     def command(
         *args: Any,
-        wanted: bool | None,
+        mode: str,
         values: tuple[str, ...],
         sets: tuple[str, ...],
         release: str,
+        api_versions: tuple[str, ...],
+        version: str,
         **others: Any,
     ) -> Any:
         if release and not re.fullmatch(_DNS_LABEL, release):
             raise click.UsageError(f"--release {release!r} is not a valid release name")
-        rendering = Rendering(wanted, values, sets, release)
+        for each in api_versions:
+            if not re.fullmatch(_API_VERSION, each):
+                raise click.UsageError(
+                    f"--api-versions {each!r}: write GROUP/VERSION or GROUP/VERSION/KIND, as in "
+                    "monitoring.coreos.com/v1"
+                )
+        how = RenderMode(mode)
+        rendering = Rendering(how, values, sets, release, api_versions, version)
         return function(*args, rendering=rendering, **others)
 
     return cast("F", command)
@@ -295,6 +341,9 @@ def _namespace_name(
 
 
 _DNS_LABEL = r"(?!.{64})[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+
+
+_API_VERSION = r"[a-z0-9][a-z0-9.-]{0,252}(/[a-z0-9]{1,63})?(/[A-Za-z0-9]{1,63})?"
 
 
 def namespace_option(function: F) -> F:

@@ -66,7 +66,7 @@ def load_applied(inputs: Inputs, read: Callable[[Reading, str], Loaded]) -> tupl
     access = _access(inputs)
     with collector_paused():
         found = _read(access, ())
-        return _loaded(access, found), read(reading_of(found), access.namespace)
+        return _loaded(access, found, inputs), read(reading_of(found), access.namespace)
 
 
 def load_live(
@@ -74,17 +74,16 @@ def load_live(
     about: Iterable[str] = (),
     *,
     policies_of: tuple[str, ...] | None = None,
-    strict_cidrs: bool = True,
 ) -> Loaded:
     """The same as a compiled input, with its problems. Raises ClusterError."""
     access = _access(inputs)
     with collector_paused():
-        return _loaded(access, _read(access, about, policies_of), strict_cidrs=strict_cidrs)
+        return _loaded(access, _read(access, about, policies_of), inputs)
 
 
-def _loaded(access: Access, found: Snapshot, *, strict_cidrs: bool = True) -> Loaded:
+def _loaded(access: Access, found: Snapshot, inputs: Inputs) -> Loaded:
     reading = reading_of(found)
-    intake = build_cluster(reading, strict_cidrs=strict_cidrs)
+    intake = build_cluster(reading, strict_cidrs=inputs.strict_cidrs)
     return Loaded(
         intake.cluster,
         (*reading.problems, *intake.problems),

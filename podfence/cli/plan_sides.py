@@ -63,7 +63,8 @@ class Sides(Struct, frozen=True):
         elif revision is not None:
             if "-" in paths:
                 raise click.UsageError("standard input has no versions; name files and directories")
-            if renders(replace(common, paths=(*paths, *common.paths))):
+            both = replace(common, paths=(*paths, *common.paths))
+            if renders(both, directories=False):
                 raise click.UsageError(
                     "--git reads files as they are in git, and renders none; render both versions "
                     "and compare the results: plan OLD NEW"
@@ -147,7 +148,13 @@ class _Common:
             read_files(inputs.paths, self._stdin(), inputs.exclude),
         )
         names = [f"{revision}:{path}" for path in paths]
-        return load_files(files, [*names, *inputs.paths], namespace=inputs.namespace, kept=kept)
+        return load_files(
+            files,
+            [*names, *inputs.paths],
+            namespace=inputs.namespace,
+            strict_cidrs=inputs.strict_cidrs,
+            kept=kept,
+        )
 
 
 def _applied(asked: Inputs, paths: Sequence[str]) -> tuple[Loaded, Loaded]:
@@ -162,6 +169,12 @@ def _applied(asked: Inputs, paths: Sequence[str]) -> tuple[Loaded, Loaded]:
             from podfence.cli.rendering import rendered_files
 
             files = rendered_files(inputs, stdin)
-        return load_files(files, paths, namespace=inputs.namespace, onto=onto)
+        return load_files(
+            files,
+            paths,
+            namespace=inputs.namespace,
+            strict_cidrs=inputs.strict_cidrs,
+            onto=onto,
+        )
 
     return load_applied(asked, read)

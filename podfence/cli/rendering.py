@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from podfence.cli.inputs import Inputs
+from podfence.cli.inputs import Inputs, RenderMode
 from podfence.cli.terminal import echo
 from podfence.manifests.inputfiles import InputFile, Skipped, read_inputs
 from podfence.manifests.rendering import ChartOptions
@@ -21,9 +21,12 @@ def rendered_files(inputs: Inputs, stdin: BinaryIO | None) -> tuple[InputFile | 
     sources. Raises RenderError."""
     how = inputs.rendering
     namespace = inputs.namespace or DEFAULT_NAMESPACE
-    options = ChartOptions(how.values, how.sets, how.release, namespace)
+    options = ChartOptions(
+        how.values, how.sets, how.release, namespace, how.api_versions, how.kube_version
+    )
     files = read_inputs(inputs.paths, stdin, inputs.exclude)
-    found = with_rendered(files, options, everything=bool(how.wanted))
+    everything = how.mode is RenderMode.ALWAYS
+    found = with_rendered(files, options, inputs.paths, everything=everything)
     for line in found.said:
         echo(printable(line), err=True)
     return found.files

@@ -63,6 +63,19 @@ def is_source(path: str) -> bool:
     return os.path.basename(path) in {CHART_FILE, *KUSTOMIZATION_FILES}
 
 
+def is_chart(path: str) -> bool:
+    """Whether a file has the name of a chart's."""
+    return os.path.basename(path) == CHART_FILE
+
+
+def sources_of(path: str) -> list[str]:
+    """The sources that a path names: itself, or those that a directory itself holds."""
+    if is_source(path):
+        return [path]
+    held = (os.path.join(path, name) for name in (CHART_FILE, *sorted(KUSTOMIZATION_FILES)))
+    return [each for each in held if os.path.isfile(each)]
+
+
 def read_inputs(
     paths: Iterable[str], stdin: BinaryIO | None, exclude: Sequence[str] = ()
 ) -> Iterator[InputFile | Skipped]:

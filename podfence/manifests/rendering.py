@@ -46,12 +46,14 @@ class RenderError(PodfenceError):
 
 class ChartOptions(Struct, frozen=True):
     """What helm is told. ``values``: files; ``sets``: ``KEY=VALUE``; ``release`` "": the name of
-    the chart."""
+    the chart. ``api_versions``, ``kube_version``: what the cluster has, "" for helm's own idea."""
 
     values: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     release: str = ""
     namespace: str = "default"
+    api_versions: tuple[str, ...] = ()
+    kube_version: str = ""
 
 
 class Rendered(Struct, frozen=True):
@@ -79,6 +81,8 @@ def render_chart(directory: str, name: str, options: ChartOptions) -> Rendered:
         "--skip-tests",
         *(f"--values={_safe(path)}" for path in options.values),
         *(f"--set={each}" for each in options.sets),
+        *(f"--api-versions={each}" for each in options.api_versions),
+        *([f"--kube-version={options.kube_version}"] if options.kube_version else []),
     ]
     text = _output(arguments, directory)
     version = _version([helm, "version", "--short"])
@@ -98,17 +102,19 @@ def render_kustomization(directory: str) -> Rendered:
         said += _version([found, "version"])
     else:
         called = f"kubectl kustomize {printable(directory)}"
-        program = _program("kubectl", directory, called, "neither kustomize nor kubectl is")
+        missing = "neither kustomize nor kubectl is"
+        as_it_is = "; --render never reads its files as they are"
+        program = _program("kubectl", directory, called, missing, as_it_is)
         arguments, said = [program, "kustomize", _safe(directory)], "kubectl kustomize"
     path = f"{os.path.join(directory, 'kustomization.yaml')}{RENDERED}"
     return Rendered((InputFile(path, _output(arguments, directory)),), f"with {said}")
 
 
-def _program(name: str, directory: str, called: str, missing: str = "") -> str:
+def _program(name: str, directory: str, called: str, missing: str = "", more: str = "") -> str:
     found = shutil.which(name)
     if found is None:
         text = f"{missing or f'{name} is not'} installed here; render it where it is and pipe in"
-        text += f" the result: {called} | podfence ... -f -"
+        text += f" the result: {called} | podfence ... -f -{more}"
         raise RenderError(f"{printable(directory)}: {text}")
     return found
 

@@ -1,9 +1,9 @@
 """Which files of an input are sources of others: charts and kustomizations, found and replaced by
 what they give.
 
-Rule: a ``Chart.yaml`` or ``kustomization.yaml`` that was named is one; those that a directory holds
-are only when that was asked for. The files that a chart or a kustomization is made of are not read
-as manifests too.
+Rule: a ``Chart.yaml`` or ``kustomization.yaml`` is one if it was named, or the directory that holds
+it was; those further below are only when that was asked for. The files that a chart or a
+kustomization is made of are not read as manifests too.
 """
 
 from __future__ import annotations
@@ -37,17 +37,22 @@ class Replaced(Struct, frozen=True):
 
 
 def with_rendered(
-    files: Iterable[InputFile | Skipped], options: ChartOptions, *, everything: bool
+    files: Iterable[InputFile | Skipped],
+    options: ChartOptions,
+    paths: Iterable[str],
+    *,
+    everything: bool,
 ) -> Replaced:
-    """``everything``: also what directories hold. Raises RenderError."""
+    """``paths``: what was named; ``everything``: also what is below. Raises RenderError."""
     read = tuple(files)
+    roots_named = {os.path.realpath(path) for path in paths}
     sources = [
         file
         for file in read
         if isinstance(file, InputFile)
         and not file.error
         and is_source(file.path)
-        and (everything or not file.walked)
+        and (everything or not file.walked or _place(file) in roots_named)
     ]
     charts = [file for file in sources if os.path.basename(file.path) == CHART_FILE]
     others = [file for file in sources if file not in charts]

@@ -81,9 +81,9 @@ def test_what_is_applied_to_a_cluster_may_be_rendered(
     program.write_text(f"#!/bin/sh\n/bin/cat <<'END'\n{CLOSED}END\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent))
-    for path, more in (("overlay/kustomization.yaml", []), ("overlay", ["--render"])):
+    for path in ("overlay/kustomization.yaml", "overlay"):
         with asking(shop(), tmp_path) as ask:
-            done = ask("plan", "--context", "test", str(tmp_path / path), *more, "--no-newcomers")
+            done = ask("plan", "--context", "test", str(tmp_path / path), "--no-newcomers")
         assert "shop/web -> shop/db: closes TCP/5432" in done.out
 
 
@@ -112,7 +112,7 @@ def test_the_way_back_to_a_revision(tree: Path) -> None:
         ("--old old.yaml --new new.yaml --git HEAD", "drop --git"),
         ("--old old.yaml --new new.yaml --context x", "drop --context"),
         ("--old - --new -", "standard input can be read only once"),
-        ("--git HEAD . --render", "--git reads files as they are in git, and renders none"),
+        ("--git HEAD . --render always", "--git reads files as they are in git, and renders none"),
         ("--git HEAD chart/Chart.yaml", "--git reads files as they are in git, and renders none"),
     ],
 )

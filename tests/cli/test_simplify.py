@@ -227,7 +227,7 @@ def test_nothing_is_made_where_a_verdict_would_differ(
     [
         (["--context", "prod"], "simplify edits files"),
         (["-f", "-"], "simplify edits files"),
-        (["-f", "examples/shop", "--render", "--write"], "--write edits files"),
+        (["-f", "examples/shop", "--render", "always", "--write"], "--write edits files"),
     ],
 )
 def test_what_is_no_file_is_not_edited(arguments: list[str], said: str) -> None:
