@@ -2,11 +2,13 @@
 
 import { Asking } from "./asking";
 import { placeOf } from "./ports";
+import { owedTo } from "./owed";
 import type { Rules } from "./schema";
 import type { Turns } from "./turns";
 import type { World } from "./world";
 
-/** `podfence.why("shop/web", "shop/db", "TCP", 5432)` in the console: the page's answers as data.
+/** `podfence.owed("NetworkPolicy", "shop", "db")`: what only this policy allows.
+ * `podfence.why("shop/web", "shop/db", "TCP", 5432)` in the console: the page's answers as data.
  * `podfence.turned`: the pairs that a change turns. */
 export function answerPrograms(world: World, rules: () => Promise<Rules>, turns: Turns): void {
   let asking: Asking | null = null;
@@ -16,7 +18,12 @@ export function answerPrograms(world: World, rules: () => Promise<Rules>, turns:
     if (ends[0] === undefined || ends[1] === undefined) throw new Error("no such name on the map");
     return asking.ask(ends[0], ends[1], placeOf(protocol, port));
   };
+  const owed = async (kind: string, namespace: string, policy: string): Promise<unknown> => {
+    asking ??= new Asking(world, await rules());
+    const at = asking.rules.policies.findIndex((each) => each.kind === kind && each.namespace === namespace && each.name === policy);
+    return owedTo(asking, at).owed.map((each) => ({ ...each, from: name(each.from), to: name(each.to) }));
+  };
   const name = (end: number): string => world.endpoints[end]!.name;
   const turned = [...turns].map(([key, turn]) => [name(Math.floor(key / world.size)), name(key % world.size), turn]);
-  Object.assign(globalThis, { podfence: { world, why, rules, turned } });
+  Object.assign(globalThis, { podfence: { world, why, owed, rules, turned } });
 }

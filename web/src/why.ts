@@ -99,6 +99,20 @@ export class Engine {
     return looks;
   }
 
+  /** Where sets of ports begin or have ended that rules of a subject name, in rising order. */
+  boundaries(subject: number, direction: Direction): number[] {
+    const found = new Set<number>();
+    for (const tier of this.tiers(subject, direction) ?? []) {
+      for (const number of tier.rules) {
+        for (const [, ports] of this.rules.rules[number]![5]) {
+          const set = this.rules.ports[ports]!;
+          for (let at = 0; at < set.length; at += 2) found.add(set[at]!).add(set[at + 1]! + 1);
+        }
+      }
+    }
+    return [...found].sort((a, b) => a - b);
+  }
+
   origin(policy: number, path: number, line: number, column: number): Origin {
     return { policy, path: this.rules.paths[path]!, line, column };
   }

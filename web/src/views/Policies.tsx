@@ -4,6 +4,8 @@ import { useMemo } from "preact/hooks";
 import type { Asking } from "../asking";
 import { matches, searchWords } from "../filter";
 import { linkTo, type Route } from "../location";
+import { owedTo } from "../owed";
+import { placeKey, words as portWords } from "../ports";
 import type { Finding } from "../schema";
 import { count, visible } from "../visible";
 import { FindingLine } from "./Findings";
@@ -128,7 +130,8 @@ function OnePolicy({
   const findings = findingsByObject(found).get(objectName(policy)) ?? [];
   const marks = new Map<number, Mark>();
   for (const each of findings) if (each.line !== undefined) marks.set(each.line, "near");
-  const selected = asking.selected(number);
+  const selected = useMemo(() => asking.selected(number), [asking, number]);
+  const [shown, more] = useMost(selected, 60, 500);
   const { world } = asking;
   const start = document?.line ?? 1;
   const length = document === undefined ? 0 : textLines(document).length;
@@ -148,15 +151,16 @@ function OnePolicy({
         Selects {selected.length === 0 ? "nobody" : count(selected.length, "line of the map", "lines of the map")}
       </h3>
       <ul class="names">
-        {selected.slice(0, 60).map((each) => (
+        {shown.map((each) => (
           <li key={each}>
             <a href={linkTo(route, { view: "picture", item: world.endpoints[each]!.name }, "map")}>
               {visible(world.endpoints[each]!.name)}
             </a>
           </li>
         ))}
-        {selected.length > 60 && <li>and {selected.length - 60} more</li>}
       </ul>
+      {more}
+      <OwedTo {...{ asking, route, number }} />
       {findings.length > 0 && <h3>What podfence check says</h3>}
       <ul class="findings">
         {findings.map((each, at) => (
@@ -167,5 +171,44 @@ function OnePolicy({
         <Yaml document={document} first={first} last={Math.min(first + MOST_LINES, start + length)} marks={marks} />
       )}
     </article>
+  );
+}
+
+/** The connections that hang on a policy alone. */
+function OwedTo({ asking, route, number }: { asking: Asking; route: Route; number: number }) {
+  const { owed, whole } = useMemo(() => owedTo(asking, number), [asking, number]);
+  const [shown, more] = useMost(owed, 20, 200);
+  const { rules, selected } = asking.rules.policies[number]!;
+  if (rules[0] + rules[1] === 0 || selected.length === 0) return null;
+  const name = (end: number): string => asking.world.endpoints[end]!.name;
+  return (
+    <>
+      <h3>
+        Only it allows {owed.length > 0 && <small>{owed.length.toLocaleString("en")}</small>}
+      </h3>
+      {owed.length === 0 && whole && (
+        <p>Nothing: what its rules allow, rules of another policy allow too, or the other end denies it.</p>
+      )}
+      {owed.length > 0 && (
+        <Wide label="Only it allows" columns={["From", "To", "Ports"]}>
+          <tbody>
+            {shown.map(({ from, to, family, ports }) => (
+              <tr key={`${from} ${to} ${family}`}>
+                <td>{visible(name(from))}</td>
+                <td>{visible(name(to))}</td>
+                <td>
+                  <a href={linkTo(route, { pair: `${name(from)}~${name(to)}`, ask: placeKey(ports[0]!) })}>
+                    {portWords(ports) === "all" ? "every port" : portWords(ports)}
+                    {family === 0 ? "" : ` over IPv${family}`}
+                  </a>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </Wide>
+      )}
+      {more}
+      {!whole && <p class="count">It selects too many for all of them to be looked at; there may be more.</p>}
+    </>
   );
 }
