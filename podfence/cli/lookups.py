@@ -13,6 +13,7 @@ from typing import Any, Final
 from podfence.cli.beside import touched_pods
 from podfence.cli.common import asking, require_certain, without_verdict
 from podfence.cli.inputs import Inputs
+from podfence.cli.pagefixes import PageFixes
 from podfence.cli.policynames import wanted_policies
 from podfence.cli.reaching import reached
 from podfence.cli.repairing import proposal
@@ -63,15 +64,22 @@ class Lookups:
         self._pairs = 0
 
     def answer(self, question: str, asked: LookupQuery) -> dict[str, Any]:
-        """The answer to ``pair``, ``allow``, ``workload`` or ``policy``. Raises PodfenceError."""
+        """The answer to ``pair``, ``allow``, ``workload``, ``policy``, ``fixes`` or ``fix``. Raises
+        PodfenceError."""
         questions = {
             "pair": self._pair,
             "allow": self._allow,
             "workload": self._workload,
             "policy": self._policy,
+            "fixes": self._fixes.listed,
+            "fix": self._fixes.made,
         }
         with collector_paused(), asking(self._loaded, self._inputs):
             return questions[question](asked)
+
+    @cached_property
+    def _fixes(self) -> PageFixes:
+        return PageFixes(self._loaded, self._index, self._index.names)
 
     # -- a pair
 

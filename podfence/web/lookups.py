@@ -1,8 +1,8 @@
-"""Routes for one pair, one workload, one policy: what programs ask a page's server."""
+"""Routes for one pair, one workload, one policy, one repair: what programs ask a page's server."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -20,6 +20,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 LONGEST: Final = 600
 """Characters of a word: a name of a namespace, of a kind and of an object are less."""
 _PAIR: Final = ("from", "to", "port", "protocol")
+_FINDING: Final = ("code", "object", "path")
 _UNCERTAIN: Final = "PF007"
 
 
@@ -33,20 +34,24 @@ class Lookups:
 
     def add(self, app: web.Application) -> None:
         """The routes."""
-        app.router.add_get("/api/v1/pair", self.asked_of_a_pair("pair"))
-        app.router.add_get("/api/v1/allow", self.asked_of_a_pair("allow"))
+        app.router.add_get("/api/v1/pair", self.asked_with("pair", _PAIR))
+        app.router.add_get("/api/v1/allow", self.asked_with("allow", _PAIR))
+        app.router.add_get("/api/v1/fixes", self.asked_with("fixes", ()))
+        app.router.add_get("/api/v1/fix", self.asked_with("fix", _FINDING))
         app.router.add_get("/api/v1/workload/{name:.+}", self.named("workload"))
         app.router.add_get("/api/v1/policy/{name:.+}", self.named("policy"))
 
-    def asked_of_a_pair(self, question: str) -> Handler:
-        """``?from=&to=&port=&protocol=``: the answer of ``why`` and the lines behind it (``pair``),
-        or the smallest edit that allows it (``allow``)."""
+    def asked_with(self, question: str, words: Sequence[str]) -> Handler:
+        """A question with some words after the question mark. ``pair``, ``allow``: the answer of
+        ``why`` and the lines behind it, or the smallest edit that allows it. ``fixes``, ``fix``:
+        which findings have a repair, or what one makes of the files."""
 
         async def handler(request: web.Request) -> web.Response:
             query = request.query
-            unknown = [name for name in query if name not in _PAIR or len(query.getall(name)) > 1]
+            unknown = [name for name in query if name not in words or len(query.getall(name)) > 1]
             if unknown:
-                return _refused(400, "PF003", f"a pair is asked with {', '.join(_PAIR)}, each once")
+                known = f"with {', '.join(words)}, each once" if words else "without words"
+                return _refused(400, "PF003", f"{question} is asked {known}")
             return await self._answer(question, dict(query))
 
         return handler

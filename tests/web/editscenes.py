@@ -44,6 +44,14 @@ def served(*arguments: str) -> Callable[[Path], AbstractContextManager[str]]:
     return made
 
 
+@contextmanager
+def mistaken(folder: Path) -> Iterator[str]:
+    """``podfence serve --edit`` on policies with findings."""
+    shutil.copytree(ROOT / "examples/gotchas", folder / "gotchas")
+    with Serving("-f", "gotchas", "--edit", directory=folder) as server:
+        yield server.address
+
+
 _FOLDERS: list[Path] = []
 _SERVERS: list[Serving] = []
 
@@ -118,6 +126,18 @@ def proposed(browser: Browser) -> None:
 
 BACK: Final = ("ArrowLeft", *["Backspace"] * len("backend"))
 EDITS: Final = (
+    Scene(
+        "edit-fixes",
+        mistaken,
+        (
+            View(
+                "offered",
+                "#/findings",
+                ("Fix this …", "app=tellre becomes app=teller"),
+                until("document.querySelector('.fix button') !== null"),
+            ),
+        ),
+    ),
     Scene(
         "edit",
         served("--edit", "--tests", "promise.yaml"),

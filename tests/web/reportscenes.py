@@ -96,7 +96,7 @@ REPORTS: Final = (
             View(
                 "policy",
                 "#/policies?policy=NetworkPolicy/shop/db",
-                ("shop/db",),
+                ("shop/db", "Only it allows", "shop/backend"),
                 until("document.querySelector('.yaml') !== null"),
             ),
             View("map-namespaces", "#/map?ns=shop", ("Namespaces shop", "monitoring"), opened(0)),

@@ -16,7 +16,9 @@ export type Turned = { name: string; file?: string; line?: number; before: strin
 type Draft = { path: string; text: string };
 /** Texts that somebody proposes for files, with what they would replace. */
 type Proposed = { file: string; before: string; after: string };
-export type Allowing = { answer: { repair?: { because?: string } }; texts: Proposed[] };
+export type Proposal = { because?: string; answer?: { repair?: { because?: string } }; texts: Proposed[] };
+/** A finding that has a repair, by what names it, and what the repair does. */
+export type Fixable = { code: string; object: string; path: string; does: string; safe: boolean };
 /** `onDisk`: what came to the disk while somebody typed, until it is chosen what to keep. */
 type Open = { saved: FileText; text: string; onDisk: FileText | null };
 
@@ -257,18 +259,20 @@ export class Desk {
     this.changed();
   }
 
-  /** Types what is proposed to allow a connection; the place of its first line. Throws why there is none.
-   * `query`: the connection, as an address asks for it. */
-  async allow(query: string): Promise<{ file: string; line: number }> {
-    const { answer, texts } = await this.server.get<Allowing>(`allow?${query}`);
-    if (texts.length === 0) throw new Error(answer.repair?.because ?? "it is allowed already");
+  fixes = async (): Promise<readonly Fixable[]> => (await this.server.get<{ fixes: Fixable[] }>("fixes")).fixes;
+
+  /** Types what is proposed; the place of its first line. Throws why there is nothing. `question`: what is
+   * asked for a proposal, as an address: `allow?from=…`, `fix?code=…`. */
+  propose = async (question: string): Promise<{ file: string; line: number }> => {
+    const { because, answer, texts } = await this.server.get<Proposal>(question);
+    if (texts.length === 0) throw new Error((because || answer?.repair?.because) ?? "it is allowed already");
     for (const { file } of texts) await this.read(file);
     // Nothing is awaited from here on: what somebody types while a file is read is seen, and kept.
     for (const { file, before } of texts) this.requireText(file, plain(before));
     for (const { file, after } of texts) this.type(file, plain(after));
     const [first] = texts;
     return { file: first!.file, line: firstDifference(plain(first!.before), plain(first!.after)) };
-  }
+  };
 
   /** Throws where the text of a file that is to be typed over is not what is expected. */
   private requireText(file: string, expected: string): void {

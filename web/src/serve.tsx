@@ -125,8 +125,7 @@ function Served({ server, first }: { server: Server; first: Read }) {
   const again = async (): Promise<void> => {
     await server.ask("POST", "read");
   };
-  const allow = desk === null ? null : (query: string) => desk.allow(query);
-  return <App {...read} plan={null} before={null} turns={turns} more={{ standing, pages, allow, again }} />;
+  return <App {...read} plan={null} before={null} turns={turns} more={{ standing, pages, proposals: desk, again }} />;
 }
 
 function ServerBanners({ server, state, lost }: { server: Server; state: State; lost: Lost | null }) {

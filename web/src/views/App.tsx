@@ -16,7 +16,8 @@ import { Exposed } from "./Exposed";
 import { Findings } from "./Findings";
 import { MapPage } from "./MapPage";
 import { elsewhere, endsOf, Missing } from "./Missing";
-import { type Allow, Pair } from "./Pair";
+import { Pair } from "./Pair";
+import type { Proposals } from "./Propose";
 import { PlanPage } from "./PlanPage";
 import { Policies } from "./Policies";
 import { type Results, Tests, testsBadge } from "./Tests";
@@ -39,8 +40,8 @@ export type Loaded = {
 export type More = {
   standing: ComponentChildren;
   pages: readonly { page: Page; name: string; badge: string; show: (route: Route, theme: string) => ComponentChildren }[];
-  /** Proposes what would allow a connection; throws why nothing does. null where nothing is edited. */
-  allow: Allow | null;
+  /** Who types what is proposed; null where nothing is edited. */
+  proposals: Proposals | null;
   /** Reads and judges everything again. */
   again: () => Promise<void>;
 };
@@ -99,12 +100,12 @@ export function App({ about, world, rules, found, tests, plan, before, turns, mo
           </div>
         )}
         {extra === undefined ? (
-          <Content {...{ route, world, asking, found, tests, plan, before, past, port, pair, theme, turns }} again={more?.again ?? null} />
+          <Content {...{ route, world, asking, found, tests, plan, before, past, port, pair, theme, turns }} again={more?.again ?? null} proposals={more?.proposals ?? null} />
         ) : (
           extra.show(route, theme)
         )}
       </main>
-      {pair !== null && <Pair {...{ world, past, asking, route, port, pair }} allow={more?.allow ?? null} />}
+      {pair !== null && <Pair {...{ world, past, asking, route, port, pair }} proposals={more?.proposals ?? null} />}
       <footer>
         <span>
           {count(world.endpoints.filter((each) => each.namespace !== undefined).length, "workload")},{" "}
@@ -151,20 +152,21 @@ type ContentProps = {
   past: World | null;
   /** Of a server: reads and judges everything again. */
   again: (() => Promise<void>) | null;
+  proposals: Proposals | null;
   port: number | null;
   pair: readonly [number, number] | null;
   theme: string;
   turns: Turns;
 };
 
-function Content({ route, world, asking, found, tests, plan, before, past, again, port, pair, theme, turns }: ContentProps) {
+function Content({ route, world, asking, found, tests, plan, before, past, again, proposals, port, pair, theme, turns }: ContentProps) {
   switch (route.page) {
     case "policies":
       return <Policies {...{ asking, route, found }} />;
     case "exposed":
       return <Exposed {...{ world, route, port }} />;
     case "findings":
-      return <Findings {...{ found, route }} />;
+      return <Findings {...{ found, route, proposals }} />;
     case "tests":
       return <Tests {...{ tests, world, route, again }} />;
     case "plan":

@@ -1,12 +1,18 @@
 // What `podfence check` says, by code.
 
+import { useEffect, useState } from "preact/hooks";
+import type { Fixable } from "../desk";
 import { matches, searchWords } from "../filter";
 import { linkTo, type Route } from "../location";
 import type { Finding } from "../schema";
 import { count, visible, visibleText } from "../visible";
+import { Propose, type Proposals } from "./Propose";
 import { useMost } from "./most";
 
-export function Findings({ found, route }: { found: readonly Finding[] | null; route: Route }) {
+type Props = { found: readonly Finding[] | null; route: Route; proposals: Proposals | null };
+
+export function Findings({ found, route, proposals }: Props) {
+  const fixes = useFixes(found, proposals);
   if (found === null) return <p class="plain">Findings are left out of this page.</p>;
   if (found.length === 0) return <p class="plain">podfence check found nothing.</p>;
   const asked = searchWords(route.asked.get("q") ?? "");
@@ -31,7 +37,7 @@ export function Findings({ found, route }: { found: readonly Finding[] | null; r
         {shown.length < found.length && `; ${shown.length} match the search`}
       </p>
       {sorted.map(([code, each]) => (
-        <Code key={code} code={code} found={each} route={route} />
+        <Code key={code} code={code} found={each} {...{ route, fixes, proposals }} />
       ))}
     </div>
   );
@@ -39,7 +45,31 @@ export function Findings({ found, route }: { found: readonly Finding[] | null; r
 
 const FIRST = 10;
 
-function Code({ code, found, route }: { code: string; found: readonly Finding[]; route: Route }) {
+/** Repairs by the finding. */
+type KnownFixes = ReadonlyMap<string, Fixable>;
+
+const keyOf = ({ code, object, path }: Pick<Finding, "code" | "object" | "path">): string => JSON.stringify([code, object, path]);
+
+/** Asked for while somebody looks; again with other findings. */
+function useFixes(found: readonly Finding[] | null, proposals: Proposals | null): KnownFixes {
+  const [known, set] = useState<KnownFixes>(new Map());
+  useEffect(() => {
+    if (proposals === null || found === null || found.length === 0) return;
+    let current = true;
+    proposals
+      .fixes()
+      .then((fixes) => current && set(new Map(fixes.map((each) => [keyOf(each), each]))))
+      .catch(() => undefined); // the server is away; its banner says so
+    return () => {
+      current = false;
+    };
+  }, [found, proposals]);
+  return known;
+}
+
+type CodeProps = { code: string; found: readonly Finding[]; route: Route; fixes: KnownFixes; proposals: Proposals | null };
+
+function Code({ code, found, route, fixes, proposals }: CodeProps) {
   const [shown, more] = useMost(found, FIRST, 200);
   return (
     <section>
@@ -48,7 +78,7 @@ function Code({ code, found, route }: { code: string; found: readonly Finding[];
       </h3>
       <ul class="findings">
         {shown.map((each, at) => (
-          <FindingLine key={at} finding={each} route={route} />
+          <FindingLine key={at} finding={each} route={route} fix={fixes.get(keyOf(each))} proposals={proposals} />
         ))}
       </ul>
       {more}
@@ -56,8 +86,10 @@ function Code({ code, found, route }: { code: string; found: readonly Finding[];
   );
 }
 
+type LineProps = { finding: Finding; route?: Route; fix?: Fixable | undefined; proposals?: Proposals | null };
+
 /** `route`: where a link to the policy starts from; none beside the policy itself. */
-export function FindingLine({ finding, route: from }: { finding: Finding; route?: Route }) {
+export function FindingLine({ finding, route: from, fix, proposals }: LineProps) {
   const name = visible(finding.object);
   const policy = /^(\w*NetworkPolicy) (?:([^/]*)\/)?(.*)$/s.exec(finding.object);
   const route = finding.file === undefined ? "" : `${visibleText(finding.file)}:${finding.line}:${finding.column}`;
@@ -71,6 +103,18 @@ export function FindingLine({ finding, route: from }: { finding: Finding; route?
       )}{" "}
       {visibleText(finding.message)}
       {route && <span class="file">{route}</span>}
+      {from !== undefined && fix !== undefined && proposals != null && (
+        <p class="fix">
+          <Propose
+            question={`fix?${new URLSearchParams({ code: fix.code, object: fix.object, path: fix.path }).toString()}`}
+            {...{ route: from, proposals }}
+          >
+            Fix this …
+          </Propose>{" "}
+          {visibleText(fix.does)}
+          {!fix.safe && "; it opens or closes what no text names, so look at what it does before you save"}
+        </p>
+      )}
     </li>
   );
 }

@@ -2,13 +2,13 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { alike, type Answer, type Asking } from "../asking";
-import { messageOf } from "../failure";
 import { go, type Route } from "../location";
 import { firstPlace, parsePlace, placeArgument, placeKey, placeOf, placeWords } from "../ports";
-import { visible, visibleText } from "../visible";
+import { visible } from "../visible";
 import { allowedWords } from "../words";
 import type { World } from "../world";
 import { AsText, endName } from "./AsText";
+import { Propose, type Proposals } from "./Propose";
 import { Reason } from "./Reason";
 
 type Props = {
@@ -19,13 +19,10 @@ type Props = {
   route: Route;
   port: number | null;
   pair: readonly [number, number];
-  allow: Allow | null;
+  proposals: Proposals | null;
 };
 
-/** Types what is proposed to allow a connection; the line to look at. `query`: as an address asks. */
-export type Allow = (query: string) => Promise<{ file: string; line: number }>;
-
-export function Pair({ world, past, asking, route, port, pair: [from, to], allow }: Props) {
+export function Pair({ world, past, asking, route, port, pair: [from, to], proposals }: Props) {
   const panel = useRef<HTMLElement>(null);
   const asked = parsePlace(route.asked.get("ask") ?? "") ?? port ?? usual(world, from, to);
   const answers = useMemo(
@@ -73,8 +70,12 @@ export function Pair({ world, past, asking, route, port, pair: [from, to], allow
       {grouped(answers).map((same) => (
         <Said key={same[0]!.family} {...{ asking: asking!, route, same, every: answers.length, asked, open }} />
       ))}
-      {allow !== null && answers.some((each) => !each.allowed) && (
-        <AllowThis key={`${from} ${to} ${asked}`} {...{ world, route, from, to, asked, allow }} />
+      {proposals !== null && answers.some((each) => !each.allowed) && (
+        <p class="allow">
+          <Propose key={`${from} ${to} ${asked}`} question={allowing(world, from, to, asked)} {...{ route, proposals }}>
+            Allow this …
+          </Propose>
+        </p>
       )}
       {!world.reach.anonymous && (
         <AsText {...{ world, from, to, asked }} allowed={answers.length === 0 || open ? null : answers.every((each) => each.allowed)} />
@@ -217,27 +218,9 @@ function Chips({
   );
 }
 
-type AllowProps = { world: World; route: Route; from: number; to: number; asked: number; allow: Allow };
-
-/** The smallest edit that allows it is typed into the editor, which shows what it opens; nothing is saved. */
-function AllowThis({ world, route, from, to, asked, allow }: AllowProps) {
-  const [said, setSaid] = useState("");
+/** The question for the smallest edit that allows a connection. */
+function allowing(world: World, from: number, to: number, asked: number): string {
   const [port = "", protocol = "tcp"] = placeArgument(asked).split("/");
   const asks = port === "icmp" ? { protocol: port } : { port, protocol };
-  const query = new URLSearchParams({ from: endName(world, from), to: endName(world, to), ...asks });
-  const propose = (): void => {
-    setSaid("Looking for the smallest edit …");
-    allow(query.toString()).then(
-      ({ file, line }) => go(route, { file, line: String(line) }, "edit"),
-      (error: unknown) => setSaid(`No edit is proposed: ${messageOf(error)}`),
-    );
-  };
-  return (
-    <p class="allow">
-      <button type="button" onClick={propose}>
-        Allow this …
-      </button>{" "}
-      <span role="status">{visibleText(said)}</span>
-    </p>
-  );
+  return `allow?${new URLSearchParams({ from: endName(world, from), to: endName(world, to), ...asks }).toString()}`;
 }

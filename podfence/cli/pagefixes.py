@@ -1,0 +1,93 @@
+"""Repairs of findings for a page: which there are, and the texts that one of them makes of files.
+
+Rule: they are those of ``check --fix``, each alone on the input as it is. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from podfence.cli.check_answer import judge
+from podfence.cli.fixing import tried
+from podfence.errors import UnknownObject
+from podfence.manifests.load import Loaded
+from podfence.manifests.yamledit import CannotEdit
+from podfence.policy.domains import DomainTable
+from podfence.policy.index import PolicyIndex
+from podfence.questions.lint.findings import LINT_RULES
+from podfence.questions.lint.fixes import Fix, Fixes
+from podfence.questions.lint.note import WrittenObjects
+from podfence.questions.repair.harmless import judged
+from podfence.render.plan_text import outcome_words
+
+Key = tuple[str, str, str]
+"""A finding: its code, the object and the path of its field, as ``check -o json`` has them."""
+
+
+class PageFixes:
+    """``index``: of the same input, with the domain ``names``."""
+
+    def __init__(self, loaded: Loaded, index: PolicyIndex, names: DomainTable) -> None:
+        self._loaded = loaded
+        self._index = index
+        self._names = names
+
+    def listed(self, _: Mapping[str, str]) -> dict[str, Any]:
+        """The findings that have a repair, none of which is proved yet."""
+        return {
+            "fixes": [
+                {
+                    "code": code,
+                    "object": of,
+                    "path": path,
+                    "does": fix.words,
+                    "safe": not fix.unsafe,
+                }
+                for (code, of, path), fix in self._fixes.items()
+            ]
+        }
+
+    def made(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """One repair: the whole texts of the files that it edits; none, and why, where it cannot
+        be made or would open what the policy does not say. Raises UnknownObject."""
+        key = asked.get("code", ""), asked.get("object", ""), asked.get("path", "")
+        fix = self._fixes.get(key)
+        if fix is None:
+            raise UnknownObject("no finding of this code, object and path has a repair")
+        try:
+            made = tried(self._loaded, [fix])
+        except CannotEdit as error:
+            return _answer(fix, because=error.message)
+        _, harm = judged(self._loaded.cluster, made.cluster, self._names, fix.policy)
+        if harm is not None and not fix.unsafe:
+            return _answer(fix, because=f"it would open more: {outcome_words(harm)}")
+        return _answer(fix, made.texts)
+
+    @cached_property
+    def _fixes(self) -> dict[Key, Fix]:
+        if self._loaded.live or self._loaded.doubts:
+            return {}
+        found = judge(self._loaded, (), LINT_RULES.keys(), index=self._index).new
+        fixes = Fixes(self._index, WrittenObjects(self._index, self._loaded.raw))
+        every = ((each.problem, fixes.of(each)) for each in found)
+        return {
+            (problem.code, problem.object, problem.path): fix
+            for problem, fix in every
+            if fix is not None
+        }
+
+
+def _answer(
+    fix: Fix, texts: Mapping[str, tuple[str, str]] | None = None, because: str = ""
+) -> dict[str, Any]:
+    return {
+        "does": fix.words,
+        "safe": not fix.unsafe,
+        "because": because,
+        "texts": [
+            {"file": file, "before": before, "after": after}
+            for file, (before, after) in sorted((texts or {}).items())
+        ],
+    }

@@ -1,0 +1,36 @@
+// A button that has an edit typed into the editor, which shows what it opens; nothing is saved.
+
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import type { Fixable } from "../desk";
+import { messageOf } from "../failure";
+import { go, type Route } from "../location";
+import { visibleText } from "../visible";
+
+/** Who types what is proposed. `question`: as an address asks a server for it; throws why nothing is. */
+export type Proposals = {
+  propose: (question: string) => Promise<{ file: string; line: number }>;
+  /** The findings that have a repair. */
+  fixes: () => Promise<readonly Fixable[]>;
+};
+
+type Props = { question: string; route: Route; proposals: Proposals; children: ComponentChildren };
+
+export function Propose({ question, route, proposals, children }: Props) {
+  const [said, setSaid] = useState("");
+  const propose = (): void => {
+    setSaid("Looking for the edit …");
+    proposals.propose(question).then(
+      ({ file, line }) => go(route, { file, line: String(line) }, "edit"),
+      (error: unknown) => setSaid(`No edit is proposed: ${messageOf(error)}`),
+    );
+  };
+  return (
+    <>
+      <button type="button" onClick={propose}>
+        {children}
+      </button>{" "}
+      <span role="status">{visibleText(said)}</span>
+    </>
+  );
+}
