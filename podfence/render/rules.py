@@ -87,15 +87,15 @@ def unused_notes(
         )
     blind = [total for total in unused if total.blind and not silent]
     if blind:
-        rules = count(len(blind), "rule")
+        rules = count(len(blind), "more rule")
         yield (
-            f"no use of {rules} more was seen, but a node that counts them does not look at "
+            f"no use of {rules} was seen, but a node that counts them does not look at "
             "connections"
         )
     young = [t for t in unused if not (silent or t.blind or t.unused_since(date))]
     if young:
-        rules = count(len(young), "rule")
-        yield (f"no use of {rules} more was seen, in a shorter time: see podfence rules")
+        rules = count(len(young), "more rule")
+        yield f"no use of {rules} was seen, but not for so long: see podfence rules"
     for each in told:
         if each.answer is not None and each.answer.since > date:
             node, since = printable(each.node), second(each.answer.since)

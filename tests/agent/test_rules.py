@@ -111,4 +111,4 @@ def test_only_what_was_unused_for_so_long(here: Node, cluster: Cluster, tmp_path
     assert (done.returncode, "never" in done.stdout) == (1, True)
     done = here.podfence(*options, "1d")
     assert done.returncode == 0
-    assert "counted for less" in done.stderr
+    assert "but not for so long" in done.stderr

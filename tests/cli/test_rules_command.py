@@ -43,7 +43,7 @@ def test_only_what_nothing_has_used_for_so_long(capsys: Captured) -> None:
     assert _show(told, 30 * DAY, None, "table") == 1
     found = capsys.readouterr()
     assert [line.split()[:2] for line in found.out.splitlines()[1:]] == [["shop/db", UNUSED.path]]
-    assert "no use of 1 rule more was seen, in a shorter time" in found.err
+    assert "no use of 1 more rule was seen, but not for so long" in found.err
     line = f"node n2 counts only since {NOW[:19]}Z: what passed there before is unknown"
     assert line in found.err.splitlines()
 
