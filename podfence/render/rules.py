@@ -89,8 +89,7 @@ def unused_notes(
     if blind:
         rules = count(len(blind), "more rule")
         yield (
-            f"no use of {rules} was seen, but a node that counts them does not look at "
-            "connections"
+            f"no use of {rules} was seen, but a node that counts them does not look at connections"
         )
     young = [t for t in unused if not (silent or t.blind or t.unused_since(date))]
     if young:

@@ -98,7 +98,7 @@ def test_a_node_that_does_not_look_is_named_and_its_rules_are_not_unused(
     assert f"node n1 has not looked at connections since {NOW[:19]}Z: no\\x1b table" in shown.err
     assert "connections were not watched for 7s of that time" in shown.err
     assert (UNUSED.path in shown.out) is (unused is None)
-    assert ("of 1 rule more" in shown.err) is (unused is not None)
+    assert ("of 1 more rule" in shown.err) is (unused is not None)
     assert "counted for less" not in shown.err
 
 
