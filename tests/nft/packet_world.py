@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -47,8 +48,19 @@ table inet other {
 		udp dport 7777 notrack
 		udp sport 7777 notrack
 	}
+	ct helper ftp {
+		type "ftp" protocol tcp;
+	}
+	chain helpers {
+		type filter hook prerouting priority -150;
+		tcp dport 21 ct helper set "ftp"
+	}
 }
 """
+FTP_ALONE = (
+    policy("shop/ftp", {"app": "db"}, ingress=[rule(peer(pods={"app": "web"}), ports=["21/TCP"])]),
+)
+"""Who may open a control connection, and nothing besides."""
 WEB_TO_DB = (
     DENY_ALL,
     policy(
@@ -128,6 +140,14 @@ class Pod:
         """What a TCP connection attempt comes to."""
         return self._inside(lambda: connection(target))
 
+    def tcp(self, port: int = 0) -> socket.socket:
+        """A TCP socket bound to the pod's address; with a port, one that listens."""
+        return self._inside(lambda: tcp(self.v4, port))
+
+    def raw(self, family: int) -> socket.socket:
+        """What sends and receives whole ICMP messages."""
+        return self._inside(lambda: raw(family))
+
     def _inside(self, work: Callable[[], T]) -> T:
         return self._thread.submit(work).result()
 
@@ -160,6 +180,54 @@ def connection(target: Address) -> str:
         except ConnectionRefusedError:
             return "refused"
         return "connected"
+
+
+def tcp(address: str, port: int) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((address, port))
+    made.settimeout(WAIT)
+    if port:
+        made.listen()
+    return made
+
+
+def raw(family: int) -> socket.socket:
+    kind, protocol = (
+        (socket.AF_INET, socket.IPPROTO_ICMP)
+        if family == 4
+        else (socket.AF_INET6, socket.IPPROTO_ICMPV6)
+    )
+    made = socket.socket(kind, socket.SOCK_RAW, protocol)
+    made.settimeout(WAIT)
+    return made
+
+
+def say(speaker: socket.socket, hearer: socket.socket, line: bytes) -> None:
+    """A line of FTP; a helper reads what begins after a line that it has seen."""
+    speaker.sendall(line + b"\r\n")
+    hearer.recv(64)
+
+
+def unreachable(sent: socket.socket, to: socket.socket) -> bytes:
+    """The ICMP error of who could not take what ``sent`` has sent it."""
+    (here, port), (there, other) = sent.getsockname()[:2], to.getsockname()[:2]
+    datagram = struct.pack(">HHHH", port, other, 8, 0)
+    if sent.family == socket.AF_INET:
+        ends = socket.inet_aton(here) + socket.inet_aton(there)
+        head = struct.pack(">BBHHHBBH", 0x45, 0, 28, 1, 0, 63, socket.IPPROTO_UDP, 0) + ends
+        head = head[:10] + struct.pack(">H", checksum(head)) + head[12:]
+        message = struct.pack(">BBHI", 3, 3, 0, 0) + head + datagram
+        return message[:2] + struct.pack(">H", checksum(message)) + message[4:]
+    ends = b"".join(socket.inet_pton(socket.AF_INET6, each) for each in (here, there))
+    head = struct.pack(">IHBB", 6 << 28, 8, socket.IPPROTO_UDP, 63) + ends
+    return struct.pack(">BBHI", 1, 4, 0, 0) + head + datagram  # the kernel sums these up
+
+
+def checksum(data: bytes) -> int:
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
 
 
 def send(source: socket.socket, target: Address, at: socket.socket) -> Address | None:
@@ -292,6 +360,48 @@ class World:
         self.load(DENY_ALL)
         self.seen["untracked, isolated"] = there_and_back(web, db)
 
+    def errors(self, family: int) -> None:
+        """NP-39, NP-42: an ICMP error is as allowed as the connection that it is about."""
+        web, db = self.web.udp(family=family), self.db.udp(5432, family)
+        for name, policies in {
+            "allowed": WEB_TO_DB,
+            "kept": WEB_TO_DB,
+            "revoked": (DENY_ALL,),
+        }.items():
+            self.load(*policies)
+            passes = [there(web, db), there(db, web)]
+            self.seen[f"error, {name} v{family}"] = [*passes, self._error(db, web, family)]
+        web.close()
+        db.close()
+
+    def _error(self, sent: socket.socket, to: socket.socket, family: int) -> bool:
+        """Whether an error of web about what db sent comes to db."""
+        with self.web.raw(family) as source, self.db.raw(family) as at:
+            source.sendto(unreachable(sent, to), (sent.getsockname()[0], 0))
+            try:
+                at.recv(256)
+            except TimeoutError:
+                return False
+            return True
+
+    def announced(self) -> None:
+        """What a helper expects is a connection of its own: the kernel gives it the mark of the one
+        that announced it."""
+        for name, policies in {"isolated": FTP_ALONE, "open": ()}.items():
+            self.load(*policies)
+            with self.db.tcp(21) as listening, self.web.tcp() as client:
+                client.connect((self.db.v4, 21))
+                server = listening.accept()[0]
+                say(server, client, b"220 here")
+                say(client, server, b"PASV")
+                say(server, client, b"227 Entering Passive Mode (10,1,0,2,19,137)")
+                data = self.web.connects((self.db.v4, 5001))
+                say(client, server, b"PORT 10,1,0,1,19,138")
+                back = self.db.connects((self.web.v4, 5002))
+                other = self.web.connects((self.db.v4, 5003))
+                server.close()
+            self.seen[f"announced by FTP, {name}"] = [data, back, other]
+
 
 def main(arguments: Sequence[str]) -> None:
     assert list(arguments) == ["in-own-namespace"]
@@ -301,12 +411,14 @@ def main(arguments: Sequence[str]) -> None:
         world.replies(family)
         world.own_node(address, family)
         world.ladder(family)
+        world.errors(family)
     world.strangers()
     world.later_deny()
     world.led_back()
     world.refused()
     world.services()
     world.untracked()
+    world.announced()
     json.dump(world.seen, sys.stdout)
 
 

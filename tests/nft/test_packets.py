@@ -55,7 +55,14 @@ EXPECTED = {
     "Admin silent, TCP": "refused",
     "untracked, open": PASSES,
     "untracked, isolated": STOPS,
+    "announced by FTP, isolated": ["silence", "refused", "silence"],
+    "announced by FTP, open": ["refused", "refused", "refused"],
 }
+EXPECTED.update(
+    (f"error, {name} v{family}", [*passes, passes == PASSES])
+    for family in (4, 6)
+    for name, passes in {"allowed": PASSES, "kept": PASSES, "revoked": STOPS}.items()
+)
 LADDER = {
     "Admin denies": STOPS,
     "Admin accepts, isolated": PASSES,
@@ -86,6 +93,8 @@ CLAUSES = {
     "pod to node": "NP-53",
     "service": "NP-45",
     "hairpin": "NP-55",
+    "error": "NP-39",
+    "announced": "NP-41",
 }
 
 

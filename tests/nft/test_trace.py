@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.nft import objects as nft
-from podfence.nft.objects import CtStateBit, Hook
+from podfence.nft.objects import CtDirectionValue, CtStateBit, Hook
 from podfence.nft.trace import Packet, at_hook, first_packet, reply_packet, trace, trace_packet
 from podfence.policy.flow import Flow
 from podfence.sets.ports import OTHER
@@ -166,14 +166,44 @@ def test_neighbour_discovery(hook: Hook, hop_limit: int, kind: int, accepted: bo
     assert at_hook(CLOSED, neighbour(hop_limit, kind), hook).accepted is accepted
 
 
+THIS_EPOCH, ANOTHER = 0x10000, 0x20000
+
+
+@pytest.mark.parametrize("hook", [Hook.FORWARD, Hook.INPUT])
+@pytest.mark.parametrize("direction", CtDirectionValue)
 @pytest.mark.parametrize(
-    ("protocol", "accepted"), [(nft.ICMP, True), (nft.ICMPV6, True), (nft.TCP, False)]
+    ("protocol", "mark", "accepted"),
+    [
+        (nft.ICMP, THIS_EPOCH, True),
+        (nft.ICMPV6, THIS_EPOCH, True),
+        (nft.ICMP, ANOTHER, False),
+        (nft.ICMPV6, 0, False),
+        (nft.TCP, THIS_EPOCH, False),
+        (nft.UDP, 0, False),
+    ],
 )
-def test_errors_of_connections_pass_but_not_other_relatives(protocol: int, accepted: bool) -> None:
-    """NP-39: path MTU works; a data connection that a helper announced is judged."""
+def test_relatives(
+    hook: Hook, direction: CtDirectionValue, protocol: int, mark: int, accepted: bool
+) -> None:
+    """NP-39, NP-42: errors pass with the connection that they are about, and that one alone. A data
+    connection that a helper announced has the mark of its control connection, and is judged."""
     source, destination = ip_address(NAMES["web"]), ip_address(NAMES["db"])
-    packet = Packet(source, destination, protocol, state=CtStateBit.RELATED)
-    assert at_hook(CLOSED, packet, Hook.FORWARD).accepted is accepted
+    state = CtStateBit.RELATED
+    packet = Packet(source, destination, protocol, state=state, direction=direction, mark=mark)
+    found = at_hook(CLOSED, packet, hook)
+    to_the_node = hook is Hook.INPUT and direction is CtDirectionValue.REPLY
+    assert found.accepted is (accepted or to_the_node)
+    assert found.mark == mark
+
+
+@pytest.mark.parametrize("protocol", [nft.ICMP, nft.ICMPV6])
+@pytest.mark.parametrize("hook", [Hook.FORWARD, Hook.INPUT])
+def test_an_error_never_marks_its_connection(hook: Hook, protocol: int) -> None:
+    """It would count as judged, and nobody has judged it."""
+    source, destination = ip_address(NAMES["web"]), ip_address(NAMES["db"])
+    packet = Packet(source, destination, protocol, state=CtStateBit.RELATED, mark=ANOTHER)
+    found = at_hook(OPEN, packet, hook)
+    assert (found.accepted, found.mark) == (True, ANOTHER)
 
 
 @pytest.mark.parametrize("state", [CtStateBit.INVALID, CtStateBit.UNTRACKED])

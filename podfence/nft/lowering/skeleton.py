@@ -48,6 +48,9 @@ FULL_MARK = 0xFFFFFFFF
 FAST, STAMP = "fast", "stamp"
 _ND_TYPES = Between(Field.ICMPV6_TYPE, 133, 137)
 _ON_LINK = Compare(Field.IP6_HOPLIMIT, 255)
+_ERRORS = tuple(
+    (CtState(CtStateBit.RELATED), Compare(Field.L4PROTO, protocol)) for protocol in (ICMP, ICMPV6)
+)
 
 
 def range_set(family: int) -> str:
@@ -93,8 +96,15 @@ def skeleton(
 
 
 def epoch_chains(mark_mask: int, mark_value: int) -> Iterator[Chain]:
-    """The only two chains that know the epoch: what passes by it, and what writes it."""
-    yield Chain(FAST, (Rule((CtMark(mark_mask, mark_value), ACCEPT)),))
+    """The only two chains that know the epoch: what passes by it, and what writes it.
+
+    A connection that a helper has announced begins as a relative, with the mark of the one that
+    announced it: nobody has judged it yet. An error has the mark of the connection it is about.
+    """
+    judged = CtMark(mark_mask, mark_value)
+    own = Rule((judged, CtState(CtStateBit.NEW | CtStateBit.ESTABLISHED), ACCEPT))
+    errors = (Rule((*error, judged, ACCEPT), "errors of judged connections") for error in _ERRORS)
+    yield Chain(FAST, (own, *errors))
     yield Chain(STAMP, (Rule((SetCtMark(FULL_MARK & ~mark_mask, mark_value),)),))
 
 
@@ -129,15 +139,19 @@ def _jumps(views: Iterable[View]) -> Iterator[Rule]:
 
 
 def _passes_always() -> Iterator[Rule]:
-    """What comes before any judgement: judged connections, neighbours, errors (NP-39, NP-41).
+    """What comes before any judgement: judged connections with their errors, neighbours (NP-39,
+    NP-41).
 
     Neighbour discovery never crosses a router (hop limit 255), so nobody can smuggle data in it.
     """
     yield Rule((jump(FAST),))
     yield Rule((_ON_LINK, _ND_TYPES, ACCEPT), "neighbour discovery")
-    for protocol in (ICMP, ICMPV6):
-        related = CtState(CtStateBit.RELATED)
-        yield Rule((related, Compare(Field.L4PROTO, protocol), ACCEPT), "errors of connections")
+
+
+def _other_errors(chain: str) -> Iterator[Rule]:
+    """Errors of connections that these rules have not let pass: after a packet that passes there
+    are none. They must not come to the stamp, which would write the mark of the connection."""
+    return (Rule((*error, goto(chain)), "errors of other connections") for error in _ERRORS)
 
 
 def _forward(audits: Collection[View]) -> tuple[Rule, ...]:
@@ -145,6 +159,7 @@ def _forward(audits: Collection[View]) -> tuple[Rule, ...]:
         *_passes_always(),
         # after the fast path, which they never take: they have no mark
         Rule((CtState(CtStateBit.INVALID | CtStateBit.UNTRACKED), goto(STATELESS))),
+        *_other_errors(STATELESS),
         # a connection judged under an older epoch, met on its way back
         Rule((CtDirection(CtDirectionValue.REPLY), goto("reply"))),
         *_judge(audits, reply=False),
@@ -159,6 +174,7 @@ def _input(audits: Collection[View]) -> tuple[Rule, ...]:
     return (
         *_passes_always(),
         Rule((CtDirection(CtDirectionValue.REPLY), RETURN)),
+        *_other_errors(f"{STATELESS}_s"),
         Rule((jump(dispatch_chain(View(Direction.EGRESS, reply=False))),)),
         Rule((jump(STAMP),)),
         *_jumps(v for v in audits if v.direction is Direction.EGRESS and not v.reply),
