@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from podfence.cli.allcontexts import each_context
 from podfence.cli.common import (
     asking,
     keep_going_option,
@@ -32,6 +33,7 @@ from podfence.render.verdicts import VerdictEncoder, can_text
 @click.command("can")
 @click.argument("source", metavar="SRC", required=False)
 @click.argument("target", metavar="DST:PORT[/PROTO]", required=False)
+@each_context
 @input_options
 @namespace_option
 @output_option

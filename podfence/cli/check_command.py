@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 import click
 from msgspec.structs import replace
 
+from podfence.cli.allcontexts import each_context
 from podfence.cli.baseline import NO_BASELINE, read_baseline
 from podfence.cli.baseline import write_baseline as write
 from podfence.cli.check_answer import CheckReport, Judged, answer_text, channel_warnings, judge
@@ -36,6 +37,7 @@ _NAMING = frozenset({"json", "sarif"})
 
 
 @click.command("check")
+@each_context
 @input_options
 @namespace_option
 @all_namespaces_option

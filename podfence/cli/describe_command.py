@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from podfence.admission.kinds import POLICY_KINDS
+from podfence.cli.allcontexts import each_context
 from podfence.cli.common import (
     asking,
     has_errors,
@@ -50,6 +51,7 @@ AUDITED = """{} is audited: it enforces nothing. If it were enforced, it would d
 
 @click.command("describe")
 @click.argument("name", metavar="[NAMESPACE/][KIND/]NAME", required=False)
+@each_context
 @input_options
 @namespace_option
 @all_namespaces_option

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from podfence.cli.allcontexts import each_context
 from podfence.cli.beside import entry_rows, touched_pods
 from podfence.cli.common import (
     asking,
@@ -109,6 +110,7 @@ class FindOptions(NamedTuple):
 def _question(function: Callable[..., int]) -> Callable[..., int]:
     """The options of every question: the parameter ``asked: Asked``."""
 
+    @each_context
     @input_options
     @namespace_option
     @output_option

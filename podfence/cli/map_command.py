@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from podfence.cli.allcontexts import each_context
 from podfence.cli.beside import Ways, entry_rows, touched_pods
 from podfence.cli.common import (
     asking,
@@ -44,6 +45,7 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid", "svg")
 
 
 @click.command("map")
+@each_context
 @input_options
 @click.option(
     "-o",

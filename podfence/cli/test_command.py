@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from podfence.cli.allcontexts import each_context
 from podfence.cli.common import (
     asking,
     has_errors,
@@ -52,6 +53,7 @@ FORMATS = ("text", "json", "junit", "tap", "github", "sarif")
 
 @click.command("test")
 @click.argument("files", metavar="[FILE]...", nargs=-1, shell_complete=complete_files)
+@each_context
 @input_options
 @click.option(
     "--run",

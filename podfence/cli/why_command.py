@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from podfence.cli.allcontexts import each_context
 from podfence.cli.common import (
     asking,
     load_cluster,
@@ -24,6 +25,7 @@ from podfence.render.verdicts import VerdictEncoder, why_text
 @click.command("why")
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST:PORT[/PROTO]")
+@each_context
 @input_options
 @namespace_option
 @output_option
