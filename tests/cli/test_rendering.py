@@ -162,7 +162,7 @@ def test_helm_is_told_what_was_given(bench: Bench, words: list[str], arguments: 
 
 
 def test_the_version_of_the_server_counts_for_every_question(bench: Bench) -> None:
-    """A server older than 1.36 warns of a block with host bits; a newer one refuses the policy."""
+    """A server older than 1.36 warns of a block with host bits; a newer one refuses it."""
     block = "spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.1/8}}]}]}"
     bench.write(
         "odd.yaml", POLICY.replace("spec: {podSelector: {}, ingres: []}", block) + f"---\n{POD}"
@@ -378,10 +378,8 @@ def test_what_a_program_has_started_ends_with_it(bench: Bench) -> None:
     bench.program("helm", f"{start}\n{note}\n{PRINTS.format(text=POD)}")
     assert bench.run("map", "-f", "shop/Chart.yaml").status == 0
     left = Path(f"/proc/{(bench.directory / 'started').read_text()}/stat")
-    ended = False
     for _ in range(50):  # killed it is; the kernel may need a moment on a busy machine
-        ended = not left.exists() or left.read_text().rpartition(") ")[2].startswith("Z")
-        if ended:
+        if ended := not left.exists() or left.read_text().rpartition(") ")[2].startswith("Z"):
             break
         time.sleep(0.1)
     assert ended

@@ -68,6 +68,7 @@ def test_every_schema_is_used() -> None:
     published = {path.name.removesuffix(".schema.json") for path in SCHEMAS.iterdir()}
     lab = {f"lab-{name}" for name in ("report", "apply", "why", "status", "list", "down", "tests")}
     elsewhere = {"queries", "report", "drops"}  # tests/cli/test_report.py, tests/render
+    elsewhere |= {"contexts"}  # test_all_contexts.py
     elsewhere |= {"status", "policy-status"}  # tests/agent/test_fleet.py
     elsewhere |= {"rules", "serve"}  # test_rules_command.py, test_serve_lookups.py
     assert published == {*CASES.values(), *elsewhere, *lab}  # tests/render/test_lab_json.py
