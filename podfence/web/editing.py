@@ -22,6 +22,7 @@ from podfence.render.plan_text import render_plan
 from podfence.render.problems import problem_data
 from podfence.web.draft import Base, Judgement
 from podfence.web.folder import Changed, FileText, Folder, NotWritten
+from podfence.web.pointing import pointed
 from podfence.web.revision import InputRevision
 from podfence.web.served import Served
 from podfence.web.server import json_body, said
@@ -67,6 +68,13 @@ class Complete(Struct, forbid_unknown_fields=True):
     column: int
 
 
+class Select(Struct, forbid_unknown_fields=True):
+    """``line`` from 1."""
+
+    text: str
+    line: int
+
+
 class Editing:
     """The editor's side of a server."""
 
@@ -88,6 +96,7 @@ class Editing:
         app.router.add_put("/api/v1/file", self.save)
         app.router.add_post("/api/v1/evaluate", self.evaluate)
         app.router.add_post("/api/v1/complete", self.complete)
+        app.router.add_post("/api/v1/select", self.select)
 
     # -- files
 
@@ -179,6 +188,14 @@ class Editing:
             lambda: complete(cluster, asked.text, asked.line, asked.column)
         )
         return json_body(json_bytes(_completion(found)))
+
+    async def select(self, request: web.Request) -> web.Response:
+        """Whom the selector at a line means: ``null`` where there is none."""
+        asked = await _read(request, Select)
+        cluster = self._served.revision.read.loaded.cluster
+        namespace = self._folder.namespace or ""
+        found = await self._quick.run(lambda: pointed(cluster, asked.text, asked.line, namespace))
+        return json_body(json_bytes({"selected": found}))
 
 
 async def _read(request: web.Request, form: type[T]) -> T:

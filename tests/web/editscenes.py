@@ -149,6 +149,12 @@ EDITS: Final = (
                 until("document.querySelector('.cm-content') !== null"),
             ),
             View(
+                "pointed",
+                "#/edit",
+                ("Line 13, spec.ingress[0].from[0] of shop/db: 1 pod",),
+                typed(13, DB, until("document.querySelector('.rows .lit') !== null")),
+            ),
+            View(
                 "misspelt",
                 "#/edit",
                 ("PF320",),

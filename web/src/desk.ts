@@ -22,11 +22,15 @@ export type Fixable = { code: string; object: string; path: string; does: string
 /** `onDisk`: what came to the disk while somebody typed, until it is chosen what to keep. */
 type Open = { saved: FileText; text: string; onDisk: FileText | null };
 
+/** Whom a selector of a text means; `networks`: what a block of addresses holds. */
+export type Selected = { policy: string; path: string; pods: readonly string[]; networks: readonly string[] };
+
 /** What there is to say of the drafts. */
 export type Progress = "saved" | "reading" | "invalid" | "judged" | "failed";
 
 const PAUSE = 150;
 const SLOW = 300;
+const POINTED = 120;
 
 export class Desk {
   readonly open = new Map<string, Open>();
@@ -42,6 +46,9 @@ export class Desk {
   /** In which order the last drafts can be applied; undefined until somebody asks, null if unknown. */
   order: ApplyOrder | null | undefined = undefined;
   ordering = false;
+  /** Whom the selector means that is pointed at, and on which line. */
+  selected: (Selected & { line: number }) | null = null;
+  private pointing: { timer: number | undefined; asked: string } = { timer: undefined, asked: "" };
   private listed: readonly string[] = [];
   /** What there is to say of each file. */
   private readonly notes = new Map<string, string>();
@@ -185,6 +192,21 @@ export class Desk {
 
   complete = (text: string, line: number, column: number, signal: AbortSignal): Promise<Completions> =>
     this.server.ask<Completions>("POST", "complete", { text, line, column }, signal);
+
+  /** A line is pointed at, by the pointer or the cursor. */
+  point = (path: string, line: number): void => {
+    const text = this.open.get(path)?.text ?? "";
+    const asked = `${line} ${text}`;
+    if (asked === this.pointing.asked) return;
+    clearTimeout(this.pointing.timer);
+    const ask = async (): Promise<void> => {
+      const found = await this.server.ask<{ selected: Selected | null }>("POST", "select", { text, line }).catch(() => null);
+      if (this.pointing.asked !== asked || found === null) return; // another line is pointed at, or nobody answers
+      this.selected = found.selected && { ...found.selected, line };
+      this.changed();
+    };
+    this.pointing = { asked, timer: setTimeout(() => void ask(), POINTED) };
+  };
 
   private judgeSoon(pause: number): void {
     clearTimeout(this.timer);

@@ -52,9 +52,23 @@ class View implements Editor {
       dispatchTransactions: (transactions, view) => {
         view.update(transactions);
         if (transactions.some((each) => each.docChanged)) options.typed(this.path, view.state.doc.toString());
+        if (transactions.some((each) => each.docChanged || each.selection !== undefined)) this.tellCursor();
       },
     });
   }
+
+  private tellCursor(): void {
+    const { doc, selection } = this.view.state;
+    this.options.pointed(this.path, doc.lineAt(selection.main.head).number);
+  }
+
+  private readonly underPointer = EditorView.domEventHandlers({
+    mousemove: (event, view) => {
+      const at = view.posAtCoords({ x: event.clientX, y: event.clientY });
+      if (at !== null) this.options.pointed(this.path, view.state.doc.lineAt(at).number);
+    },
+    mouseleave: () => this.tellCursor(),
+  });
 
   private fresh(path: string, text: string): EditorState {
     const { nonce, save, complete } = this.options;
@@ -85,6 +99,7 @@ class View implements Editor {
           ...defaultKeymap,
         ]),
         compared.of([]),
+        this.underPointer,
         theme,
       ],
     });

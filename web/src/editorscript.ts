@@ -9,6 +9,8 @@ export type EditorOptions = {
   nonce: string;
   typed: (path: string, text: string) => void;
   save: (path: string) => void;
+  /** The line under the pointer, else that of the cursor. */
+  pointed: (path: string, line: number) => void;
   complete: (text: string, line: number, column: number, signal: AbortSignal) => Promise<Completions>;
 };
 

@@ -6,7 +6,7 @@ import type { Standing, World } from "./world";
 
 export const CELL = 22;
 
-const NAMES = ["paper", "band", "cross", "rule", "faint", "some", "all", "unknown", "focus", "yes", "no"] as const;
+const NAMES = ["paper", "band", "cross", "rule", "faint", "some", "all", "unknown", "focus", "yes", "no", "mark"] as const;
 export type Colours = Record<(typeof NAMES)[number], string>;
 
 /** The colours of now as a canvas takes them: a colour of the system is not one before it is worked out. */
@@ -35,6 +35,8 @@ export type Scene = {
   row: number;
   column: number;
   chosen: readonly [number, number] | null;
+  /** Rows that are pointed at elsewhere. */
+  lit: ReadonlySet<number>;
 };
 
 export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
@@ -67,6 +69,7 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
   for (let column = columns[0]; column < columns[1]; column += 1) {
     if (beginsSet(shown, column)) edge(column * CELL - left, 0, 1, bottom);
   }
+  for (let row = rows[0]; row < rows[1]; row += 1) if (scene.lit.has(row)) stripe(paints.mark, row, null);
   if (scene.row >= 0) stripe(paints.cross, scene.row, null);
   if (scene.column >= 0) stripe(paints.cross, null, scene.column);
   for (let row = rows[0]; row < rows[1]; row += 1) {

@@ -45,7 +45,7 @@ function named(world: World, names: readonly string[]): number[] {
 }
 
 /** The endpoints outside that have an address of some networks. */
-function outside(world: World, networks: readonly string[]): number[] {
+export function outside(world: World, networks: readonly string[]): number[] {
   const blocks = networks.map(parseBlock).filter((each) => each !== null);
   return [...world.endpoints.keys()].filter((each) =>
     (world.endpoints[each]!.addresses ?? []).some((text) => {

@@ -1,11 +1,11 @@
 // A file and, beside it, what the edit opens and closes before it is saved.
 
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import type { Desk } from "../desk";
+import type { Desk, Selected } from "../desk";
 import { type Editor, editorScript } from "../editorscript";
 import { openGroups } from "../layout";
 import { go, linkTo, type Route } from "../location";
-import type { Turns } from "../turns";
+import { outside, type Turns } from "../turns";
 import { count, visible, visibleText } from "../visible";
 import type { World } from "../world";
 import { Matrix } from "./Matrix";
@@ -47,22 +47,35 @@ export function Edit({ desk, route, world, turns, theme }: Props) {
         {open !== undefined && <Text {...{ desk, path }} text={open.text} original={compares ? (open.onDisk ?? open.saved).text : null} line={Number(route.asked.get("line") ?? 0)} />}
       </section>
       <ThisEdit {...{ desk, route, world }} />
-      <EditedMap {...{ world, route, turns, theme }} />
+      <EditedMap {...{ world, route, turns, theme }} selected={desk.selected} />
     </div>
   );
 }
 
 /** The map below the text: what is typed is marked in its cells. */
-function EditedMap({ world, route, turns, theme }: Omit<Props, "desk">) {
+function EditedMap({ world, route, turns, theme, selected }: Omit<Props, "desk"> & { selected: Selected | null }) {
+  const lit = useMemo(() => (selected === null ? NOBODY : endpointsOf(world, selected)), [world, selected]);
   const shown = useMemo(() => [...world.endpoints.keys()], [world]);
   const asked = route.asked.get("open");
   const open = useMemo(() => openGroups(world, asked, shown.length), [world, asked, shown.length]);
   if (world.size === 0) return null;
   return (
     <section class="edited-map" aria-label="The map with what is typed">
-      <Matrix {...{ world, route, shown, open, theme, turns }} port={null} chosen={null} page="map" compact />
+      <Matrix {...{ world, route, shown, open, theme, turns }} port={null} chosen={null} page="map" compact lit={lit} />
     </section>
   );
+}
+
+const NOBODY: ReadonlySet<number> = new Set();
+
+/** The lines of the map that a selector means. */
+function endpointsOf(world: World, { pods, networks }: Selected): ReadonlySet<number> {
+  const wanted = new Set(pods);
+  const found = outside(world, networks);
+  for (const [number, { namespace, pods: own }] of world.endpoints.entries()) {
+    if (namespace !== undefined && own?.some((pod) => wanted.has(`${world.namespaces[namespace]!}/${pod}`))) found.push(number);
+  }
+  return new Set(found);
 }
 
 function Conflict({ desk, path, gone }: { desk: Desk; path: string; gone: boolean }) {
@@ -134,6 +147,7 @@ function Text({ desk, path, text, original, line }: TextProps) {
       typed: (file, now) => desk.type(file, now),
       save: (file) => void desk.save(file),
       complete: desk.complete,
+      pointed: desk.point,
     });
     editor.current = made ?? null;
     return () => made?.close();

@@ -1,14 +1,14 @@
 // Who reaches whom as a matrix: rows from, columns to. Only what is in the window is drawn; the grid
 // that a screen reader sees holds the one cell that has the focus.
 
-import type { VNode } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { alikeLines, groupKey, lines, type Line, Shares } from "../layout";
-import { go, linkTo, type Page, type Route } from "../location";
+import { alikeLines, lines, type Line, Shares } from "../layout";
+import { go, type Page, type Route } from "../location";
 import { CELL, colours, type Colours, paint } from "../paint";
 import { turnAt, type Turns, turnsOfLines } from "../turns";
 import type { World } from "../world";
-import { cellWords, headerName, lineName, turnWords } from "../words";
+import { cellWords, headerName, turnWords } from "../words";
+import { Headers, type Sizes, toggle, type Window } from "./Headers";
 import { Legend } from "./Legend";
 
 type Props = {
@@ -25,24 +25,25 @@ type Props = {
   page: Page;
   /** Lines with equal rows side by side, not by namespace. */
   alike?: boolean;
+  /** Endpoints that are pointed at elsewhere. */
+  lit?: ReadonlySet<number>;
   /** Little room: short names, and what the change turns is scrolled to. */
   compact?: boolean;
 };
 
-type Window = { left: number; top: number; width: number; height: number };
 type Focus = { row: number; column: number };
 
-/** Names come and go so many at a time: most frames of a scroll then make none. */
-const BATCH = 16;
+const NONE: ReadonlySet<number> = new Set();
 const NOWHERE: Focus = { row: -1, column: -1 };
 
-export function Matrix({ world, route, port, shown, open, chosen, theme, turns, page, alike = false, compact = false }: Props) {
+export function Matrix({ world, route, port, shown, open, chosen, theme, turns, page, alike = false, lit = NONE, compact = false }: Props) {
   const all = useMemo(
     () => (alike ? alikeLines(world, shown, port) : lines(world, shown, open)),
     [world, shown, open, alike, alike ? port : null],
   );
   const shares = useMemo(() => new Shares(world, all, port), [world, all, port]);
   const marked = useMemo(() => turnsOfLines(turns, world, all), [turns, world, all]);
+  const litLines = useMemo(() => linesOf(all, lit), [all, lit]);
   const sizes = useMemo(() => headerSizes(world, all, compact), [world, all, compact]);
   const scroller = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -83,6 +84,12 @@ export function Matrix({ world, route, port, shown, open, chosen, theme, turns, 
     reveal(scroller.current!, { row: Math.floor(first / all.length), column: first % all.length }, sizes);
   }, [compact, marked, all, sizes]);
 
+  useEffect(() => {
+    const [first] = litLines;
+    const element = scroller.current!;
+    if (first !== undefined) reveal(element, { row: first, column: Math.ceil(element.scrollLeft / CELL) }, sizes);
+  }, [litLines, sizes]);
+
   const cross = hover.row >= 0 ? hover : focused ? focus : NOWHERE;
   // Asked for once a theme: to ask in each frame would have the browser work out all styles in each.
   const paints = useRef<{ theme: string; colours: Colours } | null>(null);
@@ -96,9 +103,9 @@ export function Matrix({ world, route, port, shown, open, chosen, theme, turns, 
     if (element.height !== height) element.height = height;
     const context = element.getContext("2d");
     if (context === null || width === 0 || height === 0) return;
-    const scene = { world, shares, port, turns: marked, colours: paints.current.colours, ...view, ...cross, chosen };
+    const scene = { world, shares, port, turns: marked, colours: paints.current.colours, ...view, ...cross, chosen, lit: litLines };
     paint(context, scene);
-  }, [world, shares, port, marked, view, cross.row, cross.column, chosen, theme]);
+  }, [world, shares, port, marked, view, cross.row, cross.column, chosen, theme, litLines]);
 
   const at = (event: MouseEvent): Focus => {
     const box = canvas.current!.getBoundingClientRect();
@@ -149,8 +156,8 @@ export function Matrix({ world, route, port, shown, open, chosen, theme, turns, 
               <span class="corner-to">to →</span>
               <span class="corner-from">from ↓</span>
             </div>
-            <Headers axis="columns" {...{ world, all, view, sizes, route, page, open, hot: cross.column }} />
-            <Headers axis="rows" {...{ world, all, view, sizes, route, page, open, hot: cross.row }} />
+            <Headers axis="columns" {...{ world, all, view, sizes, route, page, open, hot: cross.column }} lit={NONE} />
+            <Headers axis="rows" {...{ world, all, view, sizes, route, page, open, hot: cross.row }} lit={litLines} />
             <canvas
               ref={canvas}
               style={{ left: `${sizes.width}px`, top: `${sizes.height}px`, width: `${view.width}px`, height: `${view.height}px` }}
@@ -190,98 +197,6 @@ export function Matrix({ world, route, port, shown, open, chosen, theme, turns, 
       </div>
     </div>
   );
-}
-
-type HeaderProps = {
-  axis: "rows" | "columns";
-  world: World;
-  all: readonly Line[];
-  view: Window;
-  sizes: Sizes;
-  route: Route;
-  page: Page;
-  open: ReadonlySet<number>;
-  hot: number;
-};
-
-function Headers({ axis, world, all, view, sizes, route, page, open, hot }: HeaderProps) {
-  const offset = axis === "rows" ? view.top : view.left;
-  const extent = axis === "rows" ? view.height : view.width;
-  const first = Math.floor(offset / CELL / BATCH) * BATCH;
-  const last = Math.min(all.length, Math.ceil((offset + extent) / CELL / BATCH) * BATCH);
-  const style =
-    axis === "rows"
-      ? { top: `${sizes.height}px`, width: `${sizes.width}px`, height: `${view.height}px` }
-      : { left: `${sizes.width}px`, height: `${sizes.height}px`, width: `${view.width}px` };
-  const strip = { transform: axis === "rows" ? `translateY(${-offset}px)` : `translateX(${-offset}px)` };
-  // The names keep their places in a strip that is moved, so a frame costs those that come and go.
-  const names = useMemo(
-    () => <Names {...{ axis, world, all, first, last, route, page, open, hot }} />,
-    [axis, world, all, first, last, route, page, open, hot],
-  );
-  return (
-    <div class={`headers ${axis}`} style={style}>
-      <div class="strip" style={strip}>
-        {names}
-      </div>
-    </div>
-  );
-}
-
-type NamesProps = Omit<HeaderProps, "view" | "sizes"> & { first: number; last: number };
-
-function Names({ axis, world, all, first, last, route, page, open, hot }: NamesProps) {
-  // An element that is the same one as before is not compared with itself in each frame of a scroll.
-  const made = useMemo(() => new Map<number, VNode>(), [axis, world, all, route, page, open]);
-  const name = (number: number): VNode => {
-    const isHot = number === hot;
-    const known = isHot ? undefined : made.get(number);
-    if (known !== undefined) return known;
-    const shown = <Name key={number} {...{ axis, world, route, page, open, number, isHot }} line={all[number]!} />;
-    if (!isHot) made.set(number, shown);
-    return shown;
-  };
-  return <>{Array.from({ length: last - first }, (_, index) => name(first + index))}</>;
-}
-
-type NameProps = Pick<HeaderProps, "axis" | "world" | "route" | "page" | "open"> & { number: number; line: Line; isHot: boolean };
-
-function Name({ axis, world, route, page, open, number, line, isHot }: NameProps) {
-  const at = `${number * CELL}px`;
-  const name = headerName(world, line);
-  const common = {
-    class: `${line.kind}${isHot ? " hot" : ""}`,
-    style: axis === "rows" ? { top: at } : { left: at },
-    title: lineName(world, line),
-  };
-  if (line.kind === "end") {
-    const item = world.endpoints[line.endpoint]!.name;
-    const href = linkTo(route, { view: "picture", item, pair: "", ask: "" }, page);
-    return (
-      <a {...common} href={href} tabIndex={-1}>
-        <span>{name}</span>
-      </a>
-    );
-  }
-  return (
-    <button {...common} type="button" tabIndex={-1} onClick={() => toggle(world, route, open, [line])}>
-      <span>
-        {line.kind === "head" ? "▾ " : "▸ "}
-        {name}
-        {line.kind === "folded" && <small> {line.members.length}</small>}
-      </span>
-    </button>
-  );
-}
-
-/** Opens what is folded; folds the rest if nothing of it was. */
-function toggle(world: World, route: Route, open: ReadonlySet<number>, chosen: readonly Line[]): void {
-  const next = new Set(open);
-  const folded = chosen.filter((line) => line.kind === "folded");
-  for (const line of folded) next.add(line.group);
-  if (folded.length === 0) for (const line of chosen) if (line.kind === "head") next.delete(line.group);
-  const names = [...next].sort((a, b) => a - b).map((group) => groupKey(world, group));
-  go(route, { open: names.join(",") || "-" });
 }
 
 function moved(
@@ -347,7 +262,12 @@ function reveal(element: HTMLElement, { row, column }: Focus, sizes: Sizes): voi
   element.scrollLeft = inside(element.scrollLeft, element.clientWidth - sizes.width, column);
 }
 
-type Sizes = { width: number; height: number };
+/** The lines that stand for some endpoints. */
+function linesOf(all: readonly Line[], endpoints: ReadonlySet<number>): ReadonlySet<number> {
+  const isMeant = (line: Line): boolean =>
+    line.kind === "end" ? endpoints.has(line.endpoint) : line.kind === "folded" && line.members.some((each) => endpoints.has(each));
+  return endpoints.size === 0 ? NONE : new Set([...all.keys()].filter((at) => isMeant(all[at]!)));
+}
 
 /** As much room as the longest names need, within bounds. */
 function headerSizes(world: World, all: readonly Line[], compact: boolean): Sizes {

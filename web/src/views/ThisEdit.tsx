@@ -21,6 +21,7 @@ export function ThisEdit({ desk, route, world }: Props) {
       <p class={`progress ${progress}`} role="status">
         {said(desk)}
       </p>
+      <Pointed desk={desk} />
       <Problems {...{ desk, route }} />
       {plan !== undefined && (
         <div class={progress === "judged" ? "" : "stale"}>
@@ -45,6 +46,22 @@ export function ThisEdit({ desk, route, world }: Props) {
         </div>
       )}
     </aside>
+  );
+}
+
+/** Whom the selector means that is pointed at; its rows are lit on the map below. */
+function Pointed({ desk: { selected } }: { desk: Desk }) {
+  const most = 6;
+  if (selected === null) return null;
+  const { line, policy, path, pods, networks } = selected;
+  const names = (networks.length > 0 ? networks : pods).map(visible);
+  const shown = names.slice(0, most).join(", ");
+  const more = names.length > most ? ` and ${(names.length - most).toLocaleString("en")} more` : "";
+  return (
+    <p class="pointed" aria-live="polite">
+      Line {line}, <code>{visible(path)}</code> of {visible(policy)}:{" "}
+      {networks.length > 0 ? `addresses ${shown}${more}` : pods.length === 0 ? "no pod" : `${count(pods.length, "pod")}, ${shown}${more}`}
+    </p>
   );
 }
 
