@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date
 from functools import cached_property
 
@@ -98,11 +98,14 @@ def judge(
     if loaded.doubts:
         return Judged()
     weights = {**(_STRICT if strict else {}), **settings.severity}
+    remarked = [each for each in loaded.documents if each.may_hold(ANNOTATION)]
+    annotated = [*remarks_of_documents((each.source, each.data) for each in remarked)]
     with collector_paused():
         index = index or compile_cluster(loaded.cluster.with_audited())
+        around = _surroundings(loaded, index, settings, annotated)
         found = [
             replace(finding, severity=weights[finding.code]) if finding.code in weights else finding
-            for finding in lint(index, loaded.raw, _surroundings(loaded, index, settings))
+            for finding in lint(index, loaded.raw, around)
             if finding.code in wanted and _is_about(loaded, finding, scope)
         ]
     if settings.paths:
@@ -111,8 +114,7 @@ def judge(
         found = fingerprinted(found, loaded.raw)
     texts = loaded.positions.texts()
     remarks = [remark for file, text in texts for remark in remarks_of_text(file, text)]
-    remarked = (each for each in loaded.documents if each.may_hold(ANNOTATION))
-    remarks += remarks_of_documents((d.source, d.data) for d in remarked)
+    remarks += annotated
     sifted = sift(
         found,
         remarks,
@@ -124,7 +126,9 @@ def judge(
     return Judged(new, sifted.kept, sifted.ignored, sifted.problems, still, gone, known.is_older)
 
 
-def _surroundings(loaded: Loaded, index: PolicyIndex, settings: Settings) -> Surroundings:
+def _surroundings(
+    loaded: Loaded, index: PolicyIndex, settings: Settings, annotated: Iterable[Remark]
+) -> Surroundings:
     cluster = settings.cluster
     return Surroundings(
         touched=touched_pods(loaded, index),
@@ -137,6 +141,11 @@ def _surroundings(loaded: Loaded, index: PolicyIndex, settings: Settings) -> Sur
         plugin=cluster.plugin,
         service_cidrs=cluster.service_cidrs,
         twins=tuple(_twins(loaded)),
+        apart=frozenset(
+            each.object
+            for each in annotated
+            if each.object is not None and "PF350".startswith(each.codes)
+        ),
         dns=cluster.dns,
         metadata_allowed=settings.metadata_allowed,
         is_partial=settings.is_partial,

@@ -27,6 +27,7 @@ from podfence.questions.lint.findings import LINT_RULES, LINT_SLUGS, Finding, co
 from podfence.questions.phrases.words import count
 from podfence.questions.repair.textedits import Offer
 from podfence.render.controls import CONTROLS
+from podfence.text import printable
 
 FORMATS = ("text", "json", "sarif", "github", "junit")
 UNREAD = frozenset({"PF106", "PF112"})
@@ -169,6 +170,7 @@ def command(
         known_namespaces(loaded, scope)
         if server_only:
             return loaded, Judged()
+        _warn_of_tenants(loaded, settings)
         return loaded, judge(
             loaded, scope, wanted, settings, known, strict=strict, fingerprints=named
         )
@@ -230,6 +232,17 @@ def _require_files_to_watch(inputs: Inputs, *, edits: bool) -> None:
         raise click.UsageError("--watch follows files; name them with -f")
     if edits:
         raise click.UsageError("--watch edits nothing; drop --fix, --fix-diff, --write-baseline")
+
+
+def _warn_of_tenants(loaded: Loaded, settings: Settings) -> None:
+    """A label of tenants that no namespace has tells nobody apart, and finds nothing."""
+    label = settings.cluster.tenant_label
+    known = {key for each in loaded.cluster.namespaces.values() for key, _ in each.labels}
+    if label and known and label not in known:
+        close = similar(label, known)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        said = f"cluster.tenant-label: no namespace of the input has the label {label!r}{hint}"
+        echo(f"warning: {settings.file}: {printable(said)}", err=True)
 
 
 def _require_findings_as_data(

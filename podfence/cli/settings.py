@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 from msgspec import Struct, field
@@ -25,6 +25,9 @@ from podfence.model.meta import Labels, labels_of
 from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
 from podfence.questions.plan.gate import FailOn
 from podfence.sets.addresses import IPAddress, IPNetwork
+
+if TYPE_CHECKING:
+    from podfence.questions.lint.findings import LintRule
 
 NAME = "podfence.toml"
 _KEYS = ("fail-on", "ignore", "metadata-allowed", "paths", "severity", "shared")
@@ -127,7 +130,7 @@ def read_settings(given: str | None, *, none: bool) -> Settings:
     if path is None:
         return NO_SETTINGS
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise PodfenceError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # also a number of thousands of digits
@@ -139,14 +142,14 @@ def _nearest() -> Path | None:
     """The nearest file, relative to the working directory."""
     here = Path.cwd()
     for up, each in enumerate((here, *here.parents)):
-        if (each / NAME).is_file():
+        if os.path.lexists(each / NAME):  # a link to nothing is an error, as any other fault is
             return Path(*[".."] * up, NAME)
         if (each / ".git").exists():
             return None
     return None
 
 
-def _codes() -> Collection[str]:
+def _codes() -> Mapping[str, LintRule]:
     """The codes of ``check``. They are imported only where a file names codes, because other
     commands read settings too."""
     from podfence.questions.lint.findings import LINT_RULES
@@ -273,8 +276,8 @@ class _Reader:
         return ClusterSettings(
             Controllers(controllers),
             tuple(self._addresses(table.get("api-server", []), "cluster.api-server")),
-            self._text(table.get("tenant-label", ""), "cluster.tenant-label"),
-            self._text(table.get("plugin", ""), "cluster.plugin"),
+            self._label_key(table.get("tenant-label", ""), "cluster.tenant-label"),
+            self._plugin(table.get("plugin", ""), "cluster.plugin"),
             tuple(self._cidrs(table.get("pod-cidrs", []), "cluster.pod-cidrs")),
             tuple(self._cidrs(table.get("service-cidrs", []), "cluster.service-cidrs")),
             self._dns(self._table(table.get("dns", {}), "cluster.dns")),
@@ -304,11 +307,37 @@ class _Reader:
     def _addresses(self, value: object, key: str) -> Iterator[IPAddress]:
         """Addresses, each with or without a port."""
         for each in self._texts(value, key, 'use addresses, such as ["192.0.2.10:6443"]'):
-            host = each.rpartition(":")[0] if each.count(":") == 1 or "]:" in each else each
+            host, colon, port = each.rpartition(":")
+            if not (each.count(":") == 1 or "]:" in each):
+                host, colon, port = each, "", ""
             try:
+                if colon and not 0 < int(port) < 1 << 16:
+                    raise ValueError
                 yield ip_address(host.strip("[]"))
             except ValueError:
                 self._refuse(key, f"{each!r} is not an address such as 192.0.2.10:6443")
+
+    def _label_key(self, value: object, key: str) -> str:
+        """A key that a label may have, or nothing."""
+        text = self._text(value, key)
+        if text and not re.fullmatch(
+            r"([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", text
+        ):
+            self._refuse(key, f"{text!r} is not the key of a label, such as team")
+        return text
+
+    def _plugin(self, value: object, key: str) -> str:
+        """A plugin that nobody knows is taken as it is; one that looks misspelt is not."""
+        from podfence.questions.lint.plugins import PLUGINS
+
+        text = self._text(value, key)
+        name, _, version = text.strip().lower().partition(" ")
+        close = similar(name, PLUGINS, cutoff=0.75) if name not in PLUGINS else []
+        if close:
+            self._refuse(key, f"{text!r}: did you mean {close[0]}?")
+        if version and not re.match(r"v?\d", version.strip()):
+            self._refuse(key, f"{text!r}: write a name and a version, such as cilium 1.15.3")
+        return text
 
     def _text(self, value: object, key: str) -> str:
         if not isinstance(value, str):
@@ -344,7 +373,10 @@ class _Reader:
         codes = tuple(_code_of(each) for each in value)
         for code in codes:
             if not code.startswith("PF") or not any(each.startswith(code) for each in _codes()):
-                self._refuse(key, f"{code!r} is not the beginning of a code of what policies do")
+                close = similar(code, [rule.slug for rule in _codes().values()])
+                hint = f"; did you mean {close[0]}?" if close else ""
+                said = f"{code!r} is not the beginning of a code of what policies do{hint}"
+                self._refuse(key, said)
         return codes
 
     def _table(self, value: object, key: str) -> Mapping[str, Any]:

@@ -69,7 +69,7 @@ def test_a_remark_alone_is_about_the_next_line(tmp_path: Path) -> None:
 def test_a_remark_for_a_file_stands_in_its_head(tmp_path: Path) -> None:
     remark = "# podfence: ignore-file[PF3] taken over as it is\n"
     assert said(tmp_path, remark + POD + POLICY % "") == []
-    assert said(tmp_path, "\n" * 10 + remark + POD + POLICY % "") == ["PF320"]
+    assert said(tmp_path, "\n" * 10 + remark + POD + POLICY % "") == ["PF603", "PF320"]
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,11 @@ def test_paths_are_those_from_the_folder_of_the_settings(tmp_path: Path, here: s
         ("[input]\npart = true", "input.part: no such key; did you mean input.partial?"),
         ("[check]\nmetadata-allowed = ['Shop']", "'Shop' is no name of a namespace"),
         ("[check]\nshared = ['=a']", "check.shared: use namespaces and labels"),
+        ("[check]\nignore = ['near-miss-lable']", "did you mean near-miss-label?"),
+        ("[cluster]\nplugin = 'calcio 3.1'", "'calcio 3.1': did you mean calico?"),
+        ("[cluster]\nplugin = 'calico new'", "write a name and a version, such as cilium 1.15.3"),
+        ("[cluster]\ntenant-label = 'my team'", "'my team' is not the key of a label"),
+        ("[cluster]\napi-server = ['192.0.2.1:70000']", "'192.0.2.1:70000' is not an address"),
     ],
 )
 def test_settings_that_cannot_be_used(tmp_path: Path, settings: str, complaint: str) -> None:
@@ -230,3 +235,40 @@ def test_settings_that_cannot_be_used(tmp_path: Path, settings: str, complaint: 
     done = podfence(["check", "-f", "-"], stdin=WEB.encode(), directory=tmp_path)
     assert (done.status, done.out) == (2, "")
     assert complaint in done.err
+
+
+def test_settings_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "podfence.toml").write_bytes(b"\xef\xbb\xbf[check]\r\nignore = ['PF3']\r\n")
+    done = podfence(["check", "-f", "-"], stdin=(WEB + out()).encode(), directory=tmp_path)
+    assert (done.status, "PF3" in done.out) == (0, False)
+
+
+@pytest.mark.parametrize("kind", ["a link to nothing", "a folder"])
+def test_settings_that_are_no_file_are_an_error(tmp_path: Path, kind: str) -> None:
+    if kind == "a folder":
+        (tmp_path / "podfence.toml").mkdir()
+    else:
+        (tmp_path / "podfence.toml").symlink_to("nowhere")
+    done = podfence(["check", "-f", "-"], stdin=WEB.encode(), directory=tmp_path)
+    assert (done.status, done.out) == (2, "")
+    assert "podfence.toml: " in done.err
+
+
+@pytest.mark.parametrize(("label", "said"), [("team", False), ("taem", True)])
+def test_a_label_of_tenants_that_nobody_has_is_told(tmp_path: Path, label: str, said: bool) -> None:
+    space = "{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {team: red}}}"
+    (tmp_path / "podfence.toml").write_text(f"[cluster]\ntenant-label = '{label}'\n")
+    done = podfence(["check", "-f", "-"], stdin=space.encode(), directory=tmp_path)
+    assert (
+        "no namespace of the input has the label 'taem'; did you mean team?" in done.err
+    ) is said
+
+
+@pytest.mark.parametrize(
+    ("plugin", "number"), [("cilium 1.15", 1), ("cilium 1.16", 0), ("any", 1), ("", 0)]
+)
+def test_what_some_plugin_lacks(tmp_path: Path, plugin: str, number: int) -> None:
+    rule = to("app: db", "{port: 1000, endPort: 2000}")
+    settings = f"[cluster]\nplugin = '{plugin}'\n" if plugin else ""
+    codes = [code for code, _ in found(tmp_path, settings, WEB, DB, out(rule))]
+    assert codes.count("PF364") == number

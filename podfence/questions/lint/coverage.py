@@ -7,7 +7,7 @@ namespaces that policies of another API may isolate.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator, Mapping
 
 from pyroaring import BitMap
 
@@ -29,11 +29,14 @@ _OF_THE_SYSTEM = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 
 
 def coverage(
-    reach: LintIndex, said: Collection[Finding], touched: TouchedPods = UNTOUCHED
+    reach: LintIndex,
+    said: Collection[Finding],
+    touched: TouchedPods = UNTOUCHED,
+    apart: Container[ObjectRef | None] = (),
 ) -> Iterator[Finding]:
     """PF336, PF350 and PF351. ``said``: the findings about single policies; a Service that nobody
     reaches may be a consequence of one of these. ``touched``: pods that policies of other APIs may
-    isolate."""
+    isolate. ``apart``: workloads and pods that have a finding of their own."""
     faulty = BitMap.union(
         BitMap(),
         *(reach.index.selected[f.object] for f in said if f.weight is Severity.ERROR),
@@ -43,7 +46,7 @@ def coverage(
         return
     for name in sorted({end.pod.namespace for end in reach.index.endpoints.values()}):
         if name not in _OF_THE_SYSTEM:
-            yield from _of_namespace(reach, name, touched)
+            yield from _of_namespace(reach, name, touched, apart)
     for service in cluster.services:
         if service.ref.namespace in _OF_THE_SYSTEM or not _is_shut(reach, service):
             continue
@@ -55,7 +58,9 @@ def coverage(
             yield Finding("PF336", service.ref, service.source, "spec.ports", text)
 
 
-def _of_namespace(reach: LintIndex, name: str, touched: TouchedPods) -> Iterator[Finding]:
+def _of_namespace(
+    reach: LintIndex, name: str, touched: TouchedPods, apart: Container[ObjectRef | None]
+) -> Iterator[Finding]:
     ends = [
         end
         for end in reach.matched.pods_of(name)
@@ -64,19 +69,20 @@ def _of_namespace(reach: LintIndex, name: str, touched: TouchedPods) -> Iterator
     policies = reach.matched.policies_of(name)
     ref, source, path = _named_by(reach, name, policies)
     open_ways = {d: [e for e in ends if not _isolated(reach, e, d)] for d in AS_WRITTEN}
-    parts = [
-        f"for {direction.value}: {reach.matched.names(open_ends, _SHOWN)}"
-        for direction, open_ends in open_ways.items()
-        if open_ends
-    ]
-    if parts:
-        text = f"No policy isolates these pods of namespace {name}, {'; '.join(parts)}."
-        open_names = tuple(
-            f"{direction.value} of {group.full_name}"
-            for direction, open_ends in open_ways.items()
-            for group in grouped(open_ends)
-        )
-        yield Finding("PF350", ref, source, path, text, names=open_names)
+    together: dict[Direction, list[Endpoint]] = {direction: [] for direction in AS_WRITTEN}
+    alone: dict[ObjectRef, dict[Direction, list[Endpoint]]] = {}
+    for direction, open_ends in open_ways.items():
+        for end in open_ends:
+            own = next((r for r in (end.pod.ref, end.pod.owner) if r in apart), None)
+            ways = together if own is None else alone.setdefault(own, {})
+            ways.setdefault(direction, []).append(end)
+    if any(together.values()):
+        text, names = _unprotected(reach, f"these pods of namespace {name}", together)
+        yield Finding("PF350", ref, source, path, text, names=names)
+    for own, ways in alone.items():
+        text, names = _unprotected(reach, "its pods", ways)
+        [first, *_] = next(iter(ways.values()))
+        yield Finding("PF350", own, first.pod.source, "metadata.name", text, names=names)
     if not policies or reach.index.cluster.admin_policies or name in touched.namespaces:
         return
     closing = {p.policy_types: p for p in policies if p.pod_selector.matches({})}
@@ -95,6 +101,17 @@ def _of_namespace(reach: LintIndex, name: str, touched: TouchedPods) -> Iterator
             f"[{', '.join(d.policy_type.value for d in news)}] closes this gap."
         )
         yield Finding("PF351", ref, source, path, text, names=tuple(d.value for d in news))
+
+
+def _unprotected(
+    reach: LintIndex, pods: str, open_ways: Mapping[Direction, list[Endpoint]]
+) -> tuple[str, tuple[str, ...]]:
+    """What is said of pods that are open in some directions, and the names in it."""
+    ways = {direction: ends for direction, ends in open_ways.items() if ends}
+    parts = [f"for {way.value}: {reach.matched.names(ends, _SHOWN)}" for way, ends in ways.items()]
+    text = f"No policy isolates {pods}, {'; '.join(parts)}."
+    groups = ((way, group) for way, ends in ways.items() for group in grouped(ends))
+    return text, tuple(f"{way.value} of {group.full_name}" for way, group in groups)
 
 
 def _named_by(

@@ -20,18 +20,23 @@ from podfence.questions.lint.findings import LINT_RULES, Finding, code_of
 IGNORE_CODES: Mapping[str, str] = {
     "PF601": "a remark without a reason ignores nothing",
     "PF602": "a remark that ignores no finding",
-    "PF603": "a remark names a code that no finding has",
+    "PF603": "a remark that is misspelt, or names a code that no finding has",
     "PF604": "the date of a remark has passed",
 }
 """Codes of what is wrong with remarks, with their meaning in one line."""
 ANNOTATION = "podfence.io/ignore"
 _MARK = "podfence:"
+_WORD = "podfence"
+_SPELLING = "this is no remark; write podfence: ignore[PF331] and a reason behind it"
 _REMARK = re.compile(
     r"^(?P<before>.*?)#\s*podfence:\s*(?P<what>ignore|ignore-file)\[(?P<codes>[^\]]*)\](?P<rest>.*)$"
 )
+_MEANT = re.compile(r"^(?P<before>.*?)#\s*podfence\b[\s:]*ignore(-file)?\b")
+"""What somebody meant as a remark, in whatever spelling."""
 _UNTIL = re.compile(r"[,\s]*\buntil=(\S+?)(?=[,;\s]|$)")
 _HEAD = 10
 """Lines of a file in which ``ignore-file`` is looked for."""
+_TOO_LATE = f"ignore-file counts in the first {_HEAD} lines of a file; move it there"
 _CODE = re.compile(r"PF[0-9]{1,3}")
 
 
@@ -46,6 +51,8 @@ class Remark(Struct, frozen=True):
     lines: tuple[int, ...] | None = None
     object: ObjectRef | None = None
     source: Source | None = None
+    fault: str = ""
+    """What is wrong with one that is not written as remarks are."""
 
     def problem(self, code: str, text: str) -> Problem:
         """Something wrong with it."""
@@ -65,11 +72,18 @@ class Sifted(Struct, frozen=True):
 
 def remarks_of_text(file: str, text: str) -> Iterator[Remark]:
     """The remarks of a file. A remark on a line of its own also applies to the next line."""
-    if _MARK not in text:
+    if _WORD not in text:
         return
     for number, line in enumerate(text.split("\n"), 1):
         found = _REMARK.match(line) if _MARK in line else None
-        if found is None or (found["what"] == "ignore-file" and number > _HEAD):
+        if found is None:
+            if meant := _MEANT.match(line) if _WORD in line else None:
+                place = Position(file, number, len(meant["before"]) + 1)
+                yield Remark((), "", "", place, fault=_SPELLING)
+            continue
+        if found["what"] == "ignore-file" and number > _HEAD:
+            place = Position(file, number, len(found["before"]) + 1)
+            yield Remark((), "", "", place, fault=_TOO_LATE)
             continue
         alone = not found["before"].strip()
         lines = (number, number + 1) if alone else (number,)
@@ -135,6 +149,9 @@ def sift(
 
 
 def _is_valid(remark: Remark, today: date, problems: list[Problem]) -> bool:
+    if remark.fault:
+        problems.append(remark.problem("PF603", remark.fault))
+        return False
     unknown = [code for code in remark.codes if not _codes(code, LINT_RULES)]
     if unknown or not remark.codes:
         text = (

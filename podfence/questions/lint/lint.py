@@ -83,7 +83,7 @@ def _findings(
         reach = LintIndex.of(index, matched, written)
         yield from together(reach, said)
         yield from resolving(reach, around)
-        yield from coverage(reach, said, around.touched)
+        yield from coverage(reach, said, around.touched, around.apart)
         yield from wanted(reach, around)
     yield from plugin_findings(index, around.plugin)
     yield from conflicts(index, around.twins)

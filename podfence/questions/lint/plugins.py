@@ -80,18 +80,48 @@ _TABLE: Final = (
 )
 
 
+ANY = "any"
+"""Stands for every plugin of the table that enforces policies at all, in any version: for policies
+that are to work anywhere."""
+PLUGINS: Final = frozenset(
+    {
+        ANY,
+        "antrea",
+        "calico",
+        "canal",
+        "cilium",
+        "flannel",
+        "kube-router",
+        "ovn-kubernetes",
+        "weave",
+    }
+)
+"""Names of plugins, in the table or not, by which a misspelt one is told."""
+
+
 def plugin_findings(index: PolicyIndex, plugin: str) -> Iterator[Finding]:
-    """PF364. ``plugin``: a name, and perhaps a version, as ``cilium 1.15.3``."""
+    """PF364. ``plugin``: a name, and perhaps a version, as ``cilium 1.15.3``, or ``any``."""
     name, _, version = plugin.strip().lower().partition(" ")
     number = tuple(map(int, re.findall(r"\d{1,6}", version)[:3]))
     for known in _TABLE:
-        if known.plugin != name or (known.until and not (number and number < known.until)):
+        is_old = not known.until or (bool(number) and number < known.until)
+        if name == ANY:
+            if known.lack is _Lack.EVERYTHING:
+                continue
+        elif known.plugin != name or not is_old:
             continue
+        which = f"the plugin is {name}, and" if name != ANY else _older(known)
         for policy in index.cluster.policies:
             for path, what in _USES[known.lack](index, policy):
-                text = f"{what}; the plugin is {name}, and {known.says} ({known.page})."
-                about = known.lack.name
+                text = f"{what}; {which} {known.says} ({known.page})."
+                about = known.lack.name if name != ANY else f"{known.lack.name} {known.plugin}"
                 yield Finding("PF364", policy.ref, policy.source, path, text, about=about)
+
+
+def _older(known: _Known) -> str:
+    """The plugin, and which versions of it."""
+    before = f" before {'.'.join(map(str, known.until))}" if known.until else ""
+    return f"where the plugin is {known.plugin}{before},"
 
 
 def _every(index: PolicyIndex, policy: NetworkPolicy) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from podfence.model.entries import Controllers, Entries
-from podfence.model.meta import Labels
+from podfence.model.meta import Labels, ObjectRef
 from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
 from podfence.questions.lint.conflicts import Twin
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
@@ -36,6 +36,9 @@ class Surroundings(Struct, frozen=True):
     """The ranges from which the cluster gives addresses to Services."""
     twins: tuple[Twin, ...] = ()
     """Policies that others of the same name took the place of."""
+    apart: frozenset[ObjectRef] = frozenset()
+    """Workloads and pods that somebody has written a remark about: what is said of several has to
+    be said of each of these alone."""
     dns: ClusterDns = UNTOLD
     metadata_allowed: frozenset[str] = frozenset()
     """Namespaces whose pods are meant to reach the metadata service of a cloud."""
