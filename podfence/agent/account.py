@@ -21,7 +21,7 @@ from podfence.agent.unenforced import unenforced
 from podfence.agent.wanted import DesiredState
 from podfence.kernel.nftables.notices import Notice
 from podfence.live.pods import At
-from podfence.live.policystore import UnreadPolicy
+from podfence.live.unread import UnreadPolicy
 from podfence.model.facts import Gone, PolicyFacts
 from podfence.model.meta import ObjectRef
 from podfence.nft.lowering.sizes import Sizes
@@ -231,5 +231,4 @@ def _text(about: ObjectRef) -> str:
 def _said(refusal: UnreadPolicy) -> str:
     """What is wrong with a policy, and what that does."""
     where = f"{refusal.path}: " if refusal.path else ""
-    closes = "the pods that it may select are closed" if refusal.closes else "it is not enforced"
-    return f"{where}{refusal.reason}; {closes}"
+    return f"{where}{refusal.reason}; {refusal.instead.value}"

@@ -25,7 +25,7 @@ class ConditionKind(Enum):
     FORBIDDEN = "Forbidden"
     """A kind may not be listed and watched; the message names the RBAC rule that would do."""
     REFUSED = "Refused"
-    """An object cannot be read: the pods that it may be about are closed where it is a policy."""
+    """An object cannot be read; where it is a policy, the message says what holds instead."""
     PARTLY_ENFORCED = "PartlyEnforced"
     """Some of a policy does nothing; the rest is enforced."""
     KERNEL_REFUSED = "KernelRefused"

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from podfence.drops.attribution import Attribution
 from podfence.live.node import LiveIndex
 from podfence.live.pods import At
-from podfence.live.policystore import UnreadPolicy
+from podfence.live.unread import UnreadPolicy
 from podfence.model.facts import Event, Gone, NodeFacts, PolicyFacts, Put
 from podfence.model.meta import ObjectRef
 from podfence.nft.lowering.assembly import Assembly

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from podfence.live.pods import At
-from podfence.live.policystore import UnreadPolicy
 from podfence.live.selections import Moved
+from podfence.live.unread import UnreadPolicy
 from podfence.policy.index import DirectionPolicy, EndpointPolicy
 from podfence.sets.addresses import IPNetwork
 from podfence.sets.members import Members

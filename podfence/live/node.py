@@ -13,9 +13,10 @@ from podfence.live.localpolicies import LocalPolicies
 from podfence.live.namespaces import Namespaces
 from podfence.live.peerwords import PeersQuestion, WordPorts, WordSelector
 from podfence.live.pods import At, Holders, Pods
-from podfence.live.policystore import NETWORK_POLICY, OF_CLUSTER, PolicyStore
+from podfence.live.policystore import OF_CLUSTER, PolicyStore
 from podfence.live.profiles import FAMILIES, PodEntry, Profile, Profiles
 from podfence.live.selections import Selections
+from podfence.live.unread import NETWORK_POLICY
 from podfence.model.facts import (
     NO_ADDRESS,
     Event,

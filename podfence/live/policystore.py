@@ -1,8 +1,8 @@
 """Policies as the API sent them, read when somebody has to know what they say.
 
-Rule: what is in force follows from the objects that are there now. A NetworkPolicy that cannot be
-read closes the pods that it may select, unless it is audited. Otherwise an earlier version would
-still hold here, and would not hold on a node that starts now.
+Rule: what is in force follows from the objects that are there now. A policy that cannot be read is
+replaced by what may hold in its place (``unread``). Otherwise an earlier version would still hold
+here, and would not hold on a node that starts now.
 """
 
 from __future__ import annotations
@@ -16,21 +16,19 @@ from msgspec import Raw, Struct, field
 from msgspec.json import Decoder
 
 from podfence.admission.decode import decode
-from podfence.admission.policy_values import is_audited
-from podfence.errors import UNREADABLE, Severity, Source
+from podfence.errors import UNREADABLE, Severity
 from podfence.live.packing import pack, unpack
+from podfence.live.unread import NETWORK_POLICY, SOURCE, UnreadPolicy, instead_of, selector
 from podfence.model.cluster import Policy
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.facts import PolicyFacts
 from podfence.model.meta import ObjectRef
-from podfence.model.networkpolicy import NetworkPolicy, PolicyType
+from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.selectors import LabelSelector
 from podfence.policy.classes import asked_keys
 
-NETWORK_POLICY = "NetworkPolicy"
 OF_CLUSTER = ""
 """The namespace of policies that have none."""
-_SOURCE = Source("the cluster")
 _MAX_SELECTORS = 1 << 12
 _selectors: dict[bytes, LabelSelector] = {}
 """By their text: most workloads have more than one policy."""
@@ -45,15 +43,6 @@ class _Subject(Struct):
 
 
 _subject = Decoder(_Subject)
-
-
-class UnreadPolicy(Struct, frozen=True):
-    """A policy that could not be read. ``closes``: whether pods are closed because of it."""
-
-    ref: ObjectRef
-    path: str
-    reason: str
-    closes: bool
 
 
 class _Stored:
@@ -167,7 +156,7 @@ def subject_of(facts: PolicyFacts) -> LabelSelector | None:
     found = _selectors.get(text)
     if found is None and text:
         value = msgspec.json.decode(text)
-        found = _selector(ObjectRef(facts.kind, facts.namespace, facts.name), value)
+        found = selector(ObjectRef(facts.kind, facts.namespace, facts.name), value)
         if found is not None:
             if len(_selectors) >= _MAX_SELECTORS:
                 _selectors.clear()
@@ -182,7 +171,7 @@ def read_policy(facts: PolicyFacts) -> tuple[Policy | None, UnreadPolicy | None]
         document = msgspec.json.decode(facts.document, type=dict[str, Any])
     except UNREADABLE as error:
         return _refused(ref, {}, "", str(error))
-    decoded = decode(document, _SOURCE)
+    decoded = decode(document, SOURCE)
     for found in decoded.objects:
         if isinstance(found, NetworkPolicy | ClusterNetworkPolicy) and found.ref == ref:
             return found, None
@@ -194,31 +183,5 @@ def read_policy(facts: PolicyFacts) -> tuple[Policy | None, UnreadPolicy | None]
 def _refused(
     ref: ObjectRef, document: Mapping[str, Any], path: str, reason: str
 ) -> tuple[Policy | None, UnreadPolicy]:
-    metadata = document.get("metadata")
-    closes = ref.kind == NETWORK_POLICY and not (
-        isinstance(metadata, Mapping) and is_audited(metadata)
-    )
-    policy = _closing(ref, document) if closes else None
-    return policy, UnreadPolicy(ref, path, reason, closes)
-
-
-def _closing(ref: ObjectRef, document: Mapping[str, Any]) -> NetworkPolicy:
-    """Isolates, in both directions, the pods that a policy selects, or all of its namespace where
-    that cannot be read."""
-    spec = document.get("spec")
-    known = _selector(ref, spec.get("podSelector")) if isinstance(spec, dict) else None
-    return NetworkPolicy(ref, known or LabelSelector(), frozenset(PolicyType))
-
-
-def _selector(ref: ObjectRef, value: Any) -> LabelSelector | None:
-    """The ``podSelector`` of a NetworkPolicy, None for what is none."""
-    part = {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": NETWORK_POLICY,
-        "metadata": {"namespace": ref.namespace, "name": ref.name},
-        "spec": {"podSelector": value},
-    }
-    for found in decode(part, _SOURCE).objects:
-        if isinstance(found, NetworkPolicy):
-            return found.pod_selector
-    return None
+    policy, instead = instead_of(ref, document)
+    return policy, UnreadPolicy(ref, path, reason, instead)
