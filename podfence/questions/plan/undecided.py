@@ -221,7 +221,8 @@ class _Asking:
         """Whether both verdicts are certain, over every IP version that the ends share."""
         protocol, port, _ = next(ports.ranges())
         for after in (0, 1):
-            source, destination = self._end(near, after), self._end(far, after)
+            source = self._end(near, after)
+            destination = self._end(far, after, source.name)
             for address in source.addresses:
                 to = destination.address(address.version)
                 if to is None:
@@ -231,8 +232,9 @@ class _Asking:
                     return False
         return True
 
-    def _end(self, end: JointClass, after: int) -> PartyEnd:
-        """An end on one side; of several pods one that a doubt touches."""
+    def _end(self, end: JointClass, after: int, other: str = "") -> PartyEnd:
+        """An end on one side; of several pods one that a doubt touches, and not the ``other`` end:
+        what a pod sends to itself always arrives."""
         side = self._sides[after]
         if end.outside is not None:
             address = free_address(end, self._sides)
@@ -242,6 +244,7 @@ class _Asking:
             for line in end.lines
             for name in (line.after if after else line.before)
         ]
+        names = [name for name in names if name != other] or names
         name = next((n for n in names if n in self._seen.pods), names[0])
         endpoint: Endpoint = side.endpoints[name]
         return PartyEnd(name, endpoint, endpoint.addresses)

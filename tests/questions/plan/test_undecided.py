@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.doubt import Doubt
+from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, PolicyType
 from podfence.model.selectors import LabelSelector
 from podfence.policy.compile import compile_cluster
@@ -194,3 +195,17 @@ def test_what_is_certain_is_what_the_whole_input_says(
 def _without(cluster: Cluster, hidden: NetworkPolicy, doubt: Doubt) -> Cluster:
     kept = tuple(policy for policy in cluster.policies if policy.ref != hidden.ref)
     return replace(cluster, policies=kept, doubts=(doubt,))
+
+
+def test_two_pods_of_one_workload_are_not_one_pod() -> None:
+    """What a pod sends to itself is certain; what it sends to its sibling is not."""
+    owner = ObjectRef("Deployment", "shop", "web")
+    twins = [
+        replace(pod(f"shop/web-{n}", {"app": "web"}, addresses=[f"10.0.0.{n}"]), owner=owner)
+        for n in (1, 2)
+    ]
+    closing = policy("shop/in", {"app": "web"}, types=["Ingress"])
+    world: list[ClusterObject] = [namespace("shop"), *twins]
+    assert closed(planned(world, [*world, closing])) == {("shop/web", "shop/web")}
+    found = planned(world, [*world, closing], before=(torn("in"),))
+    assert (found.undecided, found.outcomes) == (("shop/web",), ())
