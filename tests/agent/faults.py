@@ -216,7 +216,7 @@ def many_pods(day: Day) -> None:
         day.cluster.pod(name, where, address, WEB if number % 2 else FAR)
     for name in names:
         day.cluster.delete_pod(name)
-    time.sleep(5 * QUIET)
+    day.watched.rest()
 
 
 def table_deleted(day: Day) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from podfence.kernel.nftables.notices import Notices
 from podfence.nft.lowering.lower import TABLE
 from podfence.nft.ruleset import Ruleset
+from podfence.reconcile.bumps import PATIENCE as OWED
 from tests.agent.cluster import Cluster
 from tests.agent.network import PATIENCE, Node
 from tests.agent.traffic import Flow
@@ -59,6 +60,13 @@ class Watched:
         change()
         with self._seen:
             assert self._seen.wait_for(lambda: self._commits > before, PATIENCE)
+
+    def rest(self) -> None:
+        """Wait until no commit has come for longer than an epoch may be owed: one that is paid
+        would be taken for the commit of the next change."""
+        with self._seen:
+            while self._seen.wait(2 * OWED):
+                continue
 
     def becomes(self, flow: Flow, value: bool, change: Callable[[], object]) -> None:
         """A change after which a flow passes, or does not."""
