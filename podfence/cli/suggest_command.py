@@ -14,15 +14,17 @@ from podfence.cli.common import (
     keep_going_option,
     load_cluster,
     read_names,
+    require_stdin_once,
     resolve_option,
     without_verdict,
 )
 from podfence.cli.flowinputs import FORMATS, read_seen
 from podfence.cli.inputs import Inputs, complete_files, input_options
 from podfence.cli.suggest_options import SuggestWords, require_label, suggest_options
-from podfence.cli.suggest_tests import run_written, tests_for
+from podfence.cli.suggest_tests import run_given, run_written, tests_for
 from podfence.cli.targets import qualified
 from podfence.cli.terminal import echo
+from podfence.cli.testinputs import read_tests
 from podfence.errors import PodfenceError
 from podfence.flows.seen import FlowRecords
 from podfence.manifests.load import Loaded
@@ -55,10 +57,18 @@ _DIRECTIONS: Final = {
     "--flows",
     "files",
     multiple=True,
-    required=True,
     metavar="FILE|-",
     shell_complete=complete_files,
     help=FORMATS,
+)
+@click.option(
+    "--from-tests",
+    "needs",
+    multiple=True,
+    metavar="FILE|DIR",
+    shell_complete=complete_files,
+    help="Test files (podfence test): also allow what they need, and run them with the policies. "
+    "Repeatable.",
 )
 @click.option(
     "-n",
@@ -105,6 +115,7 @@ _DIRECTIONS: Final = {
 def command(
     workloads: tuple[str, ...],
     files: tuple[str, ...],
+    needs: tuple[str, ...],
     namespaces: tuple[str, ...],
     direction: str,
     words: SuggestWords,
@@ -116,7 +127,7 @@ def command(
     resolve: str | None,
     keep_going: bool,
 ) -> int:
-    """Suggest the least NetworkPolicies that allow the traffic that was seen.
+    """Suggest the least NetworkPolicies that allow the traffic that was seen, or that tests need.
 
     Policies are about WORKLOADs by labels that last, never about pods or their addresses. What was
     seen is judged by the engine under the policies that exist and those that are suggested: a
@@ -124,15 +135,18 @@ def command(
     their time alone; what runs once a month is not in a week. Exit status 0: all of it is allowed;
     1: some of it is not; 2: records or part of the input cannot be read.
     """
-    if "-" in files and ("-" in inputs.paths or resolve == "-"):
-        raise click.UsageError("standard input can be read only once")
+    if not files and not needs:
+        raise click.UsageError("name flow records with --flows, or test files with --from-tests")
+    require_stdin_once(*files, *needs, *inputs.paths, resolve or "")
     names = read_names(resolve, *inputs.paths)
+    given = read_tests(needs, "nothing was suggested") if needs else None
     loaded = load_cluster(inputs)
     seen = read_seen(files)
+    asked = given.files if given is not None else ()
     with asking(loaded, inputs):
         wish = SuggestOptions(
             _DIRECTIONS[direction],
-            words.outside,
+            words.where(is_written=bool(needs)),
             _wanted(loaded, names, workloads, namespaces, inputs),
             words.group,
             words.least,
@@ -140,13 +154,18 @@ def command(
             words.against,
         )
         require_label(loaded, words.group)
-        found = suggest(loaded.cluster, seen.flows(), wish, names, with_denied=with_denied)
+        found = suggest(
+            loaded.cluster, seen.flows(), wish, names, with_denied=with_denied, tests=asked
+        )
     made = tests_for(found, wish, names) if tests is not None else None
     _write(found, folder, tests, made)
     kept = run_written(tests, made, found, names) if tests is not None and made else None
-    report = SuggestReport(found, seen, loaded.locate, every_unplaced=words.unplaced)
+    locate = loaded.locate if given is None else given.locating(loaded.locate)
+    tried = run_given(asked, found, names) if given is not None else None
+    report = SuggestReport(found, seen, locate, words.unplaced, tried)
     _show(report, output, folder is not None, kept)
-    return _status(loaded, seen, found, kept, keep_going=keep_going)
+    proofs = [each.is_proved for each in (kept, tried) if each is not None]
+    return _status(loaded, seen, found, all(proofs), keep_going=keep_going)
 
 
 def _wanted(
@@ -221,7 +240,7 @@ def _status(
     loaded: Loaded,
     seen: FlowRecords,
     found: Suggestion,
-    kept: WrittenTests | None,
+    are_proved: bool,
     *,
     keep_going: bool,
 ) -> int:
@@ -232,4 +251,4 @@ def _status(
     unsure = bool(loaded.doubts) or has_errors(loaded.problems) or bool(seen.unread)
     if unsure and not keep_going:
         return 2
-    return int(bool(found.replay.refused) or (kept is not None and not kept.is_proved))
+    return int(bool(found.replay.refused) or not are_proved)

@@ -30,9 +30,14 @@ class SuggestWords(Struct, frozen=True):
     group: str
     least: int
     widths: Mapping[int, int] | None
-    outside: Outside
+    outside: Outside | None
     against: bool
     unplaced: bool
+
+    def where(self, *, is_written: bool) -> Outside:
+        """What is written for addresses outside. ``is_written``: a person wrote down which are
+        needed, in tests."""
+        return self.outside or (Outside.ADDRESSES if is_written else Outside.LEAVE)
 
 
 def suggest_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,7 +48,7 @@ def suggest_options(function: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice([each.value for each in Outside]),
         help="Rules for nodes and for addresses outside the cluster: none (a direction with such "
         "connections stays as it is), the addresses that were seen, or every address. Without it: "
-        f"{Outside.LEAVE.value}.",
+        f"{Outside.LEAVE.value}, and with --from-tests {Outside.ADDRESSES.value}.",
     )
     @click.option(
         "--wide-outside",
@@ -89,7 +94,7 @@ def suggest_options(function: Callable[..., Any]) -> Callable[..., Any]:
         widths = _widths(wide) if wide is not None else None
         if widths is not None and outside not in (None, Outside.ADDRESSES.value):
             raise click.UsageError(f"--wide-outside is about addresses; drop --outside {outside}")
-        usual = Outside.LEAVE if widths is None else Outside.ADDRESSES
+        usual = None if widths is None else Outside.ADDRESSES
         where = usual if outside is None else Outside(outside)
         words = SuggestWords(_key(group), least, widths, where, against, unplaced)
         return function(*args, words=words, **others)

@@ -14,9 +14,9 @@ from podfence.questions.suggest.promises import Promises, promises
 from podfence.questions.suggest.rules import SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion
 from podfence.questions.tests.form import PolicyTests
-from podfence.questions.tests.judge import ResultStatus
+from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.questions.tests.run import Runs
-from podfence.render.suggest_tests import WrittenTests
+from podfence.render.suggest_tests import GivenTests, WrittenTests
 
 
 def tests_for(found: Suggestion, wish: SuggestOptions, names: DomainTable) -> Promises:
@@ -31,16 +31,27 @@ def run_written(path: str, made: Promises, found: Suggestion, names: DomainTable
     """Read the tests that were written to ``path``, and run them with the suggested policies and
     without them."""
     files = read_test_files([path]).files
-    after = found.after.cluster
-    ours = {each.policy.ref for each in found.policies}
-    before = replace(after, policies=tuple(p for p in after.policies if p.ref not in ours))
-    passed = _passed(after, names, files)
-    return WrittenTests(path, made, passed, len(made.tests) - _passed(before, names, files))
+    passed = _passed(_results(found.after.cluster, names, files))
+    without = _passed(_results(_without(found), names, files))
+    return WrittenTests(path, made, passed, len(made.tests) - without)
 
 
-def _passed(cluster: Cluster, names: DomainTable, files: Sequence[PolicyTests]) -> int:
-    return sum(
-        result.status is ResultStatus.PASSED
-        for found in Runs(cluster, names).all(files)
-        for result in found.results
-    )
+def run_given(files: Sequence[PolicyTests], found: Suggestion, names: DomainTable) -> GivenTests:
+    """Run the tests whose needs the policies were made of, with these and without them."""
+    results = _results(found.after.cluster, names, files)
+    return GivenTests(found.promised, results, _passed(_results(_without(found), names, files)))
+
+
+def _without(found: Suggestion) -> Cluster:
+    after, ours = found.after.cluster, {each.policy.ref for each in found.policies}
+    return replace(after, policies=tuple(p for p in after.policies if p.ref not in ours))
+
+
+def _results(
+    cluster: Cluster, names: DomainTable, files: Sequence[PolicyTests]
+) -> tuple[Result, ...]:
+    return tuple(result for each in Runs(cluster, names).all(files) for result in each.results)
+
+
+def _passed(results: Sequence[Result]) -> int:
+    return sum(result.status is ResultStatus.PASSED for result in results)

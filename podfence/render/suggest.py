@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from podfence.flows.seen import FlowRecords
 from podfence.policy.flow import AS_WRITTEN, Direction
-from podfence.questions.phrases.words import count, some
+from podfence.questions.phrases.words import count, listed, some
 from podfence.questions.suggest.evidence import Evidence, Nameless, ObservedConnection
 from podfence.questions.suggest.resolver import KnownEnd
 from podfence.questions.suggest.rules import Suggested
@@ -42,12 +42,19 @@ def policy_yaml(each: Suggested) -> str:
 
 def _evidence(each: Suggested) -> Iterator[str]:
     names = sorted({_own(c, d).name for d, basis in each.basis.items() for c in basis})
-    yield f"{printable(some(names, _SHOWN))}: from flows that were seen"
+    yield f"{printable(some(names, _SHOWN))}: {_evidence_words(each)}"
     for direction in AS_WRITTEN:
         for connection in each.basis.get(direction, ()):
             yield f"  {_way(connection, direction)}: {_weight(connection)}"
     for _, block, seen, _ in each.wider:
         yield f"  {block} is wider than what was seen: {seen} of {block.num_addresses:,} addresses"
+
+
+def _evidence_words(each: Suggested) -> str:
+    every = [c for basis in each.basis.values() for c in basis]
+    seen, needed = any(c.count for c in every), any(c.promised for c in every)
+    words = ["flows that were seen"] * seen + ["tests"] * needed
+    return f"from {listed(words)}"
 
 
 def _own(connection: ObservedConnection, direction: Direction) -> KnownEnd:
@@ -63,6 +70,8 @@ def _way(connection: ObservedConnection, direction: Direction) -> str:
 
 def _weight(connection: ObservedConnection) -> str:
     """``12 flows, 2026-11-21T09:00:00Z to 2026-11-28T09:41:00Z``."""
+    if not connection.count:
+        return "needed by a test"
     number = f"{connection.count:,} flow{'s' * (connection.count != 1)}"
     first, last = _time(connection.first), _time(connection.last)
     if not last:

@@ -32,6 +32,7 @@ from podfence.render.suggest import (
     port_text,
     reading_lines,
 )
+from podfence.render.suggest_tests import GivenTests, given_data, given_lines
 from podfence.render.verdicts import VerdictEncoder, origin_text
 from podfence.text import printable
 
@@ -40,12 +41,14 @@ _DNS: Final = 53
 
 
 class SuggestReport(Struct, frozen=True):
-    """The report on a suggestion. ``every_unplaced``: with each record that could not be placed."""
+    """The report on a suggestion. ``every_unplaced``: with each record that could not be placed;
+    ``given``: tests that policies were made for."""
 
     found: Suggestion
     seen: FlowRecords
     locate: Locate
     every_unplaced: bool = False
+    given: GivenTests | None = None
 
     def text(self) -> str:
         """What was read, what is suggested, and the proof."""
@@ -53,17 +56,25 @@ class SuggestReport(Struct, frozen=True):
 
     def _lines(self) -> Iterator[str]:
         found = self.found
-        yield from reading_lines(self.seen, found.evidence, every_unplaced=self.every_unplaced)
+        if self.seen.records or self.given is None:
+            yield from reading_lines(self.seen, found.evidence, every_unplaced=self.every_unplaced)
+        if self.given is not None:
+            needs = count(len(found.promised.connections), "connection")
+            yield f"tests need {needs} of workloads"
         yield from _suggested(found)
         yield from _deaf(found)
         yield from _denied(found)
         yield from _proof(found)
         if found.against is not None:
             yield from _against(found, found.against, self.locate)
+        if self.given is not None:
+            yield from given_lines(self.given, self.locate)
 
     def data(self) -> dict[str, Any]:
         """The answer for ``-o json``."""
-        return _data(self.found, self.seen, self.locate)
+        given = self.given
+        extra = {} if given is None else {"fromTests": given_data(given, self.locate)}
+        return _data(self.found, self.seen, self.locate) | extra
 
 
 def _suggested(found: Suggestion) -> Iterator[str]:
@@ -97,7 +108,9 @@ def _deaf(found: Suggestion) -> Iterator[str]:
     }
     if names:
         said = printable(some(sorted(names), _SHOWN))
-        yield f"  no DNS query was seen from {said}: names will not resolve there"
+        seen = any(each.count for each in found.needed)
+        query = f"no DNS query was seen from {said}" if seen else f"no test needs DNS of {said}"
+        yield f"  {query}: names will not resolve there"
 
 
 def _denied(found: Suggestion) -> Iterator[str]:
@@ -167,8 +180,10 @@ def _wide(each: Suggested, direction: Direction, rule: NetworkPolicyRule, what: 
 
 def _change(found: Suggestion) -> str:
     change = found.change
-    used = "few flows or none" if found.rare else "no flow"
-    closes = [f"{count(change.closed, 'pair')} of workloads that {used} used"]
+    used = "few flows or none used" if found.rare else "no flow used"
+    if not any(each.count for each in found.needed):
+        used = "no test needs"
+    closes = [f"{count(change.closed, 'pair')} of workloads that {used}"]
     if change.shut_in:
         closes.append(f"ways in from outside to {count(change.shut_in, 'workload')}")
     if change.shut_out:

@@ -7,9 +7,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from podfence.errors import Locate
 from podfence.questions.phrases.words import count
+from podfence.questions.suggest.promised import Promised
 from podfence.questions.suggest.promises import Promises
+from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.render.suggest import connection_data, connection_text
+from podfence.render.tests_text import lines_of_test, reasons
 from podfence.render.yamltext import yaml_lines
 from podfence.text import printable
 
@@ -29,6 +33,58 @@ class WrittenTests(Struct, frozen=True):
     def is_proved(self) -> bool:
         """Whether all of its tests pass."""
         return self.passed == len(self.promises.tests)
+
+
+class GivenTests(Struct, frozen=True):
+    """Test files that policies were made for. ``results``: with the policies; ``passed_without``:
+    how many pass in the cluster without them."""
+
+    needs: Promised
+    results: tuple[Result, ...]
+    passed_without: int
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether all of its tests pass."""
+        return all(result.is_good for result in self.results)
+
+
+def given_lines(given: GivenTests, locate: Locate) -> Iterator[str]:
+    """What tests need, and what comes of them."""
+    ran = [each for each in given.results if each.status is not ResultStatus.SKIPPED]
+    passed = sum(each.is_good for each in ran)
+    yield (
+        f"tests: {passed} of {len(ran)} pass with the policies, {given.passed_without} without the "
+        "suggested ones"
+    )
+    bad = [each for each in ran if not each.is_good]
+    for result in bad[:_SHOWN]:
+        yield from (f"  {line}" for line in lines_of_test(result, locate))
+    if len(bad) > _SHOWN:
+        yield f"  and {len(bad) - _SHOWN} more (podfence test)"
+    for each in given.needs.unsaid[:_SHOWN]:
+        yield f"  no rule for {printable(each.test.name)}: {printable(each.because)}"
+    if len(given.needs.unsaid) > _SHOWN:
+        yield f"  and {len(given.needs.unsaid) - _SHOWN} more (-o json)"
+
+
+def given_data(given: GivenTests, locate: Locate) -> dict[str, Any]:
+    """For ``-o json``."""
+    return {
+        "connections": [connection_data(each) for each in given.needs.connections],
+        "noRule": [
+            {"test": each.test.name, "because": each.because} for each in given.needs.unsaid
+        ],
+        "passedWithout": given.passed_without,
+        "results": [
+            {
+                "name": each.test.name,
+                "status": each.status.value,
+                "because": list(reasons(each, locate)),
+            }
+            for each in given.results
+        ],
+    }
 
 
 def tests_yaml(found: Promises) -> str:

@@ -138,6 +138,12 @@ COMMANDS = {
     "suggest-wide-any": f"suggest --wide-outside /24 --outside any --flows {CLIENTS} {OPEN}",
     "suggest-against": f"suggest -o text --against --flows {FLOWS}/shop.csv {SHOP}",
     "suggest-against-json": f"suggest -o json --against -n shop --flows {FLOWS}/shop.csv {OPEN}",
+    "suggest-tests": f"suggest -n shop --from-tests examples/tests/shop.podfence.yaml {OPEN}",
+    "suggest-tests-json": (
+        f"suggest -o json --from-tests {TESTS}/failing.podfence.yaml --flows {CLIENTS} {OPEN}"
+    ),
+    "suggest-tests-wrong": f"suggest --from-tests {TESTS}/broken.podfence.yaml {OPEN}",
+    "suggest-nothing": f"suggest {OPEN}",
     "suggest-no-flows": f"suggest --flows {FLOWS}/missing {OPEN}",
     "suggest-unknown": f"suggest shop/bd --flows {FLOWS}/shop.csv {OPEN}",
     "suggest-mixed": f"suggest -o text --flows {FLOWS}/shop.csv {MIXED}",

@@ -37,6 +37,7 @@ class ObservedConnection(Struct, frozen=True):
     first: str = ""
     last: str = ""
     families: frozenset[int] = frozenset()
+    promised: bool = False
 
     def joined(self, other: ObservedConnection) -> ObservedConnection:
         """This and what else was seen of the same."""
@@ -46,6 +47,7 @@ class ObservedConnection(Struct, frozen=True):
             first=min(filter(None, (self.first, other.first)), default=""),
             last=max(self.last, other.last),
             families=self.families | other.families,
+            promised=self.promised or other.promised,
         )
 
 

@@ -16,7 +16,8 @@ from podfence.policy.flow import Direction, Flow, Verdict
 from podfence.policy.index import NETWORK_POLICY_TIER, CompiledTier, PolicyIndex
 from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.resolver import KnownEnd
-from podfence.sets.addresses import IPAddress
+from podfence.sets import AddressSet
+from podfence.sets.addresses import IPAddress, IPNetwork
 
 _FAMILIES: Final = frozenset({4, 6})
 
@@ -78,6 +79,8 @@ class ConnectionJudge:
     def _of(self, party: KnownEnd) -> tuple[tuple[str, tuple[IPAddress, ...]], ...]:
         """Pods that stand for all of a party, with their addresses; two of each class, so that one
         is left beside itself."""
+        if party.block is not None:
+            return (("", tuple(self._of_block(party.block))),)
         if party.workload is None:
             return (("", (party.address,)),) if party.address is not None else ()
         found = self._addresses.get(party.workload)
@@ -92,3 +95,10 @@ class ConnectionJudge:
             found = tuple(each for some in of_class.values() for each in some)
             self._addresses[party.workload] = found
         return found
+
+    def _of_block(self, block: IPNetwork) -> Iterator[IPAddress]:
+        """An address for each class of addresses outside that is in a block."""
+        whole = AddressSet.of([block])
+        for each in self._index.classes:
+            if each.outside is not None and (part := each.outside & whole):
+                yield next(part.networks()).network_address

@@ -32,6 +32,7 @@ from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.groups import PodGroups, SharedLabels
 from podfence.questions.suggest.judging import ConnectionJudge
 from podfence.questions.suggest.resolver import KnownEnd
+from podfence.sets import AddressSet
 from podfence.sets.addresses import IPNetwork
 
 MAX_BLOCKS: Final = 64
@@ -43,6 +44,8 @@ _EVERYWHERE: Final[Mapping[int, IPNetwork]] = {
     6: IPv6Network("::/0"),
 }
 SUFFIX: Final = "-from-flows"
+OF_TESTS: Final = "-from-tests"
+"""Ends the name of a policy for which no flow is evidence."""
 
 
 class Outside(Enum):
@@ -115,8 +118,9 @@ class Suggested(Struct, frozen=True):
 
 
 def _seen_in(block: IPNetwork, needed: Sequence[ObservedConnection], direction: Direction) -> int:
-    far = {ends_of(each, direction)[1].address for each in needed}
-    return sum(address is not None and address in block for address in far)
+    far = (ends_of(each, direction)[1] for each in needed)
+    seen = AddressSet.of(each for party in far for each in _blocks(party))
+    return sum(part.num_addresses for part in (seen & AddressSet.of([block])).networks())
 
 
 class SuggestedPolicies(Struct, frozen=True):
@@ -240,7 +244,7 @@ class PolicyWriter:
             for direction, needed in basis.items()
         }
         policy = NetworkPolicy(
-            self._name(group),
+            self._name(group, basis),
             LabelSelector(group.labels),
             frozenset(direction.policy_type for direction in basis),
             rules.get(Direction.INGRESS, ()),
@@ -253,8 +257,12 @@ class PolicyWriter:
         )
         return Suggested(policy, group, basis, closes)
 
-    def _name(self, group: SharedLabels) -> ObjectRef:
-        stem = min(ref.name for ref in group.members)[: 253 - len(SUFFIX) - 4] + SUFFIX
+    def _name(
+        self, group: SharedLabels, basis: Mapping[Direction, Sequence[ObservedConnection]]
+    ) -> ObjectRef:
+        seen = any(each.count for needed in basis.values() for each in needed)
+        suffix = SUFFIX if seen else OF_TESTS
+        stem = min(ref.name for ref in group.members)[: 253 - len(suffix) - 4] + suffix
         number, name = 1, stem
         while (ref := ObjectRef("NetworkPolicy", group.namespace, name)) in self._taken:
             number += 1
@@ -277,7 +285,7 @@ class PolicyWriter:
             outside = [key for key in keys if not isinstance(key, SharedLabels)]
             blocks = blocks_of(outside, self._wider)
             peers += [NetworkPolicyPeer(ip_block=IPBlock(block)) for block in blocks]
-            yield NetworkPolicyRule(tuple(peers), tuple(map(_port, sorted(ports))))
+            yield NetworkPolicyRule(tuple(peers), tuple(_ranges(ports)))
 
     def _ports(
         self, needed: Sequence[ObservedConnection], direction: Direction
@@ -345,9 +353,22 @@ def _peer(group: SharedLabels, namespace: str) -> NetworkPolicyPeer:
 
 def _blocks(far: KnownEnd) -> Iterator[IPNetwork]:
     """What a rule names for an end outside."""
-    if far.address is not None:
+    if far.block is not None:
+        yield far.block
+    elif far.address is not None:
         yield ip_network(far.address)
 
 
-def _port(item: tuple[str, int]) -> NetworkPolicyPort:
-    return NetworkPolicyPort(Protocol(item[0]), item[1])
+def _ranges(ports: Iterable[tuple[str, int]]) -> Iterator[NetworkPolicyPort]:
+    """Ports; three and more that follow one another are one range."""
+    runs: list[tuple[str, int, int]] = []
+    for protocol, port in sorted(ports):
+        if runs and runs[-1][0] == protocol and runs[-1][2] == port - 1:
+            runs[-1] = protocol, runs[-1][1], port
+        else:
+            runs.append((protocol, port, port))
+    for protocol, low, high in runs:
+        if high - low >= 2:
+            yield NetworkPolicyPort(Protocol(protocol), low, high)
+        else:
+            yield from (NetworkPolicyPort(Protocol(protocol), p) for p in range(low, high + 1))

@@ -28,6 +28,7 @@ from podfence.questions.suggest.blocks import widening
 from podfence.questions.suggest.evidence import Evidence, ObservedConnection, evidence
 from podfence.questions.suggest.groups import PodGroups, SharedLabels
 from podfence.questions.suggest.judging import ConnectionJudge
+from podfence.questions.suggest.promised import Promised, promised
 from podfence.questions.suggest.resolver import EndResolver, KnownEnd
 from podfence.questions.suggest.rules import (
     DNS_OVER_TCP,
@@ -41,6 +42,8 @@ from podfence.questions.suggest.rules import (
     is_dns,
 )
 from podfence.questions.suggest.standins import with_dns
+from podfence.questions.tests.edits import with_fixtures
+from podfence.questions.tests.form import PolicyTests
 
 _NO_BLAME: Final = Limits(worlds=0, verdicts=0)
 """Each policy is there to close connections; which of them closes what does not matter."""
@@ -87,6 +90,7 @@ class Suggestion(Struct, frozen=True):
     changes: tuple[Outcome, ...] = ()
     rare: tuple[RareConnection, ...] = ()
     against: Against | None = None
+    promised: Promised = Promised()
 
 
 def suggest(
@@ -96,16 +100,19 @@ def suggest(
     names: DomainTable = NO_NAMES,
     *,
     with_denied: bool = False,
+    tests: Sequence[PolicyTests] = (),
 ) -> Suggestion:
-    """Policies for traffic. ``with_denied``: also allow connections that were denied."""
+    """Policies for traffic. ``with_denied``: what was denied shall be allowed, too; ``tests``: so
+    shall what these need."""
     every = tuple(flows)
-    cluster, assumed = with_dns(cluster, every)
+    cluster, assumed = with_dns(with_fixtures(cluster, tests), every)
     before = compile_cluster(cluster, names)
     resolver = EndResolver(before)
     found = evidence(every, resolver)
     wanted = found.seen + found.denied if with_denied else found.seen
-    merged = _merged(wanted)
-    needed = [each for each in merged if each.count >= wish.least]
+    asked = promised(tests, cluster, names, resolver)
+    merged = _merged([*wanted, *asked.connections])
+    needed = [each for each in merged if each.promised or each.count >= wish.least]
     groups = PodGroups(cluster, resolver.members, wish.group)
     if assumed:
         ours = wish.workloads if wish.workloads is not None else frozenset(resolver.members)
@@ -134,9 +141,10 @@ def suggest(
         tuple(
             RareConnection(each, then.is_judged(each) and then.denied(each) is None)
             for each in merged
-            if each.count < wish.least
+            if each not in needed
         ),
         _against(before, now, merged, resolver, wish) if wish.against else None,
+        asked,
     )
 
 

@@ -44,6 +44,13 @@ def prepared(cluster: Cluster, files: Iterable[PolicyTests], fixtures: PolicyTes
     return with_labelled(cluster, wanted)
 
 
+def with_fixtures(cluster: Cluster, files: Iterable[PolicyTests]) -> Cluster:
+    """The cluster with the fixtures of files."""
+    for file in files:
+        cluster = _with_fixtures(cluster, file)
+    return cluster
+
+
 def _newcomers(test: PolicyTest) -> Iterator[NewcomerEnd]:
     if test.newcomers is not None:
         yield test.newcomers

@@ -1,0 +1,164 @@
+"""What test files need, as connections of workloads: evidence that a person wrote down.
+
+Rule: a connection is needed if a test fails without it. What a test needs and no rule can say, or
+what it leaves open which of several is needed, is told.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from podfence.model.cluster import Cluster
+from podfence.model.meta import ObjectRef
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import DomainTable
+from podfence.questions.suggest.evidence import ObservedConnection
+from podfence.questions.suggest.resolver import EndResolver, KnownEnd
+from podfence.questions.tests.cells import Cells, TestInWorld
+from podfence.questions.tests.edits import prepared
+from podfence.questions.tests.ends import EndPart, Resolver
+from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
+from podfence.questions.tests.world import ClusterWorld
+from podfence.sets import AddressSet, PortSet
+from podfence.sets.ports import OTHER
+
+MOST_PORTS: Final = 1024
+"""Ports of a test at most; a rule with more of them is meant to name none."""
+_Side = tuple[ObjectRef | None, ObjectRef | None, PortSet]
+
+
+class Unsaid(Struct, frozen=True):
+    """A test that needs something of which no rule is made, and why."""
+
+    test: PolicyTest
+    because: str
+
+
+class Promised(Struct, frozen=True):
+    """``connections``: what tests need. ``unsaid``: what else some need."""
+
+    connections: tuple[ObservedConnection, ...] = ()
+    unsaid: tuple[Unsaid, ...] = ()
+
+
+def promised(
+    files: Sequence[PolicyTests],
+    cluster: Cluster,
+    names: DomainTable,
+    known: EndResolver,
+) -> Promised:
+    """What the tests of some files need in a cluster. ``known``: its workloads."""
+    found: dict[ObservedConnection, None] = {}
+    unsaid: list[Unsaid] = []
+    for file in files:
+        world = ClusterWorld(compile_cluster(prepared(cluster, files, file), names))
+        resolver = Resolver(world)
+        for test in file.tests:
+            because = _beside(test)
+            if because is None:
+                needs = _Needs(test, resolver, world, known)
+                found |= dict.fromkeys(needs.connections())
+                because = needs.unsaid
+            if because:
+                unsaid.append(Unsaid(test, because))
+    return Promised(tuple(found), tuple(unsaid))
+
+
+def _beside(test: PolicyTest) -> str | None:
+    """Why a test is not looked at; "" where it needs no connection, None where it may."""
+    if test.skip or test.expect_failure or test.isolated or test.expect is Expect.DENY:
+        return ""
+    if test.given:
+        return "it supposes other objects than there are (given)"
+    if test.expect is Expect.SOME:
+        return "one connection of several is enough, and it does not say which (expect: some)"
+    return None
+
+
+class _Needs:
+    """The connections of one test. ``unsaid``: why some are left out, "" where none is."""
+
+    def __init__(
+        self,
+        test: PolicyTest,
+        resolver: Resolver,
+        world: ClusterWorld,
+        known: EndResolver,
+    ) -> None:
+        self.unsaid = ""
+        self._asked = TestInWorld(test, resolver, world)
+        self._world = world
+        self._names = known.names
+        self._members = known.members
+
+    def connections(self) -> Iterator[ObservedConnection]:
+        """All of them. An end that means nobody needs nothing."""
+        if self._asked.misses:
+            self.unsaid = self._asked.misses[0].text
+        outside: dict[_Side, AddressSet] = defaultdict(AddressSet)
+        pairs: dict[tuple[ObjectRef, ObjectRef, PortSet], None] = {}
+        for from_part, to_part, ports in self._parts():
+            for near in self._refs(from_part):
+                for far in self._refs(to_part):
+                    if near != far or len(self._members[near]) > 1:
+                        pairs[near, far, ports] = None
+                if to_part[1]:
+                    outside[near, None, ports] |= to_part[1]
+            if from_part[1]:
+                for far in self._refs(to_part):
+                    outside[None, far, ports] |= from_part[1]
+        for sender, receiver, ports in pairs:
+            named = self._names[sender], self._names[receiver]
+            ends = KnownEnd(named[0], sender), KnownEnd(named[1], receiver)
+            yield from self._each(*ends, ports)
+        for (one, two, ports), addresses in outside.items():
+            for block in addresses.networks():
+                other = KnownEnd(str(block), address=block.network_address, block=block)
+                source, to = self._end(one) or other, self._end(two) or other
+                yield from self._each(source, to, ports)
+
+    def _parts(self) -> Iterator[tuple[EndPart, EndPart, PortSet]]:
+        """What has to get through, by the atoms of each IP version."""
+        for family in self._world.families.values():
+            cells = Cells(self._asked, self._world, family)
+            for cell in cells.all():
+                if cell.one:
+                    self.unsaid = "it needs one port of several, and does not say which"
+                if not cell.must or cell.one:
+                    continue
+                ports = family.table.sets[cell.ports]
+                for source in cell.sources:
+                    for to in cell.destinations:
+                        yield cells.atoms.members(source), cells.atoms.members(to), ports
+
+    def _refs(self, part: EndPart) -> list[ObjectRef]:
+        """The workloads of today."""
+        pods = [self._world.endpoint(pod).pod for pod in part[0] - self._world.newcomers]
+        if len(pods) < len(part[0]):
+            self.unsaid = "a pod that does not exist yet has no workload that a policy could name"
+        found = {pod.owner or pod.ref for pod in pods}
+        return sorted(found & self._names.keys())
+
+    def _end(self, ref: ObjectRef | None) -> KnownEnd | None:
+        return None if ref is None else KnownEnd(self._names[ref], ref)
+
+    def _each(self, source: KnownEnd, to: KnownEnd, ports: PortSet) -> Iterator[ObservedConnection]:
+        numbers = list(_numbers(ports))
+        if len(numbers) > MOST_PORTS or any(protocol == OTHER for protocol, _ in numbers):
+            self.unsaid = "it needs more ports than a rule can list; name those that are needed"
+            return
+        for protocol, port in numbers:
+            yield ObservedConnection(source, to, protocol, port, promised=True)
+
+
+def _numbers(ports: PortSet) -> Iterable[tuple[str, int]]:
+    """At most one more than are wanted."""
+    found: list[tuple[str, int]] = []
+    for protocol, low, high in ports.ranges():
+        room = MOST_PORTS + 1 - len(found)
+        found += [(protocol, port) for port in range(low, min(high, low + room) + 1)]
+    return found
