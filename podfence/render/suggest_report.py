@@ -137,7 +137,21 @@ def _proof(found: Suggestion) -> Iterator[str]:
     yield from wide
     if found.policies:
         yield _change(found)
+        yield from _coming(found)
     yield from _once(found)
+
+
+def _coming(found: Suggestion) -> Iterator[str]:
+    """Where the next pod would be open."""
+    said = [
+        f"{printable(each.name.partition('/')[0])} ({listed([way.value for way in each.open])})"
+        for each in found.coming
+    ]
+    if said:
+        words = "a pod without labels is still open in"
+        yield f"{words} {some(said, _SHOWN, ', ')}: a default deny closes that"
+    else:
+        yield "a pod without labels is closed in every namespace of these policies"
 
 
 def _rare(found: Suggestion) -> Iterator[str]:
@@ -249,6 +263,13 @@ def _data(found: Suggestion, seen: FlowRecords, locate: Locate) -> dict[str, Any
             "shutIn": found.change.shut_in,
             "shutOut": found.change.shut_out,
         },
+        "open": [
+            {
+                "namespace": each.name.partition("/")[0],
+                "directions": [way.value for way in each.open],
+            }
+            for each in found.coming
+        ],
         "rare": [
             connection_data(each.connection) | {"allowed": each.allowed} for each in found.rare
         ],

@@ -20,7 +20,9 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.flow import Direction, Verdict
 from podfence.policy.index import PolicyIndex
+from podfence.questions.find.openness import Openness, newcomers
 from podfence.questions.plan.blame import Limits
+from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.plan.plan import Summary, plan_of_indexes, summary
 from podfence.questions.suggest.against import Against, against
@@ -44,6 +46,7 @@ from podfence.questions.suggest.rules import (
 from podfence.questions.suggest.standins import with_dns
 from podfence.questions.tests.edits import with_fixtures
 from podfence.questions.tests.form import PolicyTests
+from podfence.questions.tests.world import ClusterWorld
 
 _NO_BLAME: Final = Limits(worlds=0, verdicts=0)
 """Each policy is there to close connections; which of them closes what does not matter."""
@@ -91,6 +94,7 @@ class Suggestion(Struct, frozen=True):
     rare: tuple[RareConnection, ...] = ()
     against: Against | None = None
     promised: Promised = Promised()
+    coming: tuple[Openness, ...] = ()
 
 
 def suggest(
@@ -145,7 +149,22 @@ def suggest(
         ),
         _against(before, now, merged, resolver, wish) if wish.against else None,
         asked,
+        tuple(_coming(after, policies, wish)),
     )
+
+
+def _coming(
+    after: PolicyIndex, policies: Iterable[NetworkPolicy], wish: SuggestOptions
+) -> Iterator[Openness]:
+    """For whom else a namespace is not closed: suggestions are about workloads that were seen."""
+    spaces = {each.ref.namespace for each in policies}
+    if not spaces:
+        return
+    cluster = with_newcomers(after.cluster, spaces)
+    for each in newcomers(ClusterWorld(compile_cluster(cluster, after.names))):
+        ways = tuple(way for way in each.open if way in wish.directions)
+        if ways and each.name.partition("/")[0] in spaces:
+            yield Openness(each.name, each.pods, ways)
 
 
 def _changed(before: PolicyIndex, after: PolicyIndex) -> tuple[Outcome, ...]:

@@ -16,7 +16,7 @@ from podfence.questions.suggest.suggest import suggest
 from podfence.sets import AddressSet
 from podfence.sets.addresses import IPNetwork
 from podfence.testing.builders import peer, policy, rule
-from tests.questions.suggest.worlds import cluster, flow, running
+from tests.questions.suggest.worlds import closed, cluster, flow, running
 
 BACK = [
     running("api-0", "api", {"app": "api", "tier": "back"}, "10.244.4.1", kind="StatefulSet"),
@@ -144,3 +144,17 @@ def test_without_records_every_rule_is_unused() -> None:
     found = suggest(cluster(exist), [], SuggestOptions(against=True))
     assert found.against is not None
     assert len(found.against.unused) == found.against.rules == 1
+
+
+# -- pods to come
+
+
+def test_where_the_next_pod_is_open_is_told() -> None:
+    found = suggest(cluster(), [flow("shop/web", "shop/db")], ADDRESSES)
+    assert [(each.name, each.open) for each in found.coming] == [("shop/+", (Direction.INGRESS,))]
+
+
+def test_a_default_deny_closes_it() -> None:
+    found = suggest(cluster(closed()), [flow("shop/web", "shop/db")], ADDRESSES)
+    assert found.policies
+    assert found.coming == ()
