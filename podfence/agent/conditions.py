@@ -39,7 +39,7 @@ class ConditionKind(Enum):
     NOT_FAIL_CLOSED = "NotFailClosed"
     """The pod ranges of the node are not known: a pod that nobody knows yet is not closed."""
     BYPASSED = "Bypassed"
-    """Packets of pods do not meet the rules: a bridge, an eBPF datapath, Open vSwitch."""
+    """Packets of pods do not meet the rules: a bridge, eBPF, Open vSwitch, IPVS, a flowtable."""
     SECOND_ENFORCER = "SecondEnforcer"
     """Somebody else enforces policies on this node. Only a start is refused for it."""
     MARK_IN_USE = "MarkInUse"

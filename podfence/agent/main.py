@@ -33,7 +33,7 @@ from podfence.agent.mirrored import MirrorAddress, Mirrored
 from podfence.agent.namefile import NameFile
 from podfence.agent.names import Names
 from podfence.agent.names import delete as delete_names
-from podfence.agent.nodefacts import device_facts
+from podfence.agent.nodefacts import passing_facts
 from podfence.agent.nri import Gate
 from podfence.agent.outlook import Outlook, require_a_clear_way
 from podfence.agent.podstarts import PodStarts
@@ -164,7 +164,7 @@ class Agent:
             lambda: self._enforcer.ranges,
             options.override,
             meter,
-            lambda: device_facts(options.namespace_fd),
+            lambda: passing_facts(options.namespace_fd),
         )
         self._servers = dict(self._make_servers(options, environment, meter))
 

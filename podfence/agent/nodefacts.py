@@ -14,7 +14,7 @@ from podfence.agent.preflight import HostFacts
 from podfence.errors import HostError, NftError
 from podfence.kernel import netns
 from podfence.kernel.links import links
-from podfence.kernel.nftables.foreign import chains, mark_writers
+from podfence.kernel.nftables.foreign import chains, flowtables, mark_writers
 from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.table import NetlinkNft
 from podfence.model.cluster import Cluster
@@ -43,6 +43,7 @@ def read_facts(namespace_fd: int | None = None) -> HostFacts:
                 return found
             return replace(
                 found,
+                flowtables=flowtables(opened),
                 chains=chains(opened, TABLE),
                 mark_writers=mark_writers(opened, TABLE),
                 unsupported=_refusal(opened),
@@ -62,6 +63,15 @@ def device_facts(namespace_fd: int | None = None) -> HostFacts:
         return HostFacts(links(), filters)
 
     return read() if namespace_fd is None else netns.run_inside(namespace_fd, read)
+
+
+def passing_facts(namespace_fd: int | None = None) -> HostFacts:
+    """All that may keep packets from our rules and comes and goes. Cheap; for who may write rules.
+
+    Raises HostError, NftError, OSError.
+    """
+    with NftSocket(namespace_fd) as opened:
+        return replace(device_facts(namespace_fd), flowtables=flowtables(opened))
 
 
 def _calls(name: str) -> bool:

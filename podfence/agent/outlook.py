@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Sequence
 from podfence.agent.conditions import Condition, ConditionKind, Conditions
 from podfence.agent.log import EventLog
 from podfence.agent.machine import Meter
-from podfence.agent.nodefacts import device_facts, read_facts
+from podfence.agent.nodefacts import passing_facts, read_facts
 from podfence.agent.preflight import HostFacts, bypasses, obstacles
-from podfence.errors import HostError
+from podfence.errors import HostError, NftError
 from podfence.sets.addresses import IPNetwork
 
 LOOK = 15.0
@@ -50,7 +50,7 @@ class Outlook:
         ranges: Callable[[], Sequence[IPNetwork]],
         override: Collection[str] = (),
         meter: Meter | None = None,
-        read: Callable[[], HostFacts] = device_facts,
+        read: Callable[[], HostFacts] = passing_facts,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._held = Conditions(log)
@@ -71,7 +71,7 @@ class Outlook:
         now = self._clock()
         try:
             found = [o for o in bypasses(self._read(), self._ranges()) if self._counts(o.name)]
-        except (HostError, OSError):
+        except (HostError, NftError, OSError):
             return  # nothing is known that was not known before
         for each in found:
             self._held.hold(each.kind, each.name, each.text, now)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from podfence.agent.conditions import ConditionKind
 from podfence.kernel.links import Link
-from podfence.kernel.nftables.foreign import ForeignChain, MarkWriter
+from podfence.kernel.nftables.foreign import Flowtable, ForeignChain, MarkWriter
 from podfence.sets.addresses import IPNetwork
 from podfence.text import printable
 
@@ -29,6 +29,7 @@ class HostFacts(Struct, frozen=True):
     bridge_filters: frozenset[int] = frozenset()
     """By IP version, whether the host's filters see what passes a bridge (br_netfilter); a version
     is missing without that module."""
+    flowtables: tuple[Flowtable, ...] = ()
     chains: tuple[ForeignChain, ...] = ()
     mark_writers: tuple[MarkWriter, ...] = ()
     unsupported: str = ""
@@ -157,10 +158,14 @@ def bypasses(facts: HostFacts, ranges: Iterable[IPNetwork] = ()) -> Iterator[Obs
     """Ways on which packets of pods do not meet the forward hook of the host."""
     yield from _ebpf(facts.links)
     yield from _switches(facts.links)
+    yield from _proxies(facts.links)
+    yield from _shortcuts(facts.flowtables)
     yield from _bridges(facts, tuple(ranges))
 
 
 _EBPF = re.compile(r"cilium_.*|lxc(_health|[0-9a-f]{12,})|bpf(in|out)\.cali")
+_IPVS = re.compile(r"kube-ipvs0|kube-dummy-if")
+"""Devices that hold the addresses of Services, of kube-proxy and of kube-router."""
 _SWITCHES = re.compile(r"ovs-.*|br-int|ovn-k8s-.*|antrea-gw.*|genev_sys_.*")
 _OTHERS_BRIDGES = re.compile(r"docker.*|br-[0-9a-f]{12}|podman.*|virbr.*|lxcbr.*|lxdbr.*")
 """Bridges of programs that run no pods."""
@@ -187,6 +192,32 @@ def _switches(links: Iterable[Link]) -> Iterator[Obstacle]:
             f"pods are attached to Open vSwitch ({_devices(found)})",
             "it switches packets from pod to pod past the host's forward hook, where rules are",
             "let that network plugin enforce policies, or use one that routes through the host",
+        )
+
+
+def _proxies(links: Iterable[Link]) -> Iterator[Obstacle]:
+    """What IPVS takes in the input hook it sends by the output hook, to pods of the node too."""
+    found = [each for each in links if _IPVS.fullmatch(each.name)]
+    if found:
+        yield Obstacle(
+            ConditionKind.BYPASSED,
+            "ipvs",
+            f"Services are served by IPVS ({_devices(found)})",
+            "what comes to a pod of this node through a Service passes the host's forward hook on "
+            "its way back alone, so nothing is asked of the pod's policies",
+            "run kube-proxy in nftables or iptables mode, and remove that device",
+        )
+
+
+def _shortcuts(flowtables: Iterable[Flowtable]) -> Iterator[Obstacle]:
+    found = _some(f"flowtable {each}" for each in flowtables)
+    if found:
+        yield Obstacle(
+            ConditionKind.BYPASSED,
+            "flowtable",
+            f"connections are handed past the host's hooks ({found})",
+            "one that is in there goes on when policies forbid it",
+            "turn that off in the program that made it (a network plugin may call it a fast path)",
         )
 
 

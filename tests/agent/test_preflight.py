@@ -17,17 +17,18 @@ from msgspec.structs import replace
 from podfence.agent.conditions import ConditionKind
 from podfence.agent.log import EventLog
 from podfence.agent.machine import Meter
-from podfence.agent.nodefacts import device_facts, read_facts
+from podfence.agent.nodefacts import passing_facts, read_facts
 from podfence.agent.outlook import Outlook, require_a_clear_way
 from podfence.agent.preflight import HostFacts, bypasses, obstacles
 from podfence.errors import HostError
 from podfence.kernel import netns
 from podfence.kernel.links import Link
-from podfence.kernel.nftables.foreign import ALL_BITS, ForeignChain, MarkWriter
+from podfence.kernel.nftables.foreign import ALL_BITS, Flowtable, ForeignChain, MarkWriter
 
 MASK = 0xFFFF0000
 FILTERED = frozenset({4, 6})
 CHAIN = ForeignChain("ip", "mangle", "FOO")
+FAST_PATH = Flowtable("inet", "kindnet-fastpath", "ft")
 RANGE = ip_network("10.244.1.0/24")
 
 
@@ -55,7 +56,10 @@ def found(facts: HostFacts, **options: Any) -> list[tuple[str, str]]:
     ("facts", "expected"),
     [
         (HostFacts(), []),
-        (named("lo", "eth0", "cali12345", "tunl0", "flannel.1", "veth1", "kube-ipvs0"), []),
+        (
+            named("lo", "eth0", "cali12345", "tunl0", "flannel.1", "veth1", "kube-ipvs1", "dummy0"),
+            [],
+        ),
         # eBPF
         (named("cilium_host", "cilium_net"), [("Bypassed", "ebpf")]),
         (named("lxc0123456789ab"), [("Bypassed", "ebpf")]),
@@ -68,6 +72,9 @@ def found(facts: HostFacts, **options: Any) -> list[tuple[str, str]]:
         (named("ovn-k8s-mp0"), [("Bypassed", "ovs")]),
         (named("antrea-gw0"), [("Bypassed", "ovs")]),
         (HostFacts((Link("x", "openvswitch"),)), [("Bypassed", "ovs")]),
+        # Services that IPVS serves, and fast paths
+        (named("kube-ipvs0", "kube-dummy-if"), [("Bypassed", "ipvs")]),
+        (HostFacts(flowtables=(FAST_PATH,)), [("Bypassed", "flowtable")]),
         # bridges
         (HostFacts((bridge(), port())), [("Bypassed", "bridge-cni0")]),
         (HostFacts((bridge(), port()), FILTERED), []),
@@ -153,6 +160,8 @@ def test_who_knows_better_overrides_one_by_name() -> None:
     [
         named("cilium_host"),
         named("ovs-system"),
+        named("kube-ipvs0"),
+        HostFacts(flowtables=(FAST_PATH,)),
         HostFacts((bridge(), port())),
         chained(("ip", "filter", "cali-FORWARD")),
         HostFacts(mark_writers=(MarkWriter(CHAIN, ALL_BITS),)),
@@ -244,14 +253,15 @@ def test_a_real_bridge_without_filters(node: int) -> None:
     assert names(node) == []
 
 
+DEVICES = {"cilium_host": "ebpf", "lxc0a1b2c3d4e5f": "ebpf", "ovs-system": "ovs"}
+DEVICES |= {"kube-ipvs0": "ipvs", "kube-dummy-if": "ipvs"}
+
+
 @pytest.mark.kernel
-@pytest.mark.parametrize(
-    ("device", "expected"),
-    [("cilium_host", "ebpf"), ("lxc0a1b2c3d4e5f", "ebpf"), ("ovs-system", "ovs")],
-)
-def test_real_devices(node: int, device: str, expected: str) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_real_devices(node: int, device: str) -> None:
     sh(node, f"ip link add {device} type veth peer other")
-    assert names(node) == [expected]
+    assert names(node) == [DEVICES[device]]
 
 
 @pytest.mark.kernel
@@ -346,7 +356,7 @@ def test_a_start_is_refused_before_anything_is_written(node: int) -> None:
 @pytest.mark.kernel
 def test_a_bridge_that_comes_later_is_a_condition_until_it_goes(node: int) -> None:
     logged = io.StringIO()
-    outlook = Outlook(EventLog(logged), lambda: (RANGE,), (), None, lambda: device_facts(node))
+    outlook = Outlook(EventLog(logged), lambda: (RANGE,), (), None, lambda: passing_facts(node))
     unfiltered(node)
 
     def held() -> list[tuple[ConditionKind, str]]:

@@ -1,5 +1,5 @@
 """What other programs have in nftables, as far as it can get in the way of a table of ours: the
-chains of other tables, and the rules in them that write conntrack marks.
+chains of other tables, the rules in them that write conntrack marks, and flowtables.
 
 Rule: read only, and nothing that others write is an error: what is not understood is reported as
 the widest that it can be. Rules of the old iptables are not in nftables, and are not seen.
@@ -40,6 +40,18 @@ class ForeignChain(Struct, frozen=True):
         return f"{self.family} {self.table} {self.name}"
 
 
+class Flowtable(Struct, frozen=True):
+    """Connections that are put into it pass no hook of the host any more. ``family`` as nft calls
+    it."""
+
+    family: str
+    table: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.table} {self.name}"
+
+
 class MarkWriter(Struct, frozen=True):
     """A chain with a rule that writes ``bits`` of the conntrack mark."""
 
@@ -56,6 +68,22 @@ def chains(socket: NftSocket, ours: str) -> tuple[ForeignChain, ...]:
             names = _text(said, nf.NFTA_CHAIN_TABLE), _text(said, nf.NFTA_CHAIN_NAME)
             found.append(ForeignChain(family, *names))
     return tuple(each for each in found if (each.family, each.table) != ("inet", ours))
+
+
+def flowtables(socket: NftSocket) -> tuple[Flowtable, ...]:
+    """All of them: ours has none. Raises NftError."""
+    return tuple(
+        flowtable(family, body)
+        for number, family in FAMILIES.items()
+        for body in _dump(socket, nf.NFT_MSG_GETFLOWTABLE, number)
+    )
+
+
+def flowtable(family: str, body: bytes) -> Flowtable:
+    """One of them, as the kernel lists it."""
+    said = dict(attributes(body))
+    names = _text(said, nf.NFTA_FLOWTABLE_TABLE), _text(said, nf.NFTA_FLOWTABLE_NAME)
+    return Flowtable(family, *names)
 
 
 def mark_writers(socket: NftSocket, ours: str) -> tuple[MarkWriter, ...]:
