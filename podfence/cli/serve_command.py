@@ -46,6 +46,7 @@ from podfence.render.report_names import AsWritten
 from podfence.web.folder import Folder
 from podfence.web.revision import InputRevision, Make, ReadInput
 from podfence.web.served import InputSource, Served
+from podfence.web.steps import Step, Steps
 
 CLUSTER_SECONDS = 60.0
 """Seconds between two readings of a cluster while the page is open."""
@@ -182,18 +183,26 @@ def _with_tests(source: InputSource, tests: tuple[str, ...]) -> InputSource:
 
 
 def _files(folder: Folder, names: DomainTable) -> InputSource:
+    steps = Steps()
+
     def read() -> ReadInput:
-        loaded, files = folder.read(DecodedDocuments())
+        loaded, files = folder.read(DecodedDocuments(), steps)
+        steps.tell(Step("policies", len(files), len(files), len(loaded.documents)))
         return _input(loaded, names, files)
 
-    return InputSource(read, folder.stamp)
+    return InputSource(read, folder.stamp, steps=steps)
 
 
 def _cluster(inputs: Inputs, scope: tuple[str, ...], names: DomainTable) -> InputSource:
-    def read() -> ReadInput:
-        return _input(read_inputs(inputs, scope), names, ())
+    steps = Steps()
 
-    return InputSource(read, time.monotonic, CLUSTER_SECONDS)
+    def read() -> ReadInput:
+        steps.tell(Step("objects"))
+        loaded = read_inputs(inputs, scope)
+        steps.tell(Step("policies", objects=len(loaded.documents)))
+        return _input(loaded, names, ())
+
+    return InputSource(read, time.monotonic, CLUSTER_SECONDS, steps)
 
 
 def _input(loaded: Loaded, names: DomainTable, files: tuple[InputFile | Skipped, ...]) -> ReadInput:

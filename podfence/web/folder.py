@@ -21,6 +21,7 @@ from podfence.intake.kept import DecodedDocuments
 from podfence.manifests.inputfiles import SUFFIXES, InputFile, Skipped, folders, read_inputs
 from podfence.manifests.load import Loaded, load_files
 from podfence.manifests.wholefiles import ReadOnlyFile, replace_whole
+from podfence.web.steps import Steps
 
 MOST_WATCHED: Final = 20_000
 """Files and directories that are looked at for changes."""
@@ -57,12 +58,13 @@ class Folder(Struct, frozen=True):
     exclude: tuple[str, ...] = ()
 
     def read(
-        self, kept: DecodedDocuments | None = None
+        self, kept: DecodedDocuments | None = None, steps: Steps | None = None
     ) -> tuple[Loaded, tuple[InputFile | Skipped, ...]]:
-        """Everything, and the files that it was read from."""
+        """Everything, and the files that it was read from. ``steps``: is told of each file."""
         with collector_paused():
             files = tuple(read_inputs(self.paths, None, self.exclude))
-            loaded = load_files(files, self.paths, namespace=self.namespace, kept=kept)
+            counted = files if steps is None else steps.counted(files)
+            loaded = load_files(counted, self.paths, namespace=self.namespace, kept=kept)
         return loaded, files
 
     def stamp(self) -> tuple[object, ...]:

@@ -49,6 +49,15 @@ class InputRevision:
         self._made: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
+    @property
+    def objects(self) -> int:
+        """How many objects were read."""
+        return len(self.read.loaded.documents)
+
+    def has(self, name: str) -> bool:
+        """Whether a part is made already."""
+        return name in self._made
+
     def part(self, name: str) -> bytes:
         """One part as JSON. Raises KeyError for a name that is none."""
         with self._lock:

@@ -13,10 +13,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from podfence.errors import PodfenceError
+from podfence.render.jsontext import json_bytes
 from podfence.web.revision import InputRevision, Make, ReadInput
+from podfence.web.steps import IDLE, Step, Steps
 from podfence.web.worker import Worker
 
 LOOK_SECONDS: Final = 0.5
@@ -26,11 +28,13 @@ _KEPT_NEWS: Final = 64
 
 class InputSource(Struct, frozen=True):
     """``read``: everything, from nothing; raises PodfenceError. ``stamp``: what is another value
-    once ``read`` may find something else. ``seconds``: how often it is asked."""
+    once ``read`` may find something else. ``seconds``: how often it is asked. ``steps``: what
+    ``read`` tells of how far it is."""
 
     read: Callable[[], ReadInput]
     stamp: Callable[[], object]
     seconds: float = LOOK_SECONDS
+    steps: Steps = field(default_factory=Steps)
 
 
 class Served:
@@ -48,6 +52,9 @@ class Served:
         self._listeners: set[asyncio.Queue[str]] = set()
         self._one_looks = asyncio.Lock()
         self._looks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._step = IDLE
+        source.steps.listen(self._advanced)
         self._stamp = source.stamp()
         self.revision = self._next(source.read())
 
@@ -100,15 +107,29 @@ class Served:
         else:
             self._problem = ""
             self.revision = self._next(read)
+        self.advance(IDLE)
         self._tell("state")
 
     # -- telling
 
+    def _advanced(self, step: Step) -> None:
+        """From the thread that reads."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.advance, step)
+
+    def advance(self, step: Step) -> None:
+        """Work has come so far."""
+        if step != self._step:
+            self._step = step
+            self._send(_event(step))
+
     def _tell(self, event: str) -> None:
-        text = f"data: {json.dumps(self.state())}"
+        self._send("end" if event == "end" else f"data: {json.dumps(self.state())}")
+
+    def _send(self, text: str) -> None:
         for each in self._listeners:
             with suppress(asyncio.QueueFull):
-                each.put_nowait("end" if event == "end" else text)
+                each.put_nowait(text)
 
     def end(self) -> None:
         """Nothing will be told any more."""
@@ -117,10 +138,17 @@ class Served:
     @asynccontextmanager
     async def told(self) -> AsyncIterator[asyncio.Queue[str]]:
         """Events from now on, the present state first."""
+        self._loop = asyncio.get_running_loop()
         news: asyncio.Queue[str] = asyncio.Queue(_KEPT_NEWS)
         news.put_nowait(f"data: {json.dumps(self.state())}")
+        if self._step != IDLE:
+            news.put_nowait(_event(self._step))
         self._listeners.add(news)
         try:
             yield news
         finally:
             self._listeners.discard(news)
+
+
+def _event(step: Step) -> str:
+    return f"event: progress\ndata: {json_bytes(step).decode()}"

@@ -20,6 +20,7 @@ from podfence.errors import HostError
 from podfence.web.guard import HEADERS, Guard
 from podfence.web.served import Served
 from podfence.web.shell import Static
+from podfence.web.steps import IDLE, Step
 
 BODY_BYTES: Final = 4 << 20
 IN_FLIGHT: Final = 8
@@ -139,7 +140,12 @@ class _Pages:
         tag = f'"{revision.name}-{name}"'
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers={"ETag": tag})
-        body = await self._served.worker.run(lambda: revision.part(name))
+        if not revision.has(name):
+            self._served.advance(Step(name, objects=revision.objects))
+        try:
+            body = await self._served.worker.run(lambda: revision.part(name))
+        finally:
+            self._served.advance(IDLE)
         return json_body(body, headers={"ETag": tag})
 
     async def read_again(self, request: web.Request) -> web.Response:

@@ -92,8 +92,17 @@ def test_a_file_that_is_saved_is_shown(tmp_path: Path) -> None:
         connection.close()
 
 
+def _line(news: http.client.HTTPResponse) -> bytes:
+    line = news.readline()
+    if line != b"event: progress\n":
+        return line
+    assert news.readline().startswith(b"data: ")
+    return news.readline()
+
+
 def _event(news: http.client.HTTPResponse) -> dict[str, str]:
-    while not (line := news.readline()).startswith(b"data: "):
+    """The next state; how far a reading is, is told between."""
+    while not (line := _line(news)).startswith(b"data: "):
         assert line, "the stream has ended"
     found: dict[str, str] = json.loads(line[6:])
     return found

@@ -14,10 +14,12 @@ from msgspec.structs import replace
 from podfence.cli.common import read_names
 from podfence.cli.serve_command import _begun, _files
 from podfence.cli.watching import look
+from podfence.web import steps
 from podfence.web.draft import Base
 from podfence.web.folder import Folder, NotWritten
 from podfence.web.revision import ReadInput
 from podfence.web.served import InputSource, Served
+from podfence.web.steps import IDLE, Step, Steps
 
 PODS = "".join(
     f"---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: a}}\n"
@@ -114,6 +116,39 @@ def test_whatever_breaks_is_told_and_looked_at_again(folder: Folder) -> None:
     told, after = asyncio.run(break_and_mend())
     assert "too deep" in told
     assert after == ""
+
+
+def test_a_reading_tells_how_far_it_is(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "_APART", 0.0)
+    for number in range(3):
+        (Path(folder.paths[0]) / f"q{number}.yaml").write_text(policy(f"q{number}"))
+    source, heard = _files(folder, NAMES), list[Step]()
+    source.steps.listen(heard.append)
+    source.read()
+    files = [Step("files", number, 5) for number in range(5)]
+    assert heard == [*files, Step("policies", 5, 5, objects=6)]
+
+
+def test_steps_of_one_kind_are_told_apart_in_time() -> None:
+    told, heard = Steps(), list[Step]()
+    told.listen(heard.append)
+    assert list(told.counted(range(1000))) == list(range(1000))
+    assert heard == [Step("files", 0, 1000)]
+
+
+def test_who_comes_late_hears_the_present_step(folder: Folder) -> None:
+    page = served(_files(folder, NAMES))
+
+    async def come_late() -> list[str]:
+        page.advance(Step("map", objects=3))
+        async with page.told() as news:
+            page.advance(IDLE)
+            return [news.get_nowait() for _ in range(news.qsize())]
+
+    state, step, idle = asyncio.run(come_late())
+    assert state.startswith("data: ")
+    assert step == 'event: progress\ndata: {"doing":"map","done":0,"of":0,"objects":3}'
+    assert '"doing":""' in idle
 
 
 def test_changes_behind_a_link_are_seen(tmp_path: Path) -> None:

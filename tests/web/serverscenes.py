@@ -27,6 +27,28 @@ from tests.web.editscenes import served
 from tests.web.scene import BANNER, SHOP, Scene, View, until
 from tests.web.test_counters import NODES, RULES
 
+HELD: Final = """
+{
+  const before = fetch;
+  const step = '{"doing": "files", "done": 120, "of": 300, "objects": 0}';
+  let asked = false;
+  globalThis.fetch = async (url, more) => {
+    if (url.includes("events") && !asked) {
+      asked = true;
+      const text = `event: progress\\ndata: ${step}\\n\\n`;
+      return new Response(text);
+    }
+    if (url.includes("v1/map")) {
+      document.documentElement.dataset.state = "held";
+      await new Promise((go) => (globalThis.go = go));
+      delete document.documentElement.dataset.state;
+    }
+    return before(url, more);
+  };
+}
+"""
+"""The map is answered when a test says so; until then the server seems to read files."""
+
 
 @contextmanager
 def without_token(folder: Path) -> Iterator[str]:
@@ -140,6 +162,12 @@ SERVERS: Final = (
             View("drops-of-files", "#/drops", ("No drops are told here", "shows files")),
             View("counters-of-files", "#/counters", ("Nothing is counted here", "shows files")),
         ),
+    ),
+    Scene(
+        "state-waiting",
+        served(),
+        (View("skeleton", "", ("Reading files: 120 of 300 …",)),),
+        script=HELD,
     ),
     Scene(
         "state-wrong-token",

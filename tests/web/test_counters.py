@@ -98,7 +98,7 @@ def test_a_node_is_a_line_and_all_are_summed_below(browser: Browser, tmp_path: P
         assert total == ["All nodes that tell", "1,240", "0", "3", "9"]
         text = browser.text(".counters")
         assert "KernelRefused i_1 for 2m: no" in text
-        assert "1 of 9 looks saw a part of the connections" in text
+        assert "1 of 9 looks saw only a part of the connections" in text
         used, never = lines(browser, 1)[1:]
         assert used[:4] == ["shop/db", "spec.ingress[0]", "1,021", "2026-01-01T10:00:00Z"]
         assert never[:4] == ["shop/db", "spec.ingress[1]", "0", "never"]

@@ -2,6 +2,11 @@
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+/** What somebody who asks for help sends along. The address holds no token. */
+export function detailsOf(title: string, text: string): string {
+  return [title, text, `page: ${location.hash || "#/map"}`, `browser: ${navigator.userAgent}`].join("\n");
+}
+
 export function showFailure(root: HTMLElement, title: string, text: string): void {
   const said = document.createElement("main");
   said.className = "failure";
@@ -13,6 +18,12 @@ export function showFailure(root: HTMLElement, title: string, text: string): voi
     made.textContent = words;
     said.append(made);
   }
+  const copy = document.createElement("button");
+  copy.textContent = "Copy details";
+  copy.addEventListener("click", () => {
+    void navigator.clipboard?.writeText(detailsOf(title, text)).then(() => (copy.textContent = "Copied"));
+  });
+  said.append(copy);
   root.replaceChildren(said);
   document.title = `podfence: ${title}`;
   document.documentElement.dataset.state = "failed";

@@ -7,10 +7,12 @@ import { editorScript } from "./editorscript";
 import { answerPrograms } from "./programs";
 import type { About, Finding, Rules } from "./schema";
 import { messageOf, showFailure } from "./failure";
-import { type Lost, Refused, Server, type State, takeToken } from "./server";
+import { type Lost, Refused, Server, type State, type Step, takeToken } from "./server";
+import { showSkeleton, stepWords } from "./skeleton";
 import { turnsOf } from "./turns";
 import { visibleText } from "./visible";
 import { App, type More } from "./views/App";
+import { CopyDetails } from "./views/CopyDetails";
 import { Counters } from "./views/Counters";
 import { Drops } from "./views/Drops";
 import { Edit } from "./views/Edit";
@@ -50,6 +52,7 @@ function Served({ server, first }: { server: Server; first: Read }) {
   const [read, setRead] = useState(first);
   const [state, setState] = useState(first.state);
   const [lost, setLost] = useState<Lost | null>(null);
+  const [step, setStep] = useState<Step | null>(null);
   useEffect(() => {
     let wanted = first.state.revision;
     const readNext = async (next: State): Promise<void> => {
@@ -66,7 +69,7 @@ function Served({ server, first }: { server: Server; first: Read }) {
       setLost(null);
       setState(next);
       if (next.revision !== wanted) void readNext(next);
-    }, setLost);
+    }, setLost, setStep);
   }, [server, first]);
   useEffect(() => {
     document.title = read.about.title;
@@ -96,7 +99,7 @@ function Served({ server, first }: { server: Server; first: Read }) {
   useEffect(() => {
     if (lost === null) void desk?.refresh();
   }, [desk, read.state.revision, lost]);
-  const standing = <ServerBanners {...{ server, state, lost }} />;
+  const standing = <ServerBanners {...{ server, state, lost, step }} />;
   const drops: More["pages"][number] = {
     page: "drops",
     name: "Drops",
@@ -128,7 +131,9 @@ function Served({ server, first }: { server: Server; first: Read }) {
   return <App {...read} plan={null} before={null} turns={turns} more={{ standing, pages, proposals: desk, again }} />;
 }
 
-function ServerBanners({ server, state, lost }: { server: Server; state: State; lost: Lost | null }) {
+type BannersProps = { server: Server; state: State; lost: Lost | null; step: Step | null };
+
+function ServerBanners({ server, state, lost, step }: BannersProps) {
   const [reading, setReading] = useState(false);
   const again = (): void => {
     setReading(true);
@@ -155,7 +160,12 @@ function ServerBanners({ server, state, lost }: { server: Server; state: State; 
       {state.problem !== "" && (
         <div class="banner" role="alert">
           <strong>The input cannot be read any more.</strong> What is shown is how it was before:{" "}
-          {visibleText(state.problem)}
+          {visibleText(state.problem)} <CopyDetails title="The input cannot be read any more" text={state.problem} />
+        </div>
+      )}
+      {step !== null && READS.has(step.doing) && lost === null && (
+        <div class="banner quiet reading" role="note">
+          {stepWords(step)}
         </div>
       )}
       {state.live && (
@@ -169,6 +179,9 @@ function ServerBanners({ server, state, lost }: { server: Server; state: State; 
     </>
   );
 }
+
+/** Steps of a reading; parts of a page are made while it is looked at. */
+const READS: ReadonlySet<string> = new Set(["files", "objects", "policies"]);
 
 function fail(root: HTMLElement, error: unknown): void {
   if (error instanceof Refused && error.status === 401) {
@@ -186,7 +199,10 @@ function fail(root: HTMLElement, error: unknown): void {
 async function start(root: HTMLElement): Promise<void> {
   applyTheme();
   const server = new Server(takeToken());
-  const first = await readFirst(server);
+  const skeleton = showSkeleton(root);
+  const waiting = new AbortController();
+  void server.wait((step) => skeleton(stepWords(step)), waiting.signal);
+  const first = await readFirst(server).finally(() => waiting.abort());
   root.replaceChildren();
   render(<Served server={server} first={first} />, root);
   document.documentElement.dataset.state = "ready";

@@ -59,6 +59,9 @@ export type Tally = { direction: string; reason: string; packets: number; bytes:
 /** What the server says of itself. */
 export type State = { revision: string; live: boolean; edit: boolean; tests: boolean; problem: string };
 
+/** How far the server has come with what it does; `doing` "": nothing. */
+export type Step = { doing: string; done: number; of: number; objects: number };
+
 /** Nothing answers; or one does that does not know this page's token. */
 export type Lost = "gone" | "another";
 
@@ -116,13 +119,19 @@ export class Server {
     return this.get<T>(`${name}?revision=${encodeURIComponent(revision)}`);
   }
 
-  /** Calls `tell` with every state, `lost` when nothing is told any more, and why. Never ends. */
-  async follow(tell: (state: State) => void, lost: (why: Lost) => void): Promise<never> {
+  /** Calls `tell` with every state, `lost` when nothing is told any more, and why, `advance` with how far
+   * the server is. Never ends. */
+  async follow(tell: (state: State) => void, lost: (why: Lost) => void, advance: (step: Step) => void): Promise<never> {
     for (;;) {
-      const status = await this.read("events", tell);
+      const status = await this.read("events", tell, undefined, advance);
       lost(status === 401 ? "another" : "gone");
       await new Promise((done) => setTimeout(done, 1000));
     }
+  }
+
+  /** Calls `advance` with how far the server is, until the signal. */
+  async wait(advance: (step: Step) => void, until: AbortSignal): Promise<void> {
+    await this.read("events", () => undefined, until, advance);
   }
 
   /** Calls `tell` whenever agents tell something else, until the signal. */
@@ -134,13 +143,13 @@ export class Server {
   }
 
   /** The status of the answer, 0 without one. */
-  private async read<T>(path: string, tell: (value: T) => void, signal?: AbortSignal): Promise<number> {
+  private async read<T>(path: string, tell: (value: T) => void, signal?: AbortSignal, advance?: (step: Step) => void): Promise<number> {
     let status = 0;
     try {
       const headers = { Authorization: `Bearer ${this.token}` };
       const response = await fetch(`api/v1/${path}`, { headers, ...(signal && { signal }) });
       ({ status } = response);
-      if (response.ok && response.body !== null) await read(response.body, tell);
+      if (response.ok && response.body !== null) await read(response.body, tell, advance);
     } catch {
       // Whoever asked goes on asking, whatever it was.
     }
@@ -148,7 +157,9 @@ export class Server {
   }
 }
 
-async function read<T>(body: ReadableStream<Uint8Array>, tell: (value: T) => void): Promise<void> {
+const PROGRESS = "event: progress\ndata: ";
+
+async function read<T>(body: ReadableStream<Uint8Array>, tell: (value: T) => void, advance?: (step: Step) => void): Promise<void> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   let text = "";
@@ -160,6 +171,7 @@ async function read<T>(body: ReadableStream<Uint8Array>, tell: (value: T) => voi
     text = events.pop() ?? "";
     for (const event of events) {
       if (event.startsWith("data: ")) tell(JSON.parse(event.slice(6)) as T);
+      if (event.startsWith(PROGRESS)) advance?.(JSON.parse(event.slice(PROGRESS.length)) as Step);
     }
   }
 }

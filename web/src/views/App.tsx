@@ -12,6 +12,7 @@ import type { Plan } from "../unpack";
 import { count, visible, visibleText } from "../visible";
 import { World } from "../world";
 import { Banners } from "./Banners";
+import { CopyDetails } from "./CopyDetails";
 import { Exposed } from "./Exposed";
 import { Findings } from "./Findings";
 import { MapPage } from "./MapPage";
@@ -96,7 +97,8 @@ export function App({ about, world, rules, found, tests, plan, before, turns, mo
         <Missing {...{ world, route }} />
         {failed !== "" && (
           <div class="banner no-rules" role="alert">
-            <strong>The rules cannot be read,</strong> so no reasons are shown: {visibleText(failed)}
+            <strong>The rules cannot be read,</strong> so no reasons are shown: {visibleText(failed)}{" "}
+            <CopyDetails title="The rules cannot be read" text={failed} />
           </div>
         )}
         {extra === undefined ? (

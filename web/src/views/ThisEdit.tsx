@@ -7,6 +7,7 @@ import type { PlanOutcome } from "../unpack";
 import { count, visible, visibleText } from "../visible";
 import { firstNames } from "../words";
 import type { World } from "../world";
+import { CopyDetails } from "./CopyDetails";
 import { Order } from "./Order";
 import { useMost } from "./most";
 
@@ -20,6 +21,12 @@ export function ThisEdit({ desk, route, world }: Props) {
       <h2>This edit</h2>
       <p class={`progress ${progress}`} role="status">
         {said(desk)}
+        {progress === "failed" && (
+          <>
+            {" "}
+            <CopyDetails title="This could not be judged" text={desk.failure} />
+          </>
+        )}
       </p>
       <Pointed desk={desk} />
       <Problems {...{ desk, route }} />

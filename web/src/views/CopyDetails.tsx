@@ -1,0 +1,18 @@
+// A button beside an error, for whoever asks somebody else about it.
+
+import { useState } from "preact/hooks";
+import { detailsOf } from "../failure";
+
+export function CopyDetails({ title, text }: { title: string; text: string }) {
+  const [copied, setCopied] = useState("");
+  const details = detailsOf(title, text);
+  return (
+    <button
+      type="button"
+      class="quiet"
+      onClick={() => void navigator.clipboard?.writeText(details).then(() => setCopied(details))}
+    >
+      {copied === details ? "Copied" : "Copy details"}
+    </button>
+  );
+}
