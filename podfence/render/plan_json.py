@@ -46,6 +46,11 @@ def plan_data(plan: Plan, edits: Edits, seen: FlowRecords | None = None) -> dict
         "newcomers": [outcome_data(each) for each in plan.newcomers],
         "arrives": _lines(plan.arrives),
         "leaves": _lines(plan.leaves),
+        "becomes": [
+            {"namespace": ref.namespace, "name": ref.name, "was": was.kind, "is": ref.kind}
+            for was, ref in plan.became
+        ],
+        "renamed": [{"removed": was.number, "added": now.number} for was, now in plan.renamed],
         "undecided": plan.undecided,
         "familiesNotCompared": [f"IPv{family}" for family in plan.families],
     }

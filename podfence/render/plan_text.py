@@ -87,7 +87,16 @@ def _remarks(plan: Plan, *, wide: bool) -> Iterator[str]:
     for title, lines in (("arrives", plan.arrives), ("leaves", plan.leaves)):
         if lines:
             remarks.append(f"{title}: {_some([printable(line.name) for line in lines], shown)}")
-    silent = [f"{SIGNS[e.kind]} {edit_name(e)}" for e in plan.silent]
+    for was, ref in plan.became:
+        remarks.append(
+            f"now {printable(ref.kind)}: {printable(str(ref))} (was {printable(was.kind)})"
+        )
+    renamed = plan.renamed
+    names = [f"{edit_name(a)} to {printable(str(b.ref))}" for a, b in renamed]
+    if names:
+        remarks.append(f"renamed, and means the same: {_some(names, shown)}")
+    told = {edit.number for pair in renamed for edit in pair}
+    silent = [f"{SIGNS[e.kind]} {edit_name(e)}" for e in plan.silent if e.number not in told]
     if silent:
         remarks.append(f"changes nothing: {_some(silent, shown)}")
     for family in plan.families:

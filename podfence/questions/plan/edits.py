@@ -96,6 +96,28 @@ def edits_between(
     return tuple(Edit(number, *each) for number, each in zip(count(), found, strict=False))
 
 
+def renamed(edits: Iterable[Edit]) -> tuple[tuple[Edit, Edit], ...]:
+    """Policies that are gone, each with one of another name that came and means the same."""
+    gone: dict[Edited, list[Edit]] = defaultdict(list)
+    come: dict[Edited, list[Edit]] = defaultdict(list)
+    for edit in edits:
+        for side, things in ((gone, edit.before), (come, edit.after)):
+            if edit.kind is not EditKind.CHANGED:
+                for thing in things:
+                    if isinstance(thing, NetworkPolicy | ClusterNetworkPolicy):
+                        side[_meaning(_nameless(thing))].append(edit)
+    return tuple(
+        (edits[0], come[meaning][0])
+        for meaning, edits in gone.items()
+        if len(edits) == 1 and len(come[meaning]) == 1
+    )
+
+
+def _nameless(thing: NetworkPolicy | ClusterNetworkPolicy) -> Edited:
+    """A policy of the same kind and namespace, whatever it is called."""
+    return replace(thing, ref=replace(thing.ref, name=""))
+
+
 def workloads(pods: Iterable[Pod]) -> dict[ObjectRef, tuple[Pod, ...]]:
     """The pods of each workload; a pod without one is its own."""
     found: dict[ObjectRef, list[Pod]] = defaultdict(list)

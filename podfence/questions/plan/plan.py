@@ -19,9 +19,10 @@ from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import USUAL, Limits, blamed
 from podfence.questions.plan.difference import difference
-from podfence.questions.plan.edits import Edit, edits_between
+from podfence.questions.plan.edits import Edit, edits_between, renamed
 from podfence.questions.plan.ends import JointEnds, WorkloadPods, joint_ends
 from podfence.questions.plan.gate import FailOn
+from podfence.questions.plan.kinds import Became, kinds_followed
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.order import Order, safe_order
 from podfence.questions.plan.outcomes import Outcome, OutcomeScope, outcomes
@@ -67,6 +68,9 @@ class Plan(Struct, frozen=True):
     used: Used | None = None
     """What of the traffic that was seen changes; None if no flows were given."""
 
+    became: tuple[Became, ...] = ()
+    """Workloads that have another kind."""
+
     @property
     def changes_something(self) -> bool:
         """Whether any verdict differs, of pods of today or of newcomers."""
@@ -95,6 +99,12 @@ class Plan(Struct, frozen=True):
         heard = {n for each in (*self.outcomes, *self.newcomers) for n in each.blame.edits}
         return tuple(edit for edit in self.edits if edit.number not in heard)
 
+    @property
+    def renamed(self) -> tuple[tuple[Edit, Edit], ...]:
+        """Of the edits that change no verdict: policies that were removed, each with one that was
+        added and means the same."""
+        return renamed(self.silent)
+
 
 def comparable(old: Cluster, new: Cluster, *, newcomers: bool = True) -> tuple[Cluster, Cluster]:
     """The two clusters with equal assumptions, and with newcomers in every namespace that both
@@ -118,10 +128,11 @@ def plan(
     """Compare two clusters. ``names``: the addresses of domain names, for both sides. ``same``:
     objects that neither side can read and that are the same text on both. ``order``: whether to
     find an order of the edits. ``flows``: recorded traffic."""
+    old, became = kinds_followed(old, new)
     old, new, assumed = with_asked_dns(old, new, flows or ())
     old, new = comparable(old, new, newcomers=newcomers)
     indexes = compile_cluster(old, names), compile_cluster(new, names)
-    found = plan_of_indexes(*indexes, same, order=order)
+    found = replace(plan_of_indexes(*indexes, same, order=order), became=became)
     return found if flows is None else replace(found, used=_used(found, indexes, flows, assumed))
 
 

@@ -126,13 +126,10 @@ def test_labels_of_a_template_are_an_edit_of_the_workload() -> None:
     assert [(edit.ref.kind, edit.kind.value) for edit in found.edits] == [("Deployment", "changed")]
 
 
-def test_a_workload_of_another_kind_arrives_and_leaves() -> None:
+def test_a_workload_of_another_kind_is_compared() -> None:
     found = planned(changed("kind: Deployment", "kind: DaemonSet"))
-    assert [line.workload.kind for line in (*found.arrives, *found.leaves)] == [
-        "DaemonSet",
-        "Deployment",
-    ]
-    assert not found.outcomes
+    assert (found.arrives, found.leaves) == ((), ())
+    assert [(was.kind, now.kind) for was, now in found.became] == [("Deployment", "DaemonSet")]
 
 
 def test_a_pod_more_moves_no_assumed_address() -> None:
