@@ -65,10 +65,8 @@ COMMANDS = {
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help=(
-        "The address where podfence status asks this agent, with a token that the API server "
-        "accepts."
-    ),
+    help="The address where podfence status asks this agent, with a token that the API server "
+    "accepts.",
 )
 @click.option(
     "--https-port",

@@ -189,10 +189,8 @@ def mirror_options(function: F) -> F:
             "--mirror",
             "mirror_url",
             metavar="URL",
-            help=(
-                "The address of podfence mirror, which tells the pods of other nodes. Without it: "
-                "the API server."
-            ),
+            help="The address of podfence mirror, which tells the pods of other nodes. Without it: "
+            "the API server.",
         ),
         click.option(
             "--mirror-ca",

@@ -93,10 +93,8 @@ def fleet_options(function: F) -> F:
         "--account",
         default="",
         metavar="NAMESPACE/NAME",
-        help=(
-            "The ServiceAccount whose token is sent to agents. Without it: podfence-viewer in the "
-            "same namespace."
-        ),
+        help="The ServiceAccount whose token is sent to agents. Without it: podfence-viewer in the "
+        "same namespace.",
     )
     agent = click.option(
         "--agent",

@@ -61,10 +61,8 @@ _NAMING = frozenset({"json", "sarif"})
 @click.option(
     "--fail-on",
     type=click.Choice([*(each.value for each in Severity), "never"]),
-    help=(
-        "The exit status is 1 from this severity up. Without it: podfence.toml decides, otherwise "
-        "error."
-    ),
+    help="The exit status is 1 from this severity up. Without it: podfence.toml decides, otherwise "
+    "error.",
 )
 @click.option("--strict", is_flag=True, help="Report pods that no policy isolates as a warning.")
 @click.option(

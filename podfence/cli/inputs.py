@@ -376,7 +376,6 @@ def all_namespaces_option(function: F) -> F:
         "-A",
         "--all-namespaces",
         is_flag=True,
-        help=(
-            "All namespaces of a cluster, instead of the context's. For files this is the default."
-        ),
+        help="All namespaces of a cluster, instead of the context's. For files this is the "
+        "default.",
     )(function)

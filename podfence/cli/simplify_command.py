@@ -40,9 +40,7 @@ from podfence.render.simplify import Simpler, simpler_data, simpler_text
 @click.option(
     "--today",
     is_flag=True,
-    help=(
-        "Also remove rules that only the pods of today, and new pods without labels, do not need."
-    ),
+    help="Also remove rules that only the pods of today, and new pods without labels, do not need.",
 )
 @click.option("--write", is_flag=True, help="Edit the files. Without it: nothing is changed.")
 @click.option("--check", is_flag=True, help="Exit with status 1 if something can go.")
