@@ -205,6 +205,8 @@ class Asker:
         else:
             ways = behind.ways
         triples = [(s, d, port) for s in sources for d, port in ways]
+        if behind is not None:  # a client takes the address of an IP version that it has
+            triples = [each for each in triples if _share_a_version(*each[:2])] or triples
         others = [(s, d, port) for s, d, port in triples if s != d]
         cases: list[EndPair] = []
         for source, destination, port in others or triples:
@@ -345,6 +347,13 @@ def check_port(question: Can) -> None:
     low = 0 if question.protocol == OTHER else 1
     if isinstance(port, int) and not low <= port <= MAX_PORT:
         raise QuestionError(f"port {port} is not between 1 and {MAX_PORT}")
+
+
+def _share_a_version(source: PartyEnd, destination: PartyEnd) -> bool:
+    """Whether a connection is possible; an end without an address yet may get any."""
+    if not source.addresses or not destination.addresses:
+        return True
+    return any(source.address(address.version) for address in destination.addresses)
 
 
 def _ports(question: Can, destination: PartyEnd) -> list[int]:

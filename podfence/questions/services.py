@@ -6,6 +6,7 @@ Service is judged as all its endpoints, by whichever address or name it was name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -14,12 +15,15 @@ from msgspec.structs import replace
 from podfence.errors import QuestionError
 from podfence.model.kindnames import kind_called
 from podfence.model.objects import EndpointSlice, Pod, Service, ServicePort
+from podfence.policy.domains import resolve
 from podfence.policy.index import PolicyIndex
 from podfence.questions.parties import Directory, PartyEnd, literal
 from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import OTHER
 
 _SHOWN = 5
+_SERVICE_NAME = re.compile(r"(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(\.cluster\.local)?")
+"""The name of a Service in the DNS of a cluster of the usual domain."""
 
 
 class Behind(Struct, frozen=True):
@@ -36,6 +40,7 @@ class Services:
 
     def __init__(self, index: PolicyIndex, directory: Directory) -> None:
         self._cluster = index.cluster
+        self._names = index.names
         self._directory = directory
         self._by_name = {str(service.ref): service for service in index.cluster.services}
         self._by_address = {
@@ -62,6 +67,8 @@ class Services:
         more = f" and {len(kept) - _SHOWN} more" if len(kept) > _SHOWN else ""
         note = f"{name} is Service {service.ref}, judged by what is behind it: {', '.join(shown)}"
         headless = "; it is headless, so no port is rewritten" if service.headless else ""
+        if service.external_name:
+            headless = f"; it is another name for {service.external_name}"
         return Behind(service, kept, f"{note}{more}{headless}")
 
     def has(self, name: str, namespace: str) -> bool:
@@ -95,10 +102,8 @@ class Services:
         self, service: Service, port: int | str, protocol: str
     ) -> Iterator[tuple[PartyEnd, int]]:
         if service.external_name:
-            raise QuestionError(
-                f"Service {service.ref} is an ExternalName for {service.external_name}, which no "
-                "NetworkPolicy can name; ask for the addresses of that name"
-            )
+            yield from self._named_outside(service, port, protocol)
+            return
         if protocol == OTHER:
             raise QuestionError(
                 f"{service.ref} is a Service, which forwards only ports of TCP, UDP and SCTP; ask "
@@ -110,6 +115,30 @@ class Services:
             yield from self._pods(service, ports, port)
         else:
             yield from self._endpoints(service, ports, port)
+
+    def _named_outside(
+        self, service: Service, port: int | str, protocol: str
+    ) -> Iterator[tuple[PartyEnd, int]]:
+        """What an ExternalName leads to: another Service of the cluster, or the addresses that the
+        table of names has."""
+        name = service.external_name.lower().rstrip(".")
+        if found := _SERVICE_NAME.fullmatch(name):
+            other = self._by_name.get(f"{found['namespace']}/{found['name']}")
+            if other is not None and not other.external_name:
+                yield from self._ways(other, port, protocol)
+                return
+        addresses = resolve(name, self._names)
+        if not addresses or not isinstance(port, int):
+            raise QuestionError(
+                f"Service {service.ref} is an ExternalName for {service.external_name}, and "
+                + (
+                    "the port needs a number"
+                    if addresses
+                    else "nothing tells its addresses; --resolve FILE does"
+                )
+            )
+        for address in sorted(addresses, key=lambda a: (a.version, a)):
+            yield self._directory.find(str(address)).ends[0], port
 
     def _pods(
         self, service: Service, ports: tuple[ServicePort, ...], asked: int | str

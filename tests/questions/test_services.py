@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from ipaddress import ip_address
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from podfence.errors import QuestionError, UnknownObject
 from podfence.manifests.load import load
 from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.questions.can import Asker, Can, CanAnswer
 from podfence.sets.ports import OTHER
 
@@ -47,11 +49,17 @@ PORTS = [{"name": "www", "port": 80, "targetPort": "http"}, {"name": "other", "p
 PLAIN: Manifest = {"selector": {"app": "web"}, "clusterIP": "10.96.0.1", "ports": PORTS}
 
 
-def can(target: str, port: int | str, *objects: object, protocol: str = "TCP") -> CanAnswer:
+def can(
+    target: str,
+    port: int | str,
+    *objects: object,
+    protocol: str = "TCP",
+    names: DomainTable = NO_NAMES,
+) -> CanAnswer:
     text = yaml.safe_dump_all([CLIENT, *objects])
     loaded = load(["-"], stdin=BytesIO(text.encode()))
     assert loaded.errors == ()
-    asker = Asker(compile_cluster(loaded.cluster))
+    asker = Asker(compile_cluster(loaded.cluster, names))
     return asker.can(Can("a/client", target, port, protocol, namespace="a"))
 
 
@@ -172,11 +180,36 @@ def test_an_endpoint_may_be_a_pod() -> None:
     assert not answer.allowed
 
 
+def external(name: str) -> Manifest:
+    return service("ext", {"type": "ExternalName", "externalName": name})
+
+
+def test_another_name_leads_to_the_addresses_of_that_name() -> None:
+    names = {"db.example": frozenset({ip_address("203.0.113.9"), ip_address("2001:db8::9")})}
+    answer = can("svc/ext", 443, external("DB.example."), names=names)
+    assert reached(answer) == ["203.0.113.9:443"]  # the client has no IPv6
+
+
+@pytest.mark.parametrize(
+    "name", ["web.a.svc", "web.a.svc.cluster.local", "web.a.svc.cluster.local."]
+)
+def test_another_name_of_a_service_is_that_service(name: str) -> None:
+    answer = can("svc/ext", 80, external(name), service("web", PLAIN), *WEB, OPEN)
+    assert reached(answer) == ["a/web-1:8080", "a/web-2:8081"]
+
+
+def test_a_name_of_another_domain_is_no_service_of_this_cluster() -> None:
+    with pytest.raises(QuestionError, match="nothing tells its addresses"):
+        can("svc/ext", 80, external("web.a.svc.example.com"), service("web", PLAIN), *WEB)
+
+
 @pytest.mark.parametrize(
     ("target", "port", "protocol", "objects", "said"),
     [
         ("svc/ext", 80, "TCP", [service("ext", {"type": "ExternalName", "externalName": "db.x"})],
-         "ExternalName for db.x, which no NetworkPolicy can name"),
+         "ExternalName for db.x, and nothing tells its addresses; --resolve FILE does"),
+        ("svc/me", 80, "TCP", [service("me", {"type": "ExternalName", "externalName": "me.a.svc"})],
+         "ExternalName for me.a.svc, and nothing tells"),
         ("svc/web", 82, "TCP", [service("web", PLAIN), *WEB],
          r"no port TCP/82; it has: TCP/80 \(www\), TCP/81 \(other\)"),
         ("svc/web", 80, "UDP", [service("web", PLAIN), *WEB], "no port UDP/80"),
