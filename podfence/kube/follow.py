@@ -26,6 +26,8 @@ ABSENT_PAUSE: Final = 60.0
 """Seconds until a kind that is absent or forbidden is asked for again."""
 CONFIRM_PAUSE: Final = 5.0
 """Seconds after which an absence has to show again before what was held is given up."""
+ALWAYS: Final = frozenset({"Namespace", "NetworkPolicy", "Node", "Pod"})
+"""Kinds that every API server has: who does not know one is no API server, or is none yet."""
 SPREAD: Final = 5.0
 """Seconds over which clients spread that all have to list again at one moment."""
 _FIRST_PAUSE: Final = 0.2
@@ -262,7 +264,7 @@ class Follow(Generic[T]):
             self._begin_again("forbidden")
             self._pause = (ABSENT_PAUSE / 2, ABSENT_PAUSE)
             self._stand(SyncState.FORBIDDEN, failure.message)
-        elif failure.status == 404:
+        elif failure.status == 404 and self.kind not in ALWAYS:
             self._begin_again("absent")
             self._missed(failure)
         else:

@@ -23,6 +23,7 @@ from podfence.errors import UNREADABLE, ClusterError
 from podfence.kube.access import Access
 from podfence.kube.client import Client, ServerRefusal
 from podfence.kube.follow import (
+    ALWAYS,
     Failure,
     Follow,
     KindState,
@@ -47,6 +48,8 @@ _SHORTEST_WATCH: Final = 300
 _LONGEST_WATCH: Final = 600
 """Seconds after which the server is asked to end a watch: not all clients at one moment."""
 _TOO_LARGE_TEXT: Final = "Too large resource version"
+_UNAUTHORIZED: Final = 401
+_NOT_FOUND: Final = 404
 _TIMED_OUT: Final = 504
 _WAITING: Final = 256
 """Batches that may wait for their reader before the threads wait for it."""
@@ -277,8 +280,23 @@ class _Loop(Generic[T]):
 
     def _fail(self, failure: Failure) -> None:
         self.client.close()
+        if failure.status == _NOT_FOUND and self.follow.kind not in ALWAYS:
+            if not self._is_api_server():
+                failure = Failure(0, f"{failure.message}; the same, or nothing, of namespaces")
+            self.client.close()
         self.follow.failed(failure)
         self._tell(self.follow.given_up())
+
+    def _is_api_server(self) -> bool:
+        """Whether who does not know a kind knows one that is always there: something that stands
+        before the API server may not know any."""
+        try:
+            self.client.get("/api/v1/namespaces", {"limit": "1"})
+        except ServerRefusal as refusal:
+            return refusal.status in (_UNAUTHORIZED, FORBIDDEN)
+        except ClusterError:
+            return False
+        return True
 
     def _tell(self, changes: Sequence[ObjectChange[T]]) -> None:
         state, version = self.follow.state, self.follow.version

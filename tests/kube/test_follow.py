@@ -24,6 +24,8 @@ from podfence.kube.resource import Resource
 
 Labels = dict[str, str]
 PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
+THINGS = Resource("example.com", "v1", "Thing", "things", namespaced=True)
+ALWAYS_THERE = ["Namespace", "NetworkPolicy", "Node", "Pod"]
 TIERS = [
     Resource("policy.networking.k8s.io", version, "ClusterNetworkPolicy", "cnps", namespaced=False)
     for version in ("v1beta1", "v1alpha2")
@@ -46,8 +48,8 @@ def standing(follow: Follow[Labels]) -> SyncState:
     return follow.state.standing
 
 
-def live(*items: Any, version: int | str = 10) -> Follow[Labels]:
-    follow = Follow[Labels]([PODS])
+def live(*items: Any, version: int | str = 10, of: Resource = PODS) -> Follow[Labels]:
+    follow = Follow[Labels]([of])
     listed(follow, *items, version=version)
     return follow
 
@@ -250,7 +252,7 @@ def test_a_kind_that_was_never_there_is_absent_when_no_version_is() -> None:
 
 
 def test_a_kind_that_appears_is_followed() -> None:
-    follow = Follow[Labels]([PODS])
+    follow = Follow[Labels]([THINGS])
     follow.failed(Failure(404, "not found"))
     assert standing(follow) is SyncState.ABSENT
     assert listed(follow, pod("a", 1), version=5) == ["+a"]
@@ -258,19 +260,34 @@ def test_a_kind_that_appears_is_followed() -> None:
 
 
 def test_a_kind_that_vanishes_is_believed_the_second_time() -> None:
-    follow = live(pod("a", 1))
+    follow = live(pod("a", 1), of=THINGS)
     follow.failed(Failure(404, "not found"))
     assert follow.given_up() == []
     assert standing(follow) is SyncState.LATE
     assert follow.next(0) == Pausing(CONFIRM_PAUSE)
-    assert follow.next(0) == Listing(PODS)
+    assert follow.next(0) == Listing(THINGS)
     follow.failed(Failure(404, "not found"))
     assert told(follow.given_up()) == ["-a"]
     assert follow.given_up() == []
 
 
+@pytest.mark.parametrize("kind", ALWAYS_THERE)
+def test_what_every_server_has_is_never_absent(kind: str) -> None:
+    resource = Resource("", "v1", kind, "plural", namespaced=True)
+    new, known = Follow[Labels]([resource]), live(pod("a", 1), of=resource)
+    for follow, expected in ((new, SyncState.SYNCING), (known, SyncState.LATE)):
+        for _ in range(9):
+            follow.failed(Failure(404, "not found"))
+            assert follow.given_up() == []
+            assert follow.state.standing is expected
+            assert follow.state.message == "not found"
+            assert isinstance(follow.next(1), Pausing)
+    assert listed(known, pod("a", 1), version=12) == []
+    assert standing(known) is SyncState.LIVE
+
+
 def test_a_404_that_passes_takes_nothing_away() -> None:
-    follow = live(pod("a", 1))
+    follow = live(pod("a", 1), of=THINGS)
     for _ in range(3):
         follow.failed(Failure(404, "not found"))
         assert follow.given_up() == []
@@ -278,7 +295,7 @@ def test_a_404_that_passes_takes_nothing_away() -> None:
 
 
 def test_absences_with_something_else_between_them_are_not_believed() -> None:
-    follow = live(pod("a", 1))
+    follow = live(pod("a", 1), of=THINGS)
     for other in (Failure(500, "leader changed"), Failure(0, "lost"), Failure(410, "expired")):
         follow.failed(Failure(404, "not found"))
         follow.failed(other)
