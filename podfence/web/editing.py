@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final, Literal, TypeVar
 
@@ -22,10 +22,11 @@ from podfence.render.plan_text import render_plan
 from podfence.render.problems import problem_data
 from podfence.web.draft import Base, Judgement
 from podfence.web.folder import Changed, FileText, Folder, NotWritten
+from podfence.web.keptdrafts import KeptDrafts
 from podfence.web.pointing import pointed
 from podfence.web.revision import InputRevision
 from podfence.web.served import Served
-from podfence.web.server import json_body, said
+from podfence.web.server import json_body, refused, said
 from podfence.web.worker import Worker
 
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class Editing:
         self._names = names
         self._base: tuple[InputRevision, Base] | None = None
         self._newest: dict[str, object] = {}
+        self._kept = KeptDrafts()
         # Written here, and perhaps not read again yet: they are no strangers meanwhile.
         self._written: dict[str, None] = {}
         # Files and completions are quick: they do not wait for drafts that are being judged.
@@ -96,6 +98,7 @@ class Editing:
         app.router.add_put("/api/v1/file", self.save)
         app.router.add_post("/api/v1/evaluate", self.evaluate)
         app.router.add_post("/api/v1/complete", self.complete)
+        app.router.add_get("/api/v1/plan", self.plan)
         app.router.add_post("/api/v1/select", self.select)
 
     # -- files
@@ -152,12 +155,26 @@ class Editing:
 
         def judged() -> bytes | None:
             is_newest = self._newest.get(asked.tab) is mine
-            return self._judged(texts, asked.also) if is_newest else None
+            return json_bytes(self._judged(texts, asked.also)) if is_newest else None
 
         body = await self._served.worker.run(judged)
         return said(409, "newer drafts came") if body is None else json_body(body)
 
-    def _judged(self, texts: dict[str, str], also: Sequence[str]) -> bytes:
+    async def plan(self, request: web.Request) -> web.Response:
+        """``?draft=``: what drafts that were judged would open and close now, as ``plan`` says it.
+        ``order=1``: with the order of their edits."""
+        name = request.query.get("draft", "")
+        texts = self._kept.texts(name)
+        if texts is None:
+            return refused(404, "PF003", "no draft is called so any more; judge the texts again")
+        also = ["order"] if request.query.get("order") == "1" else []
+        found = await self._served.worker.run(lambda: self._judged(texts, also))
+        if "plan" not in found:
+            return refused(409, "PF007", "the draft cannot be judged; POST evaluate says why")
+        data = {"revision": found["revision"], "draft": name, "plan": found["plan"]}
+        return json_body(json_bytes(data))
+
+    def _judged(self, texts: Mapping[str, str], also: Sequence[str]) -> dict[str, Any]:
         revision = self._served.revision
         if self._base is None or self._base[0] is not revision:
             base = Base(self._folder, revision.read, self._names, revision.followed)
@@ -169,8 +186,9 @@ class Editing:
         if "tests" in also and found.cluster is not None:
             data |= self._turning(found, found.cluster, self._base[1])
         data["revision"] = revision.name
+        data["draft"] = self._kept.keep(texts)
         data["ms"] = round(1000 * (perf_counter() - start), 1)
-        return json_bytes(data)
+        return data
 
     def _turning(self, judged: Judgement, cluster: Cluster, base: Base) -> dict[str, Any]:
         """What the drafts do to the tests; nothing where there are none."""

@@ -11,7 +11,7 @@ from podfence.errors import PodfenceError, UnknownObject
 from podfence.render.jsontext import json_bytes
 from podfence.web.revision import InputRevision
 from podfence.web.served import Served
-from podfence.web.server import json_body
+from podfence.web.server import json_body, refused
 
 LookupFunction = Callable[[str, Mapping[str, str]], Mapping[str, Any]]
 """The answer to a question by its name, with the words of the request. Raises PodfenceError."""
@@ -51,7 +51,7 @@ class Lookups:
             unknown = [name for name in query if name not in words or len(query.getall(name)) > 1]
             if unknown:
                 known = f"with {', '.join(words)}, each once" if words else "without words"
-                return _refused(400, "PF003", f"{question} is asked {known}")
+                return refused(400, "PF003", f"{question} is asked {known}")
             return await self._answer(question, dict(query))
 
         return handler
@@ -66,12 +66,12 @@ class Lookups:
 
     async def _answer(self, question: str, asked: Mapping[str, str]) -> web.Response:
         if any(len(word) > LONGEST for word in asked.values()):
-            return _refused(400, "PF003", f"a word is longer than {LONGEST} characters")
+            return refused(400, "PF003", f"a word is longer than {LONGEST} characters")
         revision = self._served.revision
         try:
             body = await self._served.worker.run(lambda: self._body(revision, question, asked))
         except PodfenceError as error:
-            return _refused(_status(error), error.code, error.message)
+            return refused(_status(error), error.code, error.message)
         return json_body(body)
 
     def _body(self, revision: InputRevision, question: str, asked: Mapping[str, str]) -> bytes:
@@ -87,7 +87,3 @@ def _status(error: PodfenceError) -> int:
     if isinstance(error, UnknownObject):
         return 404
     return 409 if error.code == _UNCERTAIN else 400
-
-
-def _refused(status: int, code: str, message: str) -> web.Response:
-    return web.json_response({"code": code, "message": message}, status=status)

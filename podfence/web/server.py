@@ -10,14 +10,18 @@ import asyncio
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 
 from podfence.errors import HostError
+from podfence.render.jsontext import json_bytes
+from podfence.render.map_levels import by_namespace, of_namespaces
 from podfence.web.guard import HEADERS, Guard
+from podfence.web.revision import InputRevision
 from podfence.web.served import Served
 from podfence.web.shell import Static
 from podfence.web.steps import IDLE, Step
@@ -45,6 +49,11 @@ class Bound:
 def said(status: int, text: str) -> web.Response:
     """An answer in words."""
     return web.json_response({"message": text}, status=status)
+
+
+def refused(status: int, code: str, message: str) -> web.Response:
+    """An answer to a program whose question is none, or has no answer."""
+    return web.json_response({"code": code, "message": message}, status=status)
 
 
 def json_body(data: bytes, **options: Any) -> web.Response:
@@ -137,6 +146,8 @@ class _Pages:
         if request.query.get("revision", revision.name) != revision.name:
             return said(409, "the input has changed since; ask for the state")
         name = request.match_info["part"]
+        if name == "map" and not {"level", "ns"}.isdisjoint(request.query):
+            return await self._part_of_the_map(revision, request.query)
         tag = f'"{revision.name}-{name}"'
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers={"ETag": tag})
@@ -147,6 +158,26 @@ class _Pages:
         finally:
             self._served.advance(IDLE)
         return json_body(body, headers={"ETag": tag})
+
+    async def _part_of_the_map(
+        self, revision: InputRevision, asked: Mapping[str, str]
+    ) -> web.Response:
+        """``?ns=``: of some namespaces; ``?level=namespace``: counts between namespaces."""
+        level = asked.get("level", "workload")
+        if level not in ("namespace", "workload"):
+            return refused(400, "PF003", "level is namespace or workload")
+        names = [name for name in asked.get("ns", "").split(",") if name]
+
+        def made() -> bytes:
+            found = msgspec.json.decode(revision.part("map"))
+            found = of_namespaces(found, names) if names else found
+            found = by_namespace(found) if level == "namespace" else found
+            return json_bytes({"revision": revision.name, "map": found})
+
+        try:
+            return json_body(await self._served.worker.run(made))
+        except KeyError as error:
+            return refused(404, "PF003", f"no namespace of the map is called {error.args[0]!r}")
 
     async def read_again(self, request: web.Request) -> web.Response:
         await self._served.read_again()

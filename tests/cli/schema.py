@@ -99,10 +99,12 @@ class _Validator:
             yield f"{at}: fits not exactly one of: {found}"
 
     def _ref(self, value: Any, wanted: str, at: str) -> Iterator[str]:
-        """Into the same schema, or to another one as a whole."""
-        if not wanted.startswith("#"):
-            other = json.loads((SCHEMAS / wanted).read_text("utf-8"))
-            yield from _Validator(other).check(value, other, at)
+        """Into the same schema, or to another one, as a whole or into it."""
+        file, _, place = wanted.partition("#")
+        name = place.removeprefix("/$defs/")
+        if file:
+            other = json.loads((SCHEMAS / file).read_text("utf-8"))
+            part = other["$defs"][name] if name else other
+            yield from _Validator(other).check(value, part, at)
             return
-        name = wanted.removeprefix("#/$defs/")
         yield from self.check(value, self._root["$defs"][name], at)
