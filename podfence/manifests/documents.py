@@ -14,6 +14,7 @@ from podfence.collector import collector_paused
 from podfence.errors import Problem, Source
 from podfence.intake.documents import Document, Unreadable
 from podfence.intake.kept import DecodedDocuments
+from podfence.manifests.deliveries import Delivery
 from podfence.manifests.filereader import FileContents, FileReader
 from podfence.manifests.inputfiles import InputFile, Skipped, read_inputs
 from podfence.manifests.leftout import LeftOut
@@ -47,6 +48,8 @@ class Manifests(Struct, frozen=True):
     """Those of ``documents`` that got their namespace here."""
     beside: tuple[Document, ...] = ()
     """Objects of other kinds that answers speak of; they are counted as passed over, too."""
+    deliveries: tuple[Delivery, ...] = ()
+    """Objects that bring others, which were not read."""
 
 
 def read_manifests(
@@ -110,6 +113,7 @@ class _Collected:
         self._files += not file.error
         whole.documents += found.documents
         whole.beside += found.beside
+        whole.deliveries += found.deliveries
         whole.unplaced += found.unplaced
         whole.unreadable += found.unreadable
         whole.problems += found.problems
@@ -131,4 +135,5 @@ class _Collected:
             positions=self._positions,
             unplaced=tuple(whole.unplaced),
             beside=tuple(whole.beside),
+            deliveries=tuple(whole.deliveries),
         )

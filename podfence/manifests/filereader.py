@@ -31,6 +31,7 @@ from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake import unlisted
 from podfence.intake.documents import Document, Unreadable
 from podfence.intake.kept import DecodedDocuments
+from podfence.manifests.deliveries import DELIVERY_KINDS, Delivery, delivery_of
 from podfence.manifests.fieldpaths import FieldSteps, format_path
 from podfence.manifests.inputfiles import InputFile
 from podfence.manifests.leftout import (
@@ -79,6 +80,7 @@ class FileContents(Struct):
     passed_over: Counter[str] = field(default_factory=Counter)
     policies_elsewhere: dict[str, Source] = field(default_factory=dict)
     kustomization: Source | None = None
+    deliveries: list[Delivery] = field(default_factory=list)
     left_out: bool = False
     """It is no manifest, and says nothing of the cluster: only ``passed_over`` may be filled."""
     is_template: bool = False
@@ -143,7 +145,7 @@ class FileReader:
         if chunk.text.startswith(("{", "["), chunk.lead):
             return self._read_flow(file, number, chunk)
         source = Source(file, number, None, chunk.content_line)
-        if is_entry(kind):
+        if is_entry(kind) or kind in DELIVERY_KINDS:
             self._take_entry(source, chunk, kind)
         else:
             self._take_yaml(source, chunk)
@@ -174,7 +176,7 @@ class FileReader:
             return True
         if kind == _DEFINITION:  # mostly schemas, which are long
             return _WEBHOOK in chunk.text
-        return may_be_beside(kind) or kind in KUSTOMIZATIONS
+        return may_be_beside(kind) or kind in KUSTOMIZATIONS or kind in DELIVERY_KINDS
 
     def _read_flow(self, file: str, number: int, chunk: Chunk) -> int:
         """Read JSON values, or YAML in flow style if that is what the text rather is."""
@@ -347,6 +349,8 @@ class FileReader:
             self._contents.policies_elsewhere.setdefault(kind, source)
         elif self._contents.kustomization is None and is_kustomization(kind, version):
             self._contents.kustomization = source
+        elif (delivery := delivery_of(source, value)) is not None:
+            self._contents.deliveries.append(delivery)
 
     def _reject(self, source: Source, kind: str, value: Any, message: str, path: str) -> None:
         meant = wanted_kind_of(value) or kind

@@ -23,6 +23,7 @@ from podfence.intake.doubts import can_matter
 from podfence.intake.kept import DecodedDocuments
 from podfence.intake.unknownlabels import UNKNOWN_LABEL_CODES
 from podfence.intake.unlisted import UNLISTED_CODES, Elsewhere
+from podfence.manifests.deliveries import DELIVERY_CODES, delivery_problems
 from podfence.manifests.documents import Manifests, manifests_of
 from podfence.manifests.inputfiles import STDIN, InputFile, Skipped, read_inputs
 from podfence.manifests.leftout import left_out_problems
@@ -39,6 +40,7 @@ LOAD_CODES = {
     "PF114": "a kustomization that was not built",
     "PF119": "policies without a namespace, where no pod is",
     **BESIDE_CODES,
+    **DELIVERY_CODES,
     **UNLISTED_CODES,
     **CLAIM_CODES,
     **UNKNOWN_LABEL_CODES,
@@ -204,6 +206,7 @@ def _remarks(manifests: Manifests, paths: Sequence[str]) -> Iterator[Problem]:
         yield _without_objects(paths, manifests)
     if manifests.kustomization:
         yield Problem("PF114", Severity.WARNING, _NOT_BUILT, manifests.kustomization, "kind")
+    yield from delivery_problems(manifests.deliveries)
     for kind, source in manifests.policies_elsewhere.items():
         yield Elsewhere(kind, manifests.passed_over[kind]).problem(source)
 
