@@ -63,12 +63,6 @@ class Sides(Struct, frozen=True):
         elif revision is not None:
             if "-" in paths:
                 raise click.UsageError("standard input has no versions; name files and directories")
-            both = replace(common, paths=(*paths, *common.paths))
-            if renders(both, directories=False):
-                raise click.UsageError(
-                    "--git reads files as they are in git, and renders none; render both versions "
-                    "and compare the results: plan OLD NEW"
-                )
         elif len(paths) == 2:
             olds, news = paths[:1], paths[1:]
         else:
@@ -140,13 +134,16 @@ class _Common:
         self, revision: str, paths: Sequence[str], kept: DecodedDocuments
     ) -> Loaded:
         """One side as it is in a revision, with what is common from the disk. Raises GitError."""
+        from podfence.cli.rendering import rendered_files, revision_files
         from podfence.manifests.gittree import GitTree
 
-        inputs = self._inputs
-        files = chain(
-            GitTree.of(revision).files(paths, inputs.exclude),
-            read_files(inputs.paths, self._stdin(), inputs.exclude),
-        )
+        inputs, tree = self._inputs, GitTree.of(revision)
+        beside: Iterable[InputFile | Skipped]
+        if renders(inputs) and inputs.paths:
+            beside = rendered_files(inputs, self._stdin())
+        else:
+            beside = read_files(inputs.paths, self._stdin(), inputs.exclude)
+        files = chain(revision_files(inputs, tree, paths), beside)
         names = [f"{revision}:{path}" for path in paths]
         return load_files(
             files,

@@ -5,28 +5,53 @@ Rule: what was rendered, and with what, is said; nothing is done by halves.
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, BinaryIO
 
 from podfence.cli.inputs import Inputs, RenderMode
 from podfence.cli.terminal import echo
 from podfence.manifests.inputfiles import InputFile, Skipped, read_inputs
 from podfence.manifests.rendering import ChartOptions
-from podfence.manifests.sources import with_rendered
+from podfence.manifests.sources import Replaced, with_rendered
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.text import printable
+
+if TYPE_CHECKING:
+    from podfence.manifests.gittree import GitTree
 
 
 def rendered_files(inputs: Inputs, stdin: BinaryIO | None) -> tuple[InputFile | Skipped, ...]:
     """The files of an input, with what charts and kustomizations give in the place of their
     sources. Raises RenderError."""
+    files = read_inputs(inputs.paths, stdin, inputs.exclude)
+    everything = inputs.rendering.mode is RenderMode.ALWAYS
+    return _said(with_rendered(files, _options(inputs), inputs.paths, everything=everything))
+
+
+def revision_files(
+    inputs: Inputs, tree: GitTree, paths: Sequence[str]
+) -> Iterable[InputFile | Skipped]:
+    """The files of paths in a revision, rendered where those of a disk would be. Raises
+    RenderError, GitError."""
+    mode = inputs.rendering.mode
+    everything = mode is RenderMode.ALWAYS
+    if not everything and not (mode is RenderMode.AUTO and any(map(tree.names_source, paths))):
+        return tree.files(paths, inputs.exclude)
+    from podfence.manifests.gitrendering import rendered_revision
+
+    options = _options(inputs)
+    return _said(rendered_revision(tree, paths, inputs.exclude, options, everything=everything))
+
+
+def _options(inputs: Inputs) -> ChartOptions:
     how = inputs.rendering
     namespace = inputs.namespace or DEFAULT_NAMESPACE
-    options = ChartOptions(
+    return ChartOptions(
         how.values, how.sets, how.release, namespace, how.api_versions, how.kube_version
     )
-    files = read_inputs(inputs.paths, stdin, inputs.exclude)
-    everything = how.mode is RenderMode.ALWAYS
-    found = with_rendered(files, options, inputs.paths, everything=everything)
+
+
+def _said(found: Replaced) -> tuple[InputFile | Skipped, ...]:
     for line in found.said:
         echo(printable(line), err=True)
     return found.files

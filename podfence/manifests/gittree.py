@@ -17,11 +17,21 @@ from msgspec.structs import replace
 
 from podfence.errors import PodfenceError
 from podfence.manifests.exclusion import Exclusion
-from podfence.manifests.inputfiles import CHART_FILE, IGNORE_FILE, SUFFIXES, InputFile, decoded
+from podfence.manifests.inputfiles import (
+    CHART_FILE,
+    IGNORE_FILE,
+    SUFFIXES,
+    InputFile,
+    decoded,
+    is_source,
+)
 from podfence.text import printable
 
 _LINK: Final = "120000"
 _SUBMODULE: Final = "160000"
+_NO_FILES: Final = {_LINK, _SUBMODULE}
+MAX_WRITTEN: Final = 1 << 28
+"""Bytes of the files of a revision that are written at most."""
 _SHORT: Final = 16
 """Digits of a commit that nobody named."""
 _MOST_LINKS: Final = 40
@@ -151,11 +161,7 @@ class GitTree(Struct):
 
     def _named(self, path: str, exclude: Sequence[str]) -> Iterator[tuple[str, InputFile]]:
         """Places in the tree, each with a file that has no text yet."""
-        tree_path = posixpath.normpath(posixpath.join(self._prefix, path.replace(os.sep, "/")))
-        if tree_path == ".." or tree_path.startswith(("../", "/")):
-            raise GitError(f"{printable(path)} is outside of the repository; name a path in it")
-        tree_path = "" if tree_path == "." else tree_path
-        real = self._followed(tree_path)
+        real = self._followed(self.place(path))
         if real in self._folders:
             lines = self._ignored(real)
             exclusion = Exclusion([*lines, *exclude])
@@ -163,6 +169,45 @@ class GitTree(Struct):
             yield from walk.files(real, path.rstrip("/"), "", self._chart_around(real, path))
         elif real is not None and real in self._entries:
             yield real, InputFile(path)
+
+    def place(self, path: str) -> str:
+        """Where a path of the working directory stands in the tree. Raises GitError for one that is
+        outside of it."""
+        tree_path = posixpath.normpath(posixpath.join(self._prefix, path.replace(os.sep, "/")))
+        if tree_path == ".." or tree_path.startswith(("../", "/")):
+            raise GitError(f"{printable(path)} is outside of the repository; name a path in it")
+        return "" if tree_path == "." else tree_path
+
+    def names_source(self, path: str) -> bool:
+        """Whether a path names something that manifests are rendered from, or the folder that
+        itself holds it."""
+        real = self._followed(self.place(path))
+        if real in self._folders:
+            return any(map(is_source, self._folders[real]))
+        return real in self._entries and is_source(path)
+
+    def write(self, folder: str) -> None:
+        """Write all files into an empty folder, byte by byte as git keeps them. A link that leads
+        out of the revision is left out, and so is a submodule. Raises GitError, OSError."""
+        whole = [path for path, each in self._entries.items() if each.mode not in _NO_FILES]
+        sizes = "".join(f"{self._entries[path].object}\n" for path in whole)
+        said = _git("cat-file", "--batch-check=%(objectsize)", given=sizes.encode())
+        if sum(map(int, filter(bytes.isdigit, said.split()))) > MAX_WRITTEN:
+            raise GitError(
+                f"{printable(self.revision)} has more than {MAX_WRITTEN >> 20} MiB of files, too "
+                "many to render from; render both versions and compare the results"
+            )
+        for path, data in self._texts(whole).items():
+            place = os.path.join(folder, path)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            with open(place, "xb") as stream:
+                stream.write(data)
+        for path, each in self._entries.items():
+            target = self._followed(path) if each.mode == _LINK else None
+            if target is not None and (target in self._entries or target in self._folders):
+                place = os.path.join(folder, path)
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                os.symlink(os.path.relpath(target or ".", os.path.dirname(path) or "."), place)
 
     def is_submodule(self, tree_path: str) -> bool:
         """Whether the revision holds a commit of another repository there."""

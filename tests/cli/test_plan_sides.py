@@ -112,8 +112,6 @@ def test_the_way_back_to_a_revision(tree: Path) -> None:
         ("--old old.yaml --new new.yaml --git HEAD", "drop --git"),
         ("--old old.yaml --new new.yaml --context x", "drop --context"),
         ("--old - --new -", "standard input can be read only once"),
-        ("--git HEAD . --render always", "--git reads files as they are in git, and renders none"),
-        ("--git HEAD chart/Chart.yaml", "--git reads files as they are in git, and renders none"),
     ],
 )
 def test_sides_that_make_no_sense_are_refused(tree: Path, words: str, said: str) -> None:

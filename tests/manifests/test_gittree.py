@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -192,3 +193,34 @@ def test_a_second_reading_finds_what_a_first_would() -> None:
     again, alone = load(paths, kept=kept), load(paths)
     assert again.cluster == alone.cluster
     assert again.problems == alone.problems
+
+
+def test_what_is_written_is_what_git_keeps(repository: Path, tmp_path_factory: Any) -> None:
+    """Byte for byte, without what leads out of it."""
+    os.symlink("/etc/passwd", "apps/out-link")
+    os.symlink("../../elsewhere", "apps/far-link")
+    write("apps/crlf.yaml", "a: 1\r\n")
+    write(".gitattributes", "*.yaml text eol=crlf export-ignore\n")
+    git("add", "-A")
+    git("commit", "--quiet", "-m", "second")
+    folder = tmp_path_factory.mktemp("written")
+    GitTree.of("HEAD").write(str(folder))
+    names = subprocess.run(["git", "ls-files"], check=True, capture_output=True).stdout.split(b"\n")
+    wanted = {os.fsdecode(name) for name in names if name} - {"apps/out-link", "apps/far-link"}
+    assert {str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir()} | {
+        "apps/folder-link"
+    } == wanted
+    assert (folder / "apps/folder-link").resolve() == folder / "other"
+    assert (folder / "apps/link.yaml").read_text() == (folder / "other/linked.yaml").read_text()
+    kept = subprocess.run(["git", "show", "HEAD:apps/crlf.yaml"], check=True, capture_output=True)
+    assert (folder / "apps/crlf.yaml").read_bytes() == kept.stdout
+
+
+def test_a_revision_that_is_too_large_is_not_written(
+    repository: Path, tmp_path_factory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podfence.manifests.gittree.MAX_WRITTEN", 100)
+    folder = tmp_path_factory.mktemp("written")
+    with pytest.raises(GitError, match="too many to render from"):
+        GitTree.of("HEAD").write(str(folder))
+    assert [*folder.iterdir()] == []

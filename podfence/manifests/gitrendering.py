@@ -1,0 +1,80 @@
+"""What charts and kustomizations of a revision give.
+
+Rule: programs read files, so the revision is written into a folder of its own, which is gone
+afterwards; the repository and its working tree stay as they are. Names are those of the revision,
+never those of the folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from tempfile import TemporaryDirectory
+
+from msgspec.structs import replace
+
+from podfence.errors import PodfenceError
+from podfence.manifests.gittree import GitError, GitTree
+from podfence.manifests.inputfiles import InputFile, Skipped, read_inputs
+from podfence.manifests.rendering import ChartOptions, RenderError
+from podfence.manifests.sources import Replaced, with_rendered
+
+
+def rendered_revision(
+    tree: GitTree,
+    paths: Sequence[str],
+    exclude: Sequence[str],
+    options: ChartOptions,
+    *,
+    everything: bool,
+) -> Replaced:
+    """The files of the paths in a revision, as ``with_rendered`` gives those of a disk. A path that
+    the revision does not have holds nothing. Raises RenderError, GitError."""
+    try:
+        with TemporaryDirectory(prefix="podfence-") as folder:
+            root = os.path.realpath(folder)
+            tree.write(root)
+            places = {
+                path: os.path.normpath(os.path.join(root, tree.place(path))) for path in paths
+            }
+            shown = _namer(tree.revision, root, places)
+            there = [place for place in places.values() if os.path.exists(place)]
+            try:
+                files = read_inputs(there, None, exclude)
+                found = with_rendered(files, options, there, everything=everything)
+            except PodfenceError as error:
+                raise RenderError(shown(error.message)) from error
+            named = (_named(each, shown) for each in found.files)
+            return Replaced(tuple(named), tuple(map(shown, found.said)))
+    except OSError as error:
+        raise GitError(f"{tree.revision} cannot be written out: {error.strerror}") from error
+
+
+def _namer(revision: str, root: str, places: dict[str, str]) -> Callable[[str], str]:
+    """Names of the folder -> names of the revision, the longest first."""
+    names = {}
+    for path, place in places.items():
+        names[place] = f"{revision}:{path}"
+        names.setdefault(os.path.dirname(place), f"{revision}:{os.path.dirname(path) or '.'}")
+    names.pop(os.path.dirname(root), None)
+    names.setdefault(root, f"{revision}:")
+    ordered = sorted(names.items(), key=lambda each: -len(each[0]))
+
+    def shown(text: str) -> str:
+        for place, name in ordered:
+            text = text.replace(place, name)
+        return text
+
+    return shown
+
+
+def _named(file: InputFile | Skipped, shown: Callable[[str], str]) -> InputFile | Skipped:
+    if isinstance(file, Skipped):
+        return Skipped(shown(file.path), shown(file.walked))
+    return replace(
+        file,
+        path=shown(file.path),
+        error=shown(file.error),
+        walked=shown(file.walked),
+        chart=shown(file.chart),
+    )
