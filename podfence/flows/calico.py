@@ -49,7 +49,8 @@ class _Goldmane(Struct, rename="camel"):
 
 
 class CalicoRecord(Struct):
-    """One record of any of the three; ``flow``: one of Goldmane."""
+    """One record of any of the three formats; ``flow``: that of Goldmane. None: the record lacks
+    the field."""
 
     flow: _Goldmane | None = None
     source_name: _Text = None

@@ -75,7 +75,7 @@ _NOWHERE = _Addresses()
 
 
 class HubbleRecord(Struct):
-    """One flow; those that are wrapped have it in ``flow``."""
+    """One flow, or an object that has it in ``flow``. An empty field was missing in the record."""
 
     flow: HubbleRecord | None = None
     time: str = ""

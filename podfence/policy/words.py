@@ -28,9 +28,10 @@ class Pick(Struct, frozen=True):
 
 
 class Selection(Struct, frozen=True):
-    """The addresses of the pods that any of ``any_of`` picks; ``addresses``: those that may be such
-    a pod's (NP-60a), or that are meant in any case; and those that domain names stand for that
-    ``names`` mean, or when ``kept``, that such names stood for (CNP-19)."""
+    """A set of addresses in words. ``any_of``: the pods that any of these picks selects.
+    ``addresses``: further addresses: those that may be such a pod's (NP-60a), and those that are
+    always included. ``names``: domain names whose addresses are included (CNP-19); () for none.
+    ``kept``: the addresses that these names had before, in place of the present ones."""
 
     any_of: tuple[Pick, ...] = ()
     addresses: AddressSet = AddressSet()

@@ -24,9 +24,10 @@ FixedObject = Chain | Set | RangeSet | VerdictMap
 
 
 class Fragment(Struct, frozen=True):
-    """``group``: the name of the group; "" if it denies nothing and has no chains. ``members``:
-    sets of addresses, with their members where these are nodes' addresses. ``selections``: by name
-    of the other sets, the pods and domain names in them. ``names``: all names that it was given."""
+    """The objects of one group. ``group``: its name; "" if it denies nothing and has no chains.
+    ``fixed``: chains and range sets, which do not change with pods. ``members``: sets of addresses,
+    filled if the addresses are those of nodes. ``selections``: the pods and domain names of the
+    other sets, by set name. ``names``: all names that the group uses."""
 
     group: str = ""
     fixed: tuple[FixedObject, ...] = ()
