@@ -22,6 +22,8 @@ OF_NODE: Final = frozenset(
         ConditionKind.SWEEP_FAILED,
         ConditionKind.NOT_FAIL_CLOSED,
         ConditionKind.BYPASSED,
+        ConditionKind.MARK_IN_USE,
+        ConditionKind.SECOND_ENFORCER,
         ConditionKind.CONNTRACK_FULL,
         ConditionKind.NAMES_UNREAD,
     }

@@ -33,7 +33,7 @@ from podfence.agent.mirrored import MirrorAddress, Mirrored
 from podfence.agent.namefile import NameFile
 from podfence.agent.names import Names
 from podfence.agent.names import delete as delete_names
-from podfence.agent.nodefacts import passing_facts
+from podfence.agent.nodefacts import foreign_facts, passing_facts
 from podfence.agent.nri import Gate
 from podfence.agent.outlook import Outlook, require_a_clear_way
 from podfence.agent.podstarts import PodStarts
@@ -165,6 +165,8 @@ class Agent:
             options.override,
             meter,
             lambda: passing_facts(options.namespace_fd),
+            read_rules=lambda: foreign_facts(options.namespace_fd),
+            mark_mask=options.node.mark_mask,
         )
         self._servers = dict(self._make_servers(options, environment, meter))
 

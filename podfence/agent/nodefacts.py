@@ -74,6 +74,12 @@ def passing_facts(namespace_fd: int | None = None) -> HostFacts:
         return replace(device_facts(namespace_fd), flowtables=flowtables(opened))
 
 
+def foreign_facts(namespace_fd: int | None = None) -> HostFacts:
+    """What others have in nftables. It takes as long as they have rules. Raises NftError."""
+    with NftSocket(namespace_fd) as opened:
+        return HostFacts(chains=chains(opened, TABLE), mark_writers=mark_writers(opened, TABLE))
+
+
 def _calls(name: str) -> bool:
     try:
         path = Path(f"/proc/sys/net/bridge/bridge-nf-call-{name}")

@@ -65,11 +65,16 @@ def obstacles(
     are known."""
     found = (
         *_kernel(facts),
-        *_marks(facts.mark_writers, mark_mask),
-        *_second_enforcers(facts),
+        *intruders(facts, mark_mask),
         *bypasses(facts, ranges),
     )
     return tuple(each for each in found if not each.name or each.name not in override)
+
+
+def intruders(facts: HostFacts, mark_mask: int) -> Iterator[Obstacle]:
+    """Rules of others that keep ours from holding."""
+    yield from _marks(facts.mark_writers, mark_mask)
+    yield from _second_enforcers(facts)
 
 
 # -- the kernel
