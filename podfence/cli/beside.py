@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from podfence.cli.terminal import echo
+from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.policy.index import PolicyIndex
+from podfence.questions.phrases.words import some
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods, said_of
 from podfence.text import printable
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from podfence.errors import Locate
     from podfence.questions.entryrows import EntryRow
 
+_NAMED = 3
 _SHOWN = 20
 """Ways in that a page names above its map."""
 
@@ -62,18 +65,29 @@ def touched_pods(loaded: Loaded, index: PolicyIndex) -> TouchedPods:
     return TouchedPods.of(index, loaded.beside.foreign)
 
 
-def say_unjudged(loaded: Loaded, index: PolicyIndex, pods: Iterable[str]) -> None:
-    """Say on standard error that policies of other APIs may decide about these pods too."""
+def say_unjudged(
+    loaded: Loaded, index: PolicyIndex, pods: Iterable[str], *, strict: bool = False
+) -> None:
+    """Say on standard error that policies of other APIs may decide about these pods too. Raises
+    PodfenceError where the question is ``strict``: then there is no answer."""
     touched = touched_pods(loaded, index)
     for pod in dict.fromkeys(pods):
         if said := touched.words([pod]):
-            echo(
-                (
-                    f"note: {printable(said)} may decide about {printable(pod)} too, and is not "
-                    "judged"
-                ),
-                err=True,
-            )
+            text = f"{printable(said)} may decide about {printable(pod)} too, and is not judged"
+            if strict:
+                raise PodfenceError(f"no answer: {text}", code="PF113")
+            echo(f"note: {text}", err=True)
+
+
+def is_unsure(touched: TouchedPods, pods: Iterable[str]) -> bool:
+    """Whether policies of other APIs may decide about some of these pods too, which is said on
+    standard error."""
+    hit = sorted({pod for pod in pods if touched.any([pod])})
+    if hit:
+        named = printable(some(hit, _NAMED))
+        said = f"{printable(touched.words(hit))} may decide about {named} too"
+        echo(f"error[PF113]: not certain: {said}, and is not judged", err=True)
+    return bool(hit)
 
 
 def entry_rows(loaded: Loaded, index: PolicyIndex) -> tuple[EntryRow, ...]:

@@ -17,6 +17,7 @@ from podfence.cli.common import (
     read_names,
     require_certain,
     resolve_option,
+    strict_option,
 )
 from podfence.cli.inputs import Inputs, input_options, namespace_option
 from podfence.cli.targets import namespaces_of, policies_of, port_of, protocol_of, question
@@ -44,6 +45,7 @@ from podfence.render.verdicts import VerdictEncoder, can_text
 )
 @resolve_option
 @keep_going_option
+@strict_option
 def command(
     source: str | None,
     target: str | None,
@@ -53,6 +55,7 @@ def command(
     queries: str | None,
     resolve: str | None,
     keep_going: bool,
+    strict: bool,
 ) -> int:
     """Can SRC reach DST on PORT? Exit status 0 for yes, 1 for no.
 
@@ -66,6 +69,8 @@ def command(
             raise click.UsageError("--queries replaces SRC and DST:PORT; drop one of the two")
         if output != "json":
             raise click.UsageError("the answers to --queries are JSON; use -o json")
+        if strict:
+            raise click.UsageError("--strict is about one question; drop it or --queries")
         return _many(queries, inputs, read_names(resolve, *inputs.paths, queries), keep_going)
     if source is None or target is None:
         raise click.UsageError(
@@ -73,10 +78,10 @@ def command(
         )
     asked = question(source, target, inputs.namespace_of_names(namespace))
     names = read_names(resolve, *inputs.paths)
-    return _one(asked, inputs, names, output)
+    return _one(asked, inputs, names, output, strict=strict)
 
 
-def _one(asked: Can, inputs: Inputs, names: DomainTable, output: str) -> int:
+def _one(asked: Can, inputs: Inputs, names: DomainTable, output: str, *, strict: bool) -> int:
     loaded = load_cluster(inputs, namespaces_of(asked), policies_of(asked))
     with asking(loaded, inputs):
         asker = asker_of(loaded.cluster, names, asked)
@@ -85,7 +90,8 @@ def _one(asked: Can, inputs: Inputs, names: DomainTable, output: str) -> int:
     if loaded.beside.has_policies:
         from podfence.cli.beside import say_unjudged
 
-        say_unjudged(loaded, asker.index, (pod for case in answer.cases for pod in case.pods))
+        pods = (pod for case in answer.cases for pod in case.pods)
+        say_unjudged(loaded, asker.index, pods, strict=strict)
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).answer(answer)))
     else:

@@ -68,6 +68,15 @@ def require_stdin_once(*paths: str) -> None:
         raise click.UsageError("standard input can be read only once")
 
 
+def strict_option(function: F) -> F:
+    """``--strict`` about policies of other APIs."""
+    return click.option(
+        "--strict",
+        is_flag=True,
+        help="Exit status 2 where policies of other APIs, which are not judged, may decide too.",
+    )(function)
+
+
 def read_names(path: str | None, *others: str | None) -> DomainTable:
     """The table of ``--resolve``; ``others``: other paths that may be standard input.
 

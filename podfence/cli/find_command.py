@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any, NamedTuple
 
 import click
 
 from podfence.cli.allcontexts import each_context
-from podfence.cli.beside import entry_rows, touched_pods
+from podfence.cli.beside import entry_rows, is_unsure, touched_pods
 from podfence.cli.common import (
     asking,
     has_errors,
@@ -18,6 +18,7 @@ from podfence.cli.common import (
     output_option,
     read_names,
     resolve_option,
+    strict_option,
     without_verdict,
 )
 from podfence.cli.ends import end_of, found_end, hop_ports, ports_of, target_of
@@ -36,7 +37,7 @@ from podfence.questions.certainty import Certainty
 from podfence.questions.entryrows import EntryRow, EntryState
 from podfence.questions.find.openness import newcomers, unprotected
 from podfence.questions.find.path import shortest
-from podfence.questions.find.reach import OUTSIDE
+from podfence.questions.find.reach import OUTSIDE, Reached
 from podfence.questions.find.removal import Purpose, about, owners_of, purpose, selecting_policies
 from podfence.questions.find.selectors import unused_selectors
 from podfence.questions.parties import Directory
@@ -154,38 +155,42 @@ def _via_option(function: Callable[..., int]) -> Callable[..., int]:
 @click.argument("end", metavar="END[:PORT]")
 @click.argument("port", metavar="[PORT]", required=False)
 @_via_option
+@strict_option
 @_question
-def find_to(end: str, port: str | None, via: bool, asked: FindOptions) -> int:
+def find_to(end: str, port: str | None, via: bool, strict: bool, asked: FindOptions) -> int:
     """Who can reach END, on which ports, and by which rule; and that nobody else can."""
     targets = [target_of(end, port, asked.namespace)]
-    return _reached("to", asked, None, targets, Direction.INGRESS, via=via)
+    return _reached("to", asked, None, targets, Direction.INGRESS, via=via, strict=strict)
 
 
 @command.command("from")
 @click.argument("end", metavar="END")
 @click.argument("port", metavar="[PORT]", required=False)
 @_via_option
+@strict_option
 @_question
-def find_from(end: str, port: str | None, via: bool, asked: FindOptions) -> int:
+def find_from(end: str, port: str | None, via: bool, strict: bool, asked: FindOptions) -> int:
     """What END can reach, on which ports, and by which rule."""
     source = end_of(end, asked.namespace)
     ports = ports_of(port) if port else ALL_PORTS
     sources = [TargetEnd(source)]
-    return _reached("from", asked, sources, None, Direction.EGRESS, ports, via=via)
+    return _reached("from", asked, sources, None, Direction.EGRESS, ports, via=via, strict=strict)
 
 
 @command.command("exposed")
 @click.option("--to-internet", is_flag=True, help="Find pods that reach outside instead.")
 @_via_option
+@strict_option
 @_question
-def find_exposed(to_internet: bool, via: bool, asked: FindOptions) -> int:
+def find_exposed(to_internet: bool, via: bool, strict: bool, asked: FindOptions) -> int:
     """Pods that addresses outside the cluster reach, on which ports, and by which rule; then every
     Ingress, route, Service and port of a node that leads in, and who can come in through it."""
     pods = TargetEnd(read_end("*", asked.namespace))
+    ends, near = ([TargetEnd(OUTSIDE)], [pods]), Direction.INGRESS
     if to_internet:
         internet = TargetEnd(read_end("internet", asked.namespace))
-        return _reached("exposed", asked, [pods], [internet], Direction.EGRESS, via=via)
-    return _reached("exposed", asked, [TargetEnd(OUTSIDE)], [pods], Direction.INGRESS, via=via)
+        ends, near = ([pods], [internet]), Direction.EGRESS
+    return _reached("exposed", asked, *ends, near, via=via, strict=strict)
 
 
 def _reached(
@@ -197,6 +202,7 @@ def _reached(
     ports: PortSpec = ALL_PORTS,
     *,
     via: bool,
+    strict: bool,
 ) -> int:
     """None: everybody."""
     world = asked.world()
@@ -218,8 +224,21 @@ def _reached(
         return made | {"entries": entries_data(entries, locate)} if entries else made
 
     asked.show(text, data)
+    named = [*(sources or ()), *(targets or ())]
+    if strict and is_unsure(touched, _spoken_of(world, answer, named)):
+        return 2
     open_entry = any(row.state is EntryState.OPEN for row in entries)
     return asked.status(answer.rows or open_entry, len(open_pods))
+
+
+def _spoken_of(world: ClusterWorld, answer: Reached, named: Iterable[TargetEnd]) -> Iterator[str]:
+    """The pods that were asked about, and those that an answer names."""
+    resolver = Resolver(world)
+    for each in named:
+        if not resolver.is_service(each.end):
+            yield from (world.pods[pod] for pod in resolver.found(each.end).pods)
+    for row in answer.rows:
+        yield from (*row.sources.pods, *row.destinations.pods)
 
 
 # -- one pod, one policy, one way

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from podfence.cli.allcontexts import each_context
-from podfence.cli.beside import Ways, entry_rows, touched_pods
+from podfence.cli.beside import Ways, entry_rows, is_unsure, touched_pods
 from podfence.cli.common import (
     asking,
     has_errors,
@@ -18,6 +18,7 @@ from podfence.cli.common import (
     load_cluster,
     read_names,
     resolve_option,
+    strict_option,
     without_verdict,
 )
 from podfence.cli.inputs import (
@@ -73,6 +74,7 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid", "svg")
 @all_namespaces_option
 @resolve_option
 @keep_going_option
+@strict_option
 def command(
     inputs: Inputs,
     output: str,
@@ -84,6 +86,7 @@ def command(
     all_namespaces: bool,
     resolve: str | None,
     keep_going: bool,
+    strict: bool,
 ) -> int:
     """Show who can reach whom, on which ports.
 
@@ -118,6 +121,9 @@ def command(
     if loaded.doubts:
         severity = "warning" if keep_going else "error"
         echo(f"{severity}[PF007]: {_left_out(loaded, without)}", err=True)
+    shown = (pod for pod in index.endpoints if not scope or pod.partition("/")[0] in scope)
+    if strict and is_unsure(touched, shown):
+        return 2
     return 2 if (loaded.doubts or has_errors(loaded.problems)) and not keep_going else 0
 
 

@@ -12,6 +12,7 @@ from podfence.cli.common import (
     read_names,
     require_certain,
     resolve_option,
+    strict_option,
 )
 from podfence.cli.inputs import Inputs, input_options, namespace_option
 from podfence.cli.targets import namespaces_of, policies_of, question
@@ -35,6 +36,7 @@ from podfence.render.verdicts import VerdictEncoder, why_text
     help="Where it is denied: the smallest edit that allows it, and all that the edit opens.",
 )
 @resolve_option
+@strict_option
 def command(
     source: str,
     target: str,
@@ -43,6 +45,7 @@ def command(
     output: str,
     repair: bool,
     resolve: str | None,
+    strict: bool,
 ) -> int:
     """Explain whether SRC can reach DST on PORT: both directions, every policy, every rule.
 
@@ -59,7 +62,8 @@ def command(
     if loaded.beside.has_policies:
         from podfence.cli.beside import say_unjudged
 
-        say_unjudged(loaded, asker.index, (pod for case in answer.can.cases for pod in case.pods))
+        pods = (pod for case in answer.can.cases for pod in case.pods)
+        say_unjudged(loaded, asker.index, pods, strict=strict)
     edits = None
     if repair and not answer.can.allowed:
         from podfence.cli.repairing import proposal

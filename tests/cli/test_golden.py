@@ -29,6 +29,7 @@ BACK = "examples/plan examples/shop/policies -f examples/shop --exclude policies
 TOMORROW = "tests/cli/inputs/plan/old.yaml tests/cli/inputs/plan/open.yaml"
 GOTCHAS = "-f examples/gotchas/workloads.yaml"
 TESTS = "tests/cli/inputs/tests"
+BESIDE = "-f examples/shop -f examples/entries"
 CLIENTS = "tests/cli/inputs/clients.csv"
 FLOWS = "examples/flows"
 OPEN = f"{SHOP} --exclude policies/"
@@ -166,6 +167,14 @@ COMMANDS = {
     "find-to-via": f"find to shop/db {SHOP} --via",
     "find-to-via-json": f"find to shop/db {SHOP} --via -o json",
     "find-exposed-via": f"find exposed --to-internet {GOTCHAS} --via",
+    "strict-can": f"can shop/backend shop/db:5432 {BESIDE} --strict",
+    "strict-can-others": f"can shop/frontend shop/backend:8000 {BESIDE} --strict",
+    "strict-why": f"why shop/backend shop/db:5432 {BESIDE} --strict",
+    "strict-map": f"map {BESIDE} --strict",
+    "strict-map-others": f"map {BESIDE} --strict -n monitoring",
+    "strict-find": f"find to shop/db 9 {BESIDE} --strict",
+    "strict-find-others": f"find to shop/backend {BESIDE} --strict",
+    "strict-exposed": f"find exposed {BESIDE} --strict",
     "find-policies": f"find policies shop/db {SHOP}",
     "find-policies-json": f"find policies shop/db {SHOP} -o json",
     "find-policies-unread": f"find policies torn/judged {MIXED}",
