@@ -7,6 +7,7 @@ one more name makes it new.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ from podfence.questions.lint.findings import Finding
 _SCHEMA = "podfence.baseline/v3"
 _WITHOUT_KINDS = "podfence.baseline/v2"
 _OLDER = "podfence.baseline/v1"
+_FAMILY = "podfence.baseline/"
 _KIND = re.compile(r"\b[A-Z][A-Za-z]* (?=\S+/)")
 
 
@@ -100,7 +102,9 @@ def read_baseline(path: str) -> Baseline:
 
 
 def write_baseline(path: str, findings: Iterable[Finding]) -> None:
-    """Write the findings, whole or not at all. Raises PodfenceError when it cannot."""
+    """Write the findings, whole or not at all. Raises PodfenceError when it cannot, and for a file
+    that holds something else."""
+    _require_baseline_or_nothing(path)
     known = sorted(
         (
             _Known(
@@ -120,6 +124,24 @@ def write_baseline(path: str, findings: Iterable[Finding]) -> None:
         replace_whole({path: f"{text}\n".encode()})
     except OSError as error:
         raise PodfenceError(f"--write-baseline {path}: {error.strerror}") from error
+
+
+def _require_baseline_or_nothing(path: str) -> None:
+    """A manifest that is named by mistake is not replaced."""
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read() if os.path.isfile(path) else b""
+    except OSError:
+        return  # not there, or writing says what is wrong
+    if not data.strip():
+        return
+    try:
+        is_one = msgspec.json.decode(data, type=_File).schema.startswith(_FAMILY)
+    except UNREADABLE:
+        is_one = False
+    if not is_one:
+        said = "the file is there and is not a baseline; name another, or remove it first"
+        raise PodfenceError(f"--write-baseline {path}: {said}")
 
 
 def _written(each: _Known) -> dict[str, object]:

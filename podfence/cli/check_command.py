@@ -20,7 +20,7 @@ from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, na
 from podfence.cli.outputs import Output, outputs_option, read_outputs, write_outputs
 from podfence.cli.settings import Settings, read_settings, settings_options
 from podfence.cli.terminal import echo
-from podfence.errors import Problem, Severity, Source
+from podfence.errors import PodfenceError, Problem, Severity, Source
 from podfence.likeness import similar
 from podfence.manifests.load import Loaded
 from podfence.questions.lint.findings import LINT_RULES, LINT_SLUGS, Finding, code_of
@@ -154,9 +154,9 @@ def command(
     )
     if watch:
         _require_files_to_watch(inputs, edits=fix or fix_diff or write_baseline is not None)
+    _require_use_of_baseline(write_baseline, server_only=server_only)
     settings = read_settings(config, none=no_config)
-    wanted = chosen(select) or frozenset(LINT_RULES)
-    wanted -= chosen(ignore)
+    wanted = _asked_for(select, ignore)
     wanted = frozenset(code for code in wanted if not code.startswith(settings.ignore))
     known = NO_BASELINE if baseline is None else read_baseline(baseline)
     named = write_baseline is not None or any(each.format in _NAMING for each in formats)
@@ -193,7 +193,7 @@ def command(
             show_fixes(fixed, loaded, diff=False)
             loaded, judged = read()
         if write_baseline is not None:
-            write(write_baseline, judged.kept)
+            _write_known(write_baseline, loaded, judged)
         offers = _offers(loaded, judged, settings) if with_fixes else {}
         answer = _report(loaded, judged, scope, server_only=server_only, offers=offers)
         answer = replace(answer, frameworks=frameworks)
@@ -241,6 +241,30 @@ def _warn_of_tenants(loaded: Loaded, settings: Settings) -> None:
         hint = f"; did you mean {close[0]}?" if close else ""
         said = f"cluster.tenant-label: no namespace of the input has the label {label!r}{hint}"
         echo(f"warning: {settings.file}: {printable(said)}", err=True)
+
+
+def _asked_for(select: Iterable[str], ignore: Iterable[str]) -> frozenset[str]:
+    """The codes that options leave. Raises UsageError where these are none."""
+    found = (chosen(select) or frozenset(LINT_RULES)) - chosen(ignore)
+    if not found:
+        raise click.UsageError("--ignore leaves none of the codes of --select")
+    return found
+
+
+def _write_known(path: str, loaded: Loaded, judged: Judged) -> None:
+    """Raises PodfenceError, also where some findings are not known."""
+    if loaded.doubts:
+        said = "not every object can be read, so not all findings are known; nothing is written"
+        raise PodfenceError(f"--write-baseline {path}: {said}", code="PF007")
+    write(path, judged.kept)
+
+
+def _require_use_of_baseline(path: str | None, *, server_only: bool) -> None:
+    """Raises UsageError."""
+    if path is not None and server_only:
+        raise click.UsageError("--server-only has no findings to write; drop --write-baseline")
+    if path == "-":
+        raise click.UsageError("--write-baseline - is no file; name one")
 
 
 def _require_findings_as_data(

@@ -110,3 +110,47 @@ def test_what_was_not_read_is_no_finding(
     if text is not None:
         (tmp_path / "a.yaml").write_text(text)
     assert podfence(["check", "-f", "a.yaml", *options], directory=tmp_path).status == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--select", "PF350", "--ignore", "PF3"], "--ignore leaves none of the codes of --select"),
+        (["--write-baseline", "-"], "--write-baseline - is no file"),
+        (["--write-baseline", "b.json", "--server-only"], "--server-only has no findings to write"),
+    ],
+)
+def test_options_that_leave_nothing_are_refused(
+    tmp_path: Path, options: list[str], said: str
+) -> None:
+    done = podfence(["check", "-f", "-", *options], directory=tmp_path, stdin=b"{kind: Pod}")
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err
+    assert [*tmp_path.iterdir()] == []
+
+
+POD = "{apiVersion: v1, kind: Pod, metadata: {name: a}}\n"
+TORN = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: b}, spec: 5}\n"
+
+
+@pytest.mark.parametrize("there", [POD, "{}", "[1", '{"schema": "other/v1", "findings": []}'])
+def test_a_file_that_is_no_baseline_is_not_replaced(tmp_path: Path, there: str) -> None:
+    (tmp_path / "a.yaml").write_text(POD)
+    (tmp_path / "b").write_text(there)
+    done = podfence(["check", "-f", "a.yaml", "--write-baseline", "b"], directory=tmp_path)
+    assert (done.status, (tmp_path / "b").read_text()) == (2, there)
+    assert "--write-baseline b: the file is there and is not a baseline" in done.err
+
+
+def test_a_baseline_is_replaced_and_not_by_half_of_what_is_known(tmp_path: Path) -> None:
+    write = ["check", "-f", "a.yaml", "--write-baseline", "b"]
+    for before in (None, "", "\n"):
+        (tmp_path / "a.yaml").write_text(POD)
+        if before is not None:
+            (tmp_path / "b").write_text(before)
+        assert podfence(write, directory=tmp_path).status == 0
+    known = (tmp_path / "b").read_text()
+    (tmp_path / "a.yaml").write_text(f"{POD}---\n{TORN}")
+    done = podfence(write, directory=tmp_path)
+    assert (done.status, (tmp_path / "b").read_text()) == (2, known)
+    assert "not every object can be read" in done.err
