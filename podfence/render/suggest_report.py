@@ -128,13 +128,17 @@ def _proof(found: Suggestion) -> Iterator[str]:
     if replay.unjudged:
         yield f"  {count(replay.unjudged, 'connection')} not judged: an end has no address"
     yield from _rare(found)
-    wide = [line for each in found.policies for line in (*_everywhere(each), *_wider(each))]
+    wide = [line for each in found.policies for line in _everywhere(each)]
+    more = [line for each in found.policies for line in _wider(each)]
     if found.beyond:
         yield f"beyond the evidence: {count(len(found.beyond), 'connection')} allowed"
         yield from few([f"  {connection_text(each, bare=True)}" for each in found.beyond])
-    elif found.policies and not wide:
+    elif found.policies and not wide and not more:
         yield "beyond the evidence: nothing between workloads"
     yield from wide
+    if more:
+        yield f"beyond the evidence: {count(len(more), 'block')} wider than what was seen"
+        yield from few(more)
     if found.policies:
         yield _change(found)
         yield from _coming(found)
@@ -167,8 +171,10 @@ def _rare(found: Suggestion) -> Iterator[str]:
 
 def _once(found: Suggestion) -> Iterator[str]:
     """What was seen once, where other things were seen more often: a job of every month?"""
-    once = [each for each in found.needed if each.count == 1]
-    if once and any(each.count > 1 for each in found.needed):
+    bases = (needed for each in found.policies for needed in each.basis.values())
+    about = dict.fromkeys(each for needed in bases for each in needed) or found.needed
+    once = [each for each in about if each.count == 1]
+    if once and any(each.count > 1 for each in about):
         yield f"seen once only: {count(len(once), 'connection')}"
         yield from few([f"  {connection_text(each)}" for each in once])
 
@@ -176,20 +182,20 @@ def _once(found: Suggestion) -> Iterator[str]:
 def _everywhere(each: Suggested) -> Iterator[str]:
     for direction, block, rule in each.everywhere:
         what = f"every IPv{block.version} address, those of pods too"
-        yield _wide(each, direction, rule, what)
+        yield f"beyond the evidence: {_wide(each, direction, rule, what)}"
 
 
 def _wider(each: Suggested) -> Iterator[str]:
     for direction, block, seen, rule in each.wider:
-        what = f"{block}, of which {seen} of {block.num_addresses:,} addresses were seen"
-        yield _wide(each, direction, rule, what)
+        what = f"{block}: {seen} of {block.num_addresses:,} addresses were seen"
+        yield f"  {_wide(each, direction, rule, what)}"
 
 
 def _wide(each: Suggested, direction: Direction, rule: NetworkPolicyRule, what: str) -> str:
     ports = ", ".join(port_text(port.protocol.value, int(port.port or 0)) for port in rule.ports)
     way = "from" if direction is Direction.INGRESS else "to"
     name = f"{printable(each.policy.ref.namespace)}/{printable(each.policy.ref.name)}"
-    return f"beyond the evidence: {name} allows {ports} {way} {what}"
+    return f"{name} allows {ports} {way} {what}"
 
 
 def _change(found: Suggestion) -> str:

@@ -8,6 +8,7 @@ UDP.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -43,6 +44,8 @@ _EVERYWHERE: Final[Mapping[int, IPNetwork]] = {
     4: IPv4Network("0.0.0.0/0"),
     6: IPv6Network("::/0"),
 }
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+"""Values of labels that may begin the name of an object."""
 SUFFIX: Final = "-from-flows"
 OF_TESTS: Final = "-from-tests"
 """Ends the name of a policy for which no flow is evidence."""
@@ -262,7 +265,11 @@ class PolicyWriter:
     ) -> ObjectRef:
         seen = any(each.count for needed in basis.values() for each in needed)
         suffix = SUFFIX if seen else OF_TESTS
-        stem = min(ref.name for ref in group.members)[: 253 - len(suffix) - 4] + suffix
+        called = min(ref.name for ref in group.members)
+        values = [value for key, value in group.labels if key == self._wish.group]
+        if values and _NAME.fullmatch(values[0]):
+            called = values[0]
+        stem = called[: 253 - len(suffix) - 4] + suffix
         number, name = 1, stem
         while (ref := ObjectRef("NetworkPolicy", group.namespace, name)) in self._taken:
             number += 1

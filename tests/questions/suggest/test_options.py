@@ -38,6 +38,7 @@ def test_workloads_that_share_a_label_have_one_policy_and_are_one_peer() -> None
 
     by_labels = {str(labels(p.policy)): p.policy for p in found.policies}
     back = by_labels["{'tier': 'back'}"]
+    assert back.ref.name == "back-from-flows"
     assert {t.value for t in back.policy_types} == {"Ingress", "Egress"}
     (peer_of_db,) = by_labels["{'app': 'db'}"].ingress[0].peers
     assert peer_of_db.pod_selector is not None
