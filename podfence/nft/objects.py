@@ -131,6 +131,12 @@ class Lookup(Struct, frozen=True):
     set: str
 
 
+class CameBy(Struct, frozen=True):
+    """``meta iifkind "kind"``: the device that the packet came by is of this kind (veth)."""
+
+    kind: str
+
+
 class CtStateBit(Flag):
     """Conntrack's view of a packet, with the kernel's bits.
 
@@ -213,7 +219,7 @@ class Vmap(Struct, frozen=True):
     map: str
 
 
-Expression = Compare | Between | Lookup | CtState | CtDirection | CtMark
+Expression = Compare | Between | Lookup | CameBy | CtState | CtDirection | CtMark
 Statement = SetCtMark | Counter | Limit | Log | Vmap | Verdict
 
 

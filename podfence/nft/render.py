@@ -17,6 +17,7 @@ from podfence.nft.objects import (
     TCP,
     UDP,
     Between,
+    CameBy,
     Chain,
     Compare,
     Counter,
@@ -259,6 +260,8 @@ def _part(part: Expression | Statement) -> str:
             return f"{field.value} {_value(field.type, low)}-{_value(field.type, high)}"
         case Lookup(fields, name):
             return f"{_fields(fields)} @{name}"
+        case CameBy(kind):
+            return f'meta iifkind "{kind}"'
         case Vmap(fields, name):
             return f"{_fields(fields)} vmap @{name}"
         case Verdict():

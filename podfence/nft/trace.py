@@ -18,6 +18,7 @@ from podfence.nft.objects import (
     ICMP,
     ICMPV6,
     Between,
+    CameBy,
     Chain,
     Compare,
     CtDirection,
@@ -67,6 +68,8 @@ class Packet(Struct, frozen=True):
     state: CtStateBit = CtStateBit.NEW
     direction: CtDirectionValue | None = CtDirectionValue.ORIGINAL
     mark: int = 0
+    came_by: str = ""
+    """The kind of the device that it came by."""
 
 
 class TraceStep(Struct, frozen=True):
@@ -226,6 +229,8 @@ class _Walk(Struct):
         if isinstance(part, Between):
             found = self.fields.get(part.field)
             return found is not None and part.low <= found <= part.high
+        if isinstance(part, CameBy):
+            return self.packet.came_by == part.kind
         if isinstance(part, CtState):
             return bool(self.packet.state & part.states)
         if isinstance(part, CtDirection | CtMark | SetCtMark):

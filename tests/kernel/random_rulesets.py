@@ -20,6 +20,7 @@ from podfence.nft.objects import (
     UDP,
     BaseChain,
     Between,
+    CameBy,
     Chain,
     Compare,
     Counter,
@@ -181,6 +182,7 @@ class _Maker:
         return random.choice(
             (
                 CtState(states),
+                CameBy(random.choice(("veth", "bridge", "x" * 15))),
                 CtDirection(random.choice(tuple(CtDirectionValue))),
                 CtMark(mask, value & mask),
                 SetCtMark(0xFFFFFFFF & ~mask, value & mask),

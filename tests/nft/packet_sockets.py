@@ -40,6 +40,14 @@ def tcp(address: str, port: int) -> socket.socket:
     return made
 
 
+def on_link(address: str, device: str) -> socket.socket:
+    """A UDP socket at a link-local address."""
+    made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    made.bind((address, 0, 0, socket.if_nametoindex(device)))
+    made.settimeout(WAIT)
+    return made
+
+
 def raw(family: int) -> socket.socket:
     kind, protocol = (
         (socket.AF_INET, socket.IPPROTO_ICMP)

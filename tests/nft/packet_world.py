@@ -29,6 +29,7 @@ from tests.nft.packet_sockets import (
     Address,
     bound,
     connection,
+    on_link,
     raw,
     say,
     send,
@@ -122,6 +123,7 @@ class Pod:
     def __init__(self, number: int) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1)
         self.v4, self.v6 = f"10.1.0.{number}", f"fd00:1::{number}"
+        self.link = f"fe80::10{number}"
         fd = self._inside(_new_namespace)
         ip(f"link add v{number} type veth peer name eth0 netns /proc/{os.getpid()}/fd/{fd}")
         ip(f"link set v{number} up")
@@ -132,6 +134,7 @@ class Pod:
             "link set eth0 up",
             f"addr add {self.v4}/32 dev eth0",
             f"addr add {self.v6}/128 dev eth0 nodad",
+            f"addr add {self.link}/64 dev eth0 nodad",
             "route add 169.254.1.1 dev eth0",
             "route add default via 169.254.1.1",
             "route add default via fe80::1 dev eth0",
@@ -151,6 +154,10 @@ class Pod:
     def tcp(self, port: int = 0) -> socket.socket:
         """A TCP socket bound to the pod's address; with a port, one that listens."""
         return self._inside(lambda: tcp(self.v4, port))
+
+    def on_link(self) -> socket.socket:
+        """A UDP socket at the pod's link-local address."""
+        return self._inside(lambda: on_link(self.link, "eth0"))
 
     def raw(self, family: int) -> socket.socket:
         """What sends and receives whole ICMP messages."""
@@ -220,6 +227,17 @@ class World:
         self.seen[f"pod to node v{family}"] = there(web, other)
         self.load()
         self.seen[f"pod to node, open v{family}"] = there(web, other)
+
+    def link_local(self) -> None:
+        """NP-53: every device has an address that no policy can name."""
+        for name, policies in {"isolated": (DENY_ALL,), "open": ()}.items():
+            self.load(*policies)
+            with self.web.on_link() as pod, on_link("fe80::1", "v1") as node:
+                begun = send(pod, node.getsockname(), node) is not None
+            with self.web.on_link() as pod, on_link("fe80::1", "v1") as node:
+                asked = send(node, pod.getsockname(), pod) is not None
+                told = send(pod, node.getsockname(), node) is not None
+            self.seen[f"pod to node by the link, {name}"] = [begun, asked, told]
 
     def strangers(self) -> None:
         job, stranger = self.job.udp(), self.stranger.udp()
@@ -335,6 +353,7 @@ def main(arguments: Sequence[str]) -> None:
         world.own_node(address, family)
         world.ladder(family)
         world.errors(family)
+    world.link_local()
     world.strangers()
     world.later_deny()
     world.led_back()

@@ -55,6 +55,8 @@ EXPECTED = {
     "Admin silent, TCP": "refused",
     "untracked, open": PASSES,
     "untracked, isolated": STOPS,
+    "pod to node by the link, isolated": [False, True, True],
+    "pod to node by the link, open": [False, True, True],
     "announced by FTP, isolated": ["silence", "refused", "silence"],
     "announced by FTP, open": ["refused", "refused", "refused"],
 }

@@ -206,6 +206,31 @@ def test_an_error_never_marks_its_connection(hook: Hook, protocol: int) -> None:
     assert (found.accepted, found.mark) == (True, ANOTHER)
 
 
+@pytest.mark.parametrize("rules", ["open", "closed"])
+@pytest.mark.parametrize(
+    ("source", "came_by", "direction", "accepted"),
+    [
+        ("fe80::1", "veth", CtDirectionValue.ORIGINAL, False),
+        ("febf:ffff::1", "veth", CtDirectionValue.ORIGINAL, False),
+        ("fe80::1", "veth", None, False),
+        ("fe80::1", "veth", CtDirectionValue.REPLY, True),  # the node has asked
+        ("fe80::1", "", CtDirectionValue.ORIGINAL, True),  # a router, by a card of the node
+        ("fe80::1", "bridge", CtDirectionValue.ORIGINAL, True),
+        ("fe7f::1", "veth", CtDirectionValue.ORIGINAL, True),
+        ("fec0::1", "veth", CtDirectionValue.ORIGINAL, True),
+        ("169.254.7.7", "veth", CtDirectionValue.ORIGINAL, True),
+    ],
+)
+def test_a_pod_reaches_its_node_by_no_address_that_nobody_knows(
+    rules: str, source: str, came_by: str, direction: CtDirectionValue | None, accepted: bool
+) -> None:
+    """NP-53: every pod has a link-local address of its own, and no policy can name it."""
+    ends = ip_address(source), ip_address("fe80::1" if ":" in source else "169.254.1.1")
+    state = CtStateBit.UNTRACKED if direction is None else CtStateBit.NEW
+    packet = Packet(*ends, nft.TCP, state=state, direction=direction, came_by=came_by)
+    assert at_hook(RULESETS[rules], packet, Hook.INPUT).accepted is accepted
+
+
 @pytest.mark.parametrize("state", [CtStateBit.INVALID, CtStateBit.UNTRACKED])
 @pytest.mark.parametrize(
     ("ends", "accepted"),

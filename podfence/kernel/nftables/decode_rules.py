@@ -15,6 +15,7 @@ from podfence.kernel.nftables.decode_elements import read_verdict
 from podfence.nft.objects import (
     ICMPV6,
     Between,
+    CameBy,
     Compare,
     Counter,
     CtDirection,
@@ -74,6 +75,7 @@ class _Reader:
 
     def _forget(self) -> None:
         self._asks_nfproto = False
+        self._asks_kind = False
         self._fields: list[Field] = []
         self._low: int | None = None
         self._ct: int | None = None
@@ -105,7 +107,8 @@ class _Reader:
 
     def _loaded(self) -> bool:
         unused = (self._ct, self._constant, self._low)
-        return self._asks_nfproto or bool(self._fields) or any(v is not None for v in unused)
+        asks = self._asks_nfproto or self._asks_kind or bool(self._fields)
+        return asks or any(value is not None for value in unused)
 
     def _add(self, part: Part) -> None:
         self._forget()
@@ -117,6 +120,8 @@ class _Reader:
         key = _number(data[nf.NFTA_META_KEY])
         if key == nf.NFT_META_NFPROTO:
             self._asks_nfproto = True
+        elif key == nf.NFT_META_IIFKIND:
+            self._asks_kind = True
         elif key == nf.NFT_META_L4PROTO:
             self._fields.append(Field.L4PROTO)
         else:
@@ -187,6 +192,8 @@ class _Reader:
         if self._asks_nfproto and operator == nf.NFT_CMP_EQ:
             self._nfproto = value[0]
             self._forget()
+        elif self._asks_kind and operator == nf.NFT_CMP_EQ:
+            self._add(CameBy(_text(value)))
         elif self._ct is not None:
             self._compare_conntrack(operator, value)
         elif len(self._fields) == 1:

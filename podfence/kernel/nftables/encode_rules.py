@@ -14,6 +14,7 @@ from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.encode_elements import verdict_data
 from podfence.nft.objects import (
     Between,
+    CameBy,
     Compare,
     Counter,
     CtDirection,
@@ -34,6 +35,7 @@ from podfence.nft.objects import (
 
 _DIRECTIONS = {CtDirectionValue.ORIGINAL: 0, CtDirectionValue.REPLY: 1}
 _MARK_LENGTH = 4
+_NAME_LENGTH = 16
 
 
 def expressions(rule: Rule) -> bytes:
@@ -98,6 +100,9 @@ class _Writer:
 def _plain(part: Expression | Statement) -> bytes:
     """Parts that read no field of the packet."""
     match part:
+        case CameBy(kind):
+            loaded = _meta_load(nf.NFT_META_IIFKIND)
+            return loaded + _compare(nf.NFT_CMP_EQ, kind.encode().ljust(_NAME_LENGTH, b"\0"))
         case CtState(states):
             loaded = _ct_load(nf.NFT_CT_STATE) + _bitwise(states.value, 0)
             return loaded + _compare(nf.NFT_CMP_NEQ, bytes(_MARK_LENGTH))
@@ -183,10 +188,13 @@ def _load(field: Field, at: int) -> bytes:
 
 @cache
 def _meta_is(key: int, value: int) -> bytes:
-    load = _expression(
+    return _meta_load(key) + _compare(nf.NFT_CMP_EQ, bytes([value]))
+
+
+def _meta_load(key: int) -> bytes:
+    return _expression(
         "meta", _number(nf.NFTA_META_KEY, key), _number(nf.NFTA_META_DREG, nf.NFT_REG_1)
     )
-    return load + _compare(nf.NFT_CMP_EQ, bytes([value]))
 
 
 @lru_cache(maxsize=1024)

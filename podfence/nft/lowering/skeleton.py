@@ -24,6 +24,7 @@ from podfence.nft.objects import (
     RETURN,
     BaseChain,
     Between,
+    CameBy,
     Chain,
     Compare,
     CtDirection,
@@ -48,6 +49,8 @@ FULL_MARK = 0xFFFFFFFF
 FAST, STAMP = "fast", "stamp"
 _ND_TYPES = Between(Field.ICMPV6_TYPE, 133, 137)
 _ON_LINK = Compare(Field.IP6_HOPLIMIT, 255)
+_LINK_LOCAL = Between(Field.IP6_SADDR, 0xFE80 << 112, (0xFEC0 << 112) - 1)
+_PODS_LINK = CameBy("veth")
 _ERRORS = tuple(
     (CtState(CtStateBit.RELATED), Compare(Field.L4PROTO, protocol)) for protocol in (ICMP, ICMPV6)
 )
@@ -175,6 +178,8 @@ def _input(audits: Collection[View]) -> tuple[Rule, ...]:
         *_passes_always(),
         Rule((CtDirection(CtDirectionValue.REPLY), RETURN)),
         *_other_errors(f"{STATELESS}_s"),
+        # an address that every pod has and the API does not tell: nobody knows which pod it is
+        Rule((_LINK_LOCAL, _PODS_LINK, goto(UNKNOWN)), "pods by link-local addresses"),
         Rule((jump(dispatch_chain(View(Direction.EGRESS, reply=False))),)),
         Rule((jump(STAMP),)),
         *_jumps(v for v in audits if v.direction is Direction.EGRESS and not v.reply),
