@@ -161,7 +161,8 @@ def command(
     --fail-on names; 2: part of the input cannot be judged, or with --fail-on used part of the
     flows.
     """
-    settings = read_settings(config, none=no_config).plan
+    every = read_settings(config, none=no_config)
+    settings = every.plan
     flows = flows or settings.flows
     gate = FailOn(fail_on or settings.fail_on or FailOn.ANY)
     asked = None
@@ -191,6 +192,7 @@ def command(
             same=_alike(before, after),
             order=order,
             flows=None if seen is None else tuple(seen.flows()),
+            tenants=every.tenants,
         )
     edits = Edits(*(Texts(each.raw, each.locate) for each in sides))
     judged = _judged(promises, before, after, names) if promises else None

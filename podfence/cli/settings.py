@@ -24,6 +24,7 @@ from podfence.model.entries import Controllers
 from podfence.model.meta import Labels, labels_of
 from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
 from podfence.questions.plan.gate import FailOn
+from podfence.questions.tenants import Tenants
 from podfence.sets.addresses import IPAddress, IPNetwork
 
 if TYPE_CHECKING:
@@ -107,6 +108,11 @@ class Settings(Struct, frozen=True):
     """``[input] partial``: the cluster has pods and namespaces that no file holds."""
     plan: PlanSettings = PlanSettings()
     test: TestSettings = TestSettings()
+
+    @property
+    def tenants(self) -> Tenants:
+        """Who is not to meet whom."""
+        return Tenants(self.cluster.tenant_label, self.shared, self.shared_labels)
 
 
 NO_SETTINGS = Settings()

@@ -94,6 +94,8 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
             "proved": outcome.blame.proved,
         },
     }
+    if outcome.meetings:
+        data["tenants"] = [{"from": one, "to": other} for one, other in outcome.meetings]
     if outcome.family:
         data["family"] = f"IPv{outcome.family}"
     return data

@@ -130,10 +130,13 @@ class _Cause(Struct, frozen=True):
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """Ways in and out that open come first, then other ways, then the most pairs."""
+        """Ways in and out that open come first, then tenants that meet, then other ways, then the
+        most pairs."""
         opens = any(o.scope is not OutcomeScope.PODS and o.opened for o in self.outcomes)
         outside = any(o.scope is not OutcomeScope.PODS for o in self.outcomes)
-        return not opens, not outside, -sum(o.pairs for o in self.outcomes), self.blame.edits
+        meet = any(o.meetings for o in self.outcomes)
+        pairs = sum(o.pairs for o in self.outcomes)
+        return not opens, not meet, not outside, -pairs, self.blame.edits
 
 
 class PlanWriter:
@@ -236,7 +239,9 @@ def outcome_words(outcome: Outcome, shown: int | None = _NAMES) -> str:
     ways = f"{who_words(outcome.sources, shown)} -> {who_words(outcome.destinations, shown)}"
     family = f" (IPv{outcome.family} only)" if outcome.family else ""
     mark = "!! " if outcome.scope is not OutcomeScope.PODS and outcome.opened else ""
-    return f"{mark}{ways}: {ports_words(outcome)}{family}"
+    meet = [f"{one} -> {other}" for one, other in outcome.meetings]
+    across = f" (across tenants: {printable(some(meet, _NAMES))})" if meet else ""
+    return f"{mark or ('!! ' if meet else '')}{ways}: {ports_words(outcome)}{family}{across}"
 
 
 def ports_words(outcome: Outcome) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from podfence.model.entries import Controllers, Entries
-from podfence.model.meta import Labels, ObjectRef
+from podfence.model.meta import ObjectRef
 from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
 from podfence.questions.lint.conflicts import Twin
+from podfence.questions.tenants import NO_TENANTS, Tenants
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.sets.addresses import IPAddress, IPNetwork
 
@@ -24,12 +25,7 @@ class Surroundings(Struct, frozen=True):
     controllers: Controllers = Controllers()
     api_server: tuple[IPAddress, ...] = ()
     """The addresses of the API server."""
-    tenant_label: str = ""
-    """A label of namespaces: namespaces with different values must not connect."""
-    shared: frozenset[str] = frozenset()
-    """Namespaces that every tenant may meet, by name."""
-    shared_labels: tuple[Labels, ...] = ()
-    """Further shared namespaces: those that have all labels of one entry."""
+    tenants: Tenants = NO_TENANTS
     plugin: str = ""
     """The network plugin, with its version where that is known: ``calico 3.30``."""
     service_cidrs: tuple[IPNetwork, ...] = ()
@@ -44,11 +40,6 @@ class Surroundings(Struct, frozen=True):
     """Namespaces whose pods are meant to reach the metadata service of a cloud."""
     is_partial: bool = False
     """Whether the cluster has pods and namespaces that the input does not hold."""
-
-    def is_shared(self, namespace: str, labels: Labels) -> bool:
-        """Whether every tenant may meet a namespace."""
-        held = set(labels)
-        return namespace in self.shared or any(held.issuperset(each) for each in self.shared_labels)
 
 
 NOWHERE = Surroundings()

@@ -45,7 +45,7 @@ def wanted(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
         yield from _closed_callback(reach, around, callback)
     if around.entries.accounts:
         yield from _closed_api(reach, around)
-    if around.tenant_label:
+    if around.tenants.label:
         yield from _tenants(reach, around)
 
 
@@ -256,14 +256,10 @@ def _reaches_api(reach: LintIndex, end: Endpoint, servers: tuple[IPAddress, ...]
 def _tenants(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
     """Connections between pods of namespaces with different values of the label."""
     tenants: dict[str, BitMap] = defaultdict(BitMap)
-    namespaces = reach.index.cluster.namespaces
+    by_namespace = around.tenants.of(reach.index.cluster.namespaces)
     for each in reach.index.classes:
-        labels = namespaces[each.namespace].labels if each.namespace in namespaces else ()
-        tenant = dict(labels).get(around.tenant_label)
-        if tenant is None or each.outside is not None:
-            continue
-        if not around.is_shared(each.namespace, labels):
-            tenants[tenant].add(each.number)
+        if each.outside is None and each.namespace in by_namespace:
+            tenants[by_namespace[each.namespace]].add(each.number)
     tenant_of = {number: tenant for tenant, members in tenants.items() for number in members}
     met: dict[tuple[str, str], dict[tuple[int, int], PortSet]] = defaultdict(dict)
     for family in reach.partitions:
@@ -305,7 +301,7 @@ def _meeting(
     more = f" and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
     far = next(iter(pairs))[1]
     namespace = reach.index.cluster.namespaces[reach.index.classes[far].namespace]
-    label = around.tenant_label
+    label = around.tenants.label
     text = (
         f"Pods of tenant {source!r} may connect to pods of tenant {own!r} "
         f"({label} of their namespaces differs): {', '.join(shown)}{more}."

@@ -7,10 +7,11 @@ opens and closes the same ports for the same reason.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.questions.phrases.outside import name_outside
@@ -60,11 +61,33 @@ class Outcome(Struct, frozen=True):
     blame: Blame
     pairs: int
     newcomers: bool = False
+    meetings: tuple[tuple[str, str], ...] = ()
+    """Tenants whose pods may connect, each with the tenant whose pods they reach: something opens
+    between them."""
 
     @property
     def subjects(self) -> tuple[WorkloadPods, ...]:
         """The workloads that get a way in or out; of pods both ends."""
         return (*self.sources.lines, *self.destinations.lines)
+
+
+def with_meetings(found: Iterable[Outcome], tenants: Mapping[str, str]) -> tuple[Outcome, ...]:
+    """The outcomes with the tenants that meet in them. ``tenants``: by namespace."""
+    return tuple(
+        replace(each, meetings=pairs) if (pairs := _meetings(each, tenants)) else each
+        for each in found
+    )
+
+
+def _meetings(outcome: Outcome, tenants: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    if not outcome.opened or not tenants:
+        return ()
+    spaces = (
+        {line.workload.namespace for line in who.lines}
+        for who in (outcome.sources, outcome.destinations)
+    )
+    near, far = ({tenants[each] for each in names & tenants.keys()} for names in spaces)
+    return tuple(sorted((one, other) for one in near for other in far if one != other))
 
 
 def outcomes(parts: Iterable[Blamed], ends: JointEnds) -> tuple[Outcome, ...]:

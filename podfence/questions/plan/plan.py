@@ -25,10 +25,11 @@ from podfence.questions.plan.gate import FailOn
 from podfence.questions.plan.kinds import Became, kinds_followed
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.order import Order, safe_order
-from podfence.questions.plan.outcomes import Outcome, OutcomeScope, outcomes
+from podfence.questions.plan.outcomes import Outcome, OutcomeScope, outcomes, with_meetings
 from podfence.questions.plan.sides import aligned
 from podfence.questions.plan.undecided import Doubts, UndecidedWorkloads, sort_out, touched
 from podfence.questions.plan.used import Used, in_use, with_asked_dns
+from podfence.questions.tenants import NO_TENANTS, Tenants
 
 
 class Summary(Struct, frozen=True):
@@ -124,15 +125,20 @@ def plan(
     same: Iterable[Doubt] = (),
     order: bool = False,
     flows: Sequence[RecordedFlow] | None = None,
+    tenants: Tenants = NO_TENANTS,
 ) -> Plan:
     """Compare two clusters. ``names``: the addresses of domain names, for both sides. ``same``:
     objects that neither side can read and that are the same text on both. ``order``: whether to
-    find an order of the edits. ``flows``: recorded traffic."""
+    find an order of the edits. ``flows``: recorded traffic. ``tenants``: who is not to meet, by the
+    namespaces of ``new``."""
     old, became = kinds_followed(old, new)
     old, new, assumed = with_asked_dns(old, new, flows or ())
     old, new = comparable(old, new, newcomers=newcomers)
     indexes = compile_cluster(old, names), compile_cluster(new, names)
     found = replace(plan_of_indexes(*indexes, same, order=order), became=became)
+    if apart := tenants.of(new.namespaces):
+        existing, coming = (with_meetings(e, apart) for e in (found.outcomes, found.newcomers))
+        found = replace(found, outcomes=existing, newcomers=coming)
     return found if flows is None else replace(found, used=_used(found, indexes, flows, assumed))
 
 
