@@ -21,15 +21,17 @@ from podfence.policy.domains import DomainTable
 from podfence.policy.index import PolicyIndex
 from podfence.questions.audited import audit_notes
 from podfence.questions.dns import map_notes
+from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.report import Report, report
 from podfence.render.problems import problem_data
 from podfence.render.report_html import Assets, report_html
 from podfence.render.report_map import map_data
 from podfence.render.report_names import AsWritten
+from podfence.render.report_newcomers import newcomers_data
 from podfence.render.report_rules import rules_data
 
 ABOUT_SCHEMA: Final = "podfence.report-about/v1"
-PARTS: Final = ("map", "rules", "findings", "tests", "about")
+PARTS: Final = ("map", "newcomers", "rules", "findings", "tests", "about")
 """Names of parts, in the order in which a file holds them."""
 
 
@@ -61,6 +63,8 @@ class PageParts(Struct, frozen=True):
         match name:
             case "map":
                 return map_data(self.found, self.shown, self._notes())
+            case "newcomers":
+                return self._newcomers()
             case "rules":
                 excerpt = self.loaded.positions.lines_of if self.text else None
                 return rules_data(self.found, self.shown, self.loaded.locate, excerpt)
@@ -77,6 +81,14 @@ class PageParts(Struct, frozen=True):
             return []
         remarks = map_remarks(self.loaded, self.index)
         return [*map_notes(self.index), *audit_notes(self.index), *remarks]
+
+    def _newcomers(self) -> object:
+        """The map of a cluster with pods to come, less the map as it is."""
+        cluster = self.loaded.cluster
+        later = with_newcomers(cluster, cluster.namespaces.keys())
+        found = report(compile_cluster(later, self.index.names), self.found.map.only)
+        today, then = (map_data(each, self.shown) for each in (self.found, found))
+        return newcomers_data(today, then)
 
     def _findings(self) -> list[dict[str, object]]:
         locate = self.loaded.positions.locate_problem

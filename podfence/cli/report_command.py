@@ -79,6 +79,11 @@ SHOWN_PATHS = 3
     help="Replace every name by a numbered word, and leave out texts, addresses and findings: for "
     "a page that you show to others.",
 )
+@click.option(
+    "--no-newcomers",
+    is_flag=True,
+    help="Leave out what a new pod of each namespace could reach, and who could reach it.",
+)
 @resolve_option
 @keep_going_option
 def command(
@@ -92,6 +97,7 @@ def command(
     title: str,
     no_text: bool,
     anonymise: bool,
+    no_newcomers: bool,
     resolve: str | None,
     keep_going: bool,
 ) -> int:
@@ -126,7 +132,11 @@ def command(
         title = title or ("podfence" if anonymise else f"podfence: {source}")
         made = PageParts(loaded, index, found, title, source, shown, not no_text, promises)
         changes = _plan(before, inputs, loaded, names, scope, order=order) if before else {}
-        page = made.page(changes, {"findings"} if anonymise else ())  # they quote names
+        # Findings quote names; names of pods to come would tell those of namespaces.
+        left_out = {"findings", "newcomers"} if anonymise else set[str]()
+        if no_newcomers:
+            left_out.add("newcomers")
+        page = made.page(changes, left_out)
     _write(target, page.encode("utf-8", "replace"))
     if loaded.doubts:
         pods = sum(len(g.pods) for g in found.map.groups if g.number in found.open_groups)

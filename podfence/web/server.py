@@ -112,7 +112,7 @@ def application(served: Served, static: Static, guard: Guard, *more: Routes) -> 
     app.router.add_get("/api/v1/state", pages.state)
     app.router.add_get("/api/v1/events", pages.events)
     app.router.add_post("/api/v1/read", pages.read_again)
-    app.router.add_get("/api/v1/{part:about|map|rules|findings|tests}", pages.part)
+    app.router.add_get("/api/v1/{part:about|map|newcomers|rules|findings|tests}", pages.part)
     for add in more:
         add(app)
     return app

@@ -57,7 +57,8 @@ class _Validator:
             yield f"{at}: {value!r} is not {wanted}"
 
     def _required(self, value: Any, wanted: list[str], at: str) -> Iterator[str]:
-        yield from (f"{at}: lacks {key!r}" for key in wanted if key not in value)
+        if isinstance(value, dict):
+            yield from (f"{at}: lacks {key!r}" for key in wanted if key not in value)
 
     def _items(self, value: Any, wanted: Mapping[str, Any] | bool, at: str) -> Iterator[str]:
         """Of a tuple (``prefixItems``) ``false``: it has no more items than these."""

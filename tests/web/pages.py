@@ -17,10 +17,12 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Decision, Flow
 from podfence.policy.index import PolicyIndex
 from podfence.questions.connectivity import Group
+from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.report import Report, report
 from podfence.render.report_html import Assets, report_html
 from podfence.render.report_map import map_data
 from podfence.render.report_names import AsWritten
+from podfence.render.report_newcomers import newcomers_data
 from podfence.render.report_rules import rules_data
 from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import OTHER, PROTOCOLS
@@ -56,6 +58,8 @@ def write(folder: Path, *arguments: str, stdin: bytes = b"", expected: int = 0) 
 def write_cluster(folder: Path, cluster: Cluster) -> tuple[Path, Report]:
     """The page of a cluster that stands in no file."""
     found = report(compile_cluster(cluster))
+    later = report(compile_cluster(with_newcomers(cluster, cluster.namespaces.keys())))
+    today = map_data(found, AsWritten())
     about = {
         "schema": "podfence.report-about/v1",
         "version": "0",
@@ -67,7 +71,8 @@ def write_cluster(folder: Path, cluster: Cluster) -> tuple[Path, Report]:
     }
     parts = {
         "about": about,
-        "map": map_data(found, AsWritten()),
+        "map": today,
+        "newcomers": newcomers_data(today, map_data(later, AsWritten())),
         "rules": rules_data(found, AsWritten(), lambda source, path: None, None),
     }
     page = folder / "cluster.html"

@@ -112,6 +112,12 @@ REPORTS: Final = (
                 ("backend",),
             ),
             View("map-alike", "#/map?order=alike", ("of equal rows", "By namespace")),
+            View(
+                "map-newcomers",
+                "#/map?new=1&pair=shop/+~shop/frontend",
+                ("Pods to come", "shop/+ is a new pod"),
+                until("document.querySelector('.panel') !== null"),
+            ),
             View("map-nothing-left", "#/map?ns=gone", ("Nothing is left in 1 namespace (gone)",)),
             View(
                 "map-hidden-narrow",

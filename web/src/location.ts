@@ -52,7 +52,7 @@ export function linkTo(route: Route, change: Change, page: Page = route.page): s
 }
 
 /** What goes along to another page: the filters, and how the map is drawn. */
-const KEPT: ReadonlySet<string> = new Set(["q", "port", "ns", "hide", "order", "side"]);
+const KEPT: ReadonlySet<string> = new Set(["q", "port", "ns", "hide", "order", "side", "new"]);
 
 function kept(route: Route): Map<string, string> {
   return new Map([...route.asked].filter(([name]) => KEPT.has(name)));

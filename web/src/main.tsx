@@ -4,7 +4,7 @@ import { render } from "preact";
 import { messageOf, showFailure } from "./failure";
 import { answerPrograms } from "./programs";
 import { turnsOf } from "./turns";
-import { about, before, canUnpack, findings, plan, reach, rules, tests } from "./unpack";
+import { about, before, canUnpack, findings, newcomers, plan, reach, rules, tests } from "./unpack";
 import { App } from "./views/App";
 import { applyTheme } from "./views/Theme";
 import { World } from "./world";
@@ -20,9 +20,9 @@ async function start(root: HTMLElement): Promise<void> {
   const world = new World(map);
   root.replaceChildren();
   const turns = turnsOf(world, change?.outcomes ?? []);
-  render(<App about={known} found={found} tests={judged} plan={change} {...{ world, rules, turns }} before={before()} />, root);
+  render(<App about={known} found={found} tests={judged} plan={change} {...{ world, rules, turns }} before={before()} newcomers={newcomers()} />, root);
   document.documentElement.dataset.state = "ready";
-  answerPrograms(world, rules, turns);
+  answerPrograms(world, rules, turns, newcomers());
 }
 
 const root = document.getElementById("app");

@@ -3,14 +3,16 @@
 import { Asking } from "./asking";
 import { placeOf } from "./ports";
 import { owedTo } from "./owed";
-import type { Rules } from "./schema";
+import { withNewcomers } from "./newcomers";
+import type { Newcomers, Rules } from "./schema";
 import type { Turns } from "./turns";
-import type { World } from "./world";
+import { World } from "./world";
 
 /** `podfence.owed("NetworkPolicy", "shop", "db")`: what only this policy allows.
  * `podfence.why("shop/web", "shop/db", "TCP", 5432)` in the console: the page's answers as data.
+ * `podfence.later()`: the map with pods to come.
  * `podfence.turned`: the pairs that a change turns. */
-export function answerPrograms(world: World, rules: () => Promise<Rules>, turns: Turns): void {
+export function answerPrograms(world: World, rules: () => Promise<Rules>, turns: Turns, newcomers: (() => Promise<Newcomers>) | null): void {
   let asking: Asking | null = null;
   const why = async (from: string, to: string, protocol: string, port: number): Promise<unknown> => {
     asking ??= new Asking(world, await rules());
@@ -23,7 +25,9 @@ export function answerPrograms(world: World, rules: () => Promise<Rules>, turns:
     const at = asking.rules.policies.findIndex((each) => each.kind === kind && each.namespace === namespace && each.name === policy);
     return owedTo(asking, at).owed.map((each) => ({ ...each, from: name(each.from), to: name(each.to) }));
   };
+  const later = async (): Promise<World | null> =>
+    newcomers === null ? null : new World(withNewcomers(world.reach, await newcomers()));
   const name = (end: number): string => world.endpoints[end]!.name;
   const turned = [...turns].map(([key, turn]) => [name(Math.floor(key / world.size)), name(key % world.size), turn]);
-  Object.assign(globalThis, { podfence: { world, why, owed, rules, turned } });
+  Object.assign(globalThis, { podfence: { world, later, why, owed, rules, turned } });
 }

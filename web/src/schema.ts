@@ -30,6 +30,16 @@ export type Reach = {
   picture?: Picture;
 };
 
+/** Pods to come: one without labels in each namespace (shop/+), and one in a new namespace (+/+). What they add to the map. */
+export type Newcomers = {
+  schema: "podfence.report-newcomers/v1";
+  /** Those of endpoints that stand here. */ namespaces: (string)[];
+  /** A number is that of an endpoint of the map. */ endpoints: (number | Endpoint)[];
+  /** Sets that follow those of the map. */ ports: Ports;
+  /** Lists of endpoints, each number as the difference from the one before. */ sources: ((number)[])[];
+  /** Four columns: indexes of sources, each as the difference from the one before; ports; destination; IP version, 0 for all. */ rows: [(number)[], (number)[], (number)[], (number)[]];
+};
+
 /** Sets of ports. */
 export type Ports = ((number)[])[];
 
@@ -159,6 +169,7 @@ export type Report = {
   rules: Rules;
   /** What podfence check says, as in check.schema.json; absent where it is left out. */ findings?: (Finding)[];
   /** The change, as in plan.schema.json; absent without --plan. */ plan?: Record<string, unknown>;
+  newcomers?: Newcomers;
   /** The map before the change; absent without --plan. */ before?: Reach;
   /** What podfence test says, as in test.schema.json, and where it is on the map; absent without --tests. */ tests?: (TestResult)[];
 };

@@ -5,7 +5,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { Desk } from "./desk";
 import { editorScript } from "./editorscript";
 import { answerPrograms } from "./programs";
-import type { About, Finding, Rules } from "./schema";
+import type { About, Finding, Newcomers, Rules } from "./schema";
 import { messageOf, showFailure } from "./failure";
 import { type Lost, Refused, Server, type State, type Step, takeToken } from "./server";
 import { showSkeleton, stepWords } from "./skeleton";
@@ -26,6 +26,7 @@ type Read = {
   about: About;
   world: World;
   rules: () => Promise<Rules>;
+  newcomers: () => Promise<Newcomers>;
   found: Finding[] | null;
   tests: Results;
 };
@@ -33,7 +34,7 @@ type Read = {
 async function readAll(server: Server, state: State): Promise<Read> {
   const { revision } = state;
   const [about, reach] = await Promise.all([server.about(revision), server.reach(revision)]);
-  return { state, about, world: new World(reach), rules: server.rules(revision), found: null, tests: undefined };
+  return { state, about, world: new World(reach), rules: server.rules(revision), newcomers: server.newcomers(revision), found: null, tests: undefined };
 }
 
 /** The input may change between two answers: then all are asked for again. */
@@ -124,7 +125,7 @@ function Served({ server, first }: { server: Server; first: Read }) {
           },
         ];
   const pages = [...edit, drops, counters];
-  useEffect(() => answerPrograms(read.world, read.rules, turns), [read.world, read.rules, turns]);
+  useEffect(() => answerPrograms(read.world, read.rules, turns, read.newcomers), [read.world, read.rules, turns]);
   const again = async (): Promise<void> => {
     await server.ask("POST", "read");
   };

@@ -1,6 +1,6 @@
 // The page's data from a server. The token came with the address; it is kept for this tab alone.
 
-import type { About, Finding, Reach, Rules, TestResult } from "./schema";
+import type { About, Finding, Newcomers, Reach, Rules, TestResult } from "./schema";
 import { once } from "./unpack";
 
 const KEY = "podfence-token";
@@ -109,6 +109,8 @@ export class Server {
   // Parts of one revision, for numbers of one mean nothing in another; 409 once it is another.
   about = (revision: string): Promise<About> => this.part<About>("about", revision);
   reach = (revision: string): Promise<Reach> => this.part<Reach>("map", revision);
+  /** What pods to come add to the map, fetched when first asked for. */
+  newcomers = (revision: string): (() => Promise<Newcomers>) => once(() => this.part<Newcomers>("newcomers", revision));
   findings = (revision: string): Promise<Finding[]> => this.part<Finding[]>("findings", revision);
   /** What became of each test; null where no test file was given. */
   tests = (revision: string): Promise<TestResult[] | null> => this.part<TestResult[] | null>("tests", revision);

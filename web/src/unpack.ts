@@ -1,6 +1,6 @@
 // The data of the page: JSON, packed by zlib, as base64, in elements that no browser runs.
 
-import type { About, Finding, Reach, Rules, TestResult } from "./schema";
+import type { About, Finding, Newcomers, Reach, Rules, TestResult } from "./schema";
 
 async function unpack<T>(name: string): Promise<T | null> {
   const element = document.getElementById(`data-${name}`);
@@ -31,6 +31,9 @@ export const reach = (): Promise<Reach> => needed<Reach>("map");
 export const findings = (): Promise<Finding[] | null> => unpack<Finding[]>("findings");
 export const tests = (): Promise<TestResult[] | null> => unpack<TestResult[]>("tests");
 export const plan = (): Promise<Plan | null> => unpack<Plan>("plan");
+/** What pods to come add to the map; null where the page leaves them out. */
+export const newcomers = (): (() => Promise<Newcomers>) | null =>
+  document.getElementById("data-newcomers") === null ? null : once(() => needed<Newcomers>("newcomers"));
 /** The map before a change; null where the page has none. */
 export const before = (): (() => Promise<Reach>) | null =>
   document.getElementById("data-before") === null ? null : once(() => needed<Reach>("before"));

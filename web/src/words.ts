@@ -5,6 +5,7 @@ import { words } from "./ports";
 import { count, visible } from "./visible";
 import type { Line, Shares } from "./layout";
 import type { Turn } from "./turns";
+import { isNewcomer } from "./newcomers";
 import type { World } from "./world";
 
 export function pairWords(world: World, from: number, to: number, place: number | null): string {
@@ -74,7 +75,8 @@ export function turnWords(turn: Turn | undefined): string {
 
 export function lineName(world: World, line: Line): string {
   if (line.kind === "end") return visible(world.endpoints[line.endpoint]!.name);
-  return visible(world.groupName(line.group));
+  const name = world.groupName(line.group);
+  return name === "+" ? "+ a new namespace" : visible(name);
 }
 
 const NAMED = 4;
@@ -87,6 +89,7 @@ export function firstNames(names: readonly string[]): string {
 
 /** What is written beside a line: the namespace only where no other line tells it. */
 export function headerName(world: World, line: Line): string {
+  if (line.kind === "end" && line.set === undefined && isNewcomer(world.endpoints[line.endpoint]!)) return "+ a new pod";
   return line.kind === "end" && line.set === undefined ? shortName(world, line.endpoint) : lineName(world, line);
 }
 

@@ -6,8 +6,9 @@ import { Asking } from "../asking";
 import { messageOf } from "../failure";
 import { go, linkTo, type Page, type Route, useRoute } from "../location";
 import { parsePlace } from "../ports";
-import type { About, Finding, Reach, Rules } from "../schema";
-import { type Turns, turnsOf } from "../turns";
+import { withNewcomers } from "../newcomers";
+import type { About, Finding, Newcomers, Reach, Rules } from "../schema";
+import type { Turns } from "../turns";
 import type { Plan } from "../unpack";
 import { count, visible, visibleText } from "../visible";
 import { World } from "../world";
@@ -15,8 +16,8 @@ import { Banners } from "./Banners";
 import { CopyDetails } from "./CopyDetails";
 import { Exposed } from "./Exposed";
 import { Findings } from "./Findings";
-import { MapPage } from "./MapPage";
-import { elsewhere, endsOf, Missing } from "./Missing";
+import { Maps, PairToCome } from "./Maps";
+import { elsewhere, Missing, pairOf } from "./Missing";
 import { Pair } from "./Pair";
 import type { Proposals } from "./Propose";
 import { PlanPage } from "./PlanPage";
@@ -33,6 +34,8 @@ export type Loaded = {
   plan: Plan | null;
   /** The map before the change, read when it is asked for; null where there is none. */
   before: (() => Promise<Reach>) | null;
+  /** What pods to come add to the map; null where they are left out. */
+  newcomers: (() => Promise<Newcomers>) | null;
   /** The pairs that the plan, or what is typed and not saved, turns. */
   turns: Turns;
   /** What a server adds: its standing above the content, and more pages. */
@@ -47,7 +50,7 @@ export type More = {
   again: () => Promise<void>;
 };
 
-export function App({ about, world, rules, found, tests, plan, before, turns, more }: Loaded) {
+export function App({ about, world, rules, found, tests, plan, before, newcomers, turns, more }: Loaded) {
   const route = useRoute();
   const [theme, setTheme] = useTheme();
   const [known, setKnown] = useState<Asking | null>(null);
@@ -56,6 +59,7 @@ export function App({ about, world, rules, found, tests, plan, before, turns, mo
   const pair = useMemo(() => pairOf(world, route), [world, route]);
   const port = parsePlace(route.asked.get("port") ?? "");
   const past = usePast(before, pair !== null || route.asked.get("side") === "before");
+  const later = useLater(newcomers, world, route.asked.get("new") === "1");
   const needsRules = pair !== null || route.page === "policies";
   useEffect(() => {
     if (!needsRules || asking !== null) return;
@@ -80,7 +84,7 @@ export function App({ about, world, rules, found, tests, plan, before, turns, mo
   }, [needsRules, asking, world, rules]);
   const extra = more?.pages.find((each) => each.page === route.page);
   return (
-    <div class={pair === null ? "shell" : "shell paired"}>
+    <div class={pair === null && (later === null || pairOf(later, route) === null) ? "shell" : "shell paired"}>
       <a class="skip" href="#main" onClick={skip}>
         To the content
       </a>
@@ -94,7 +98,7 @@ export function App({ about, world, rules, found, tests, plan, before, turns, mo
       <main id="main" tabIndex={-1}>
         {more?.standing}
         <Banners {...{ about, world, route }} />
-        <Missing {...{ world, route }} />
+        <Missing world={later ?? world} route={route} />
         {failed !== "" && (
           <div class="banner no-rules" role="alert">
             <strong>The rules cannot be read,</strong> so no reasons are shown: {visibleText(failed)}{" "}
@@ -102,12 +106,13 @@ export function App({ about, world, rules, found, tests, plan, before, turns, mo
           </div>
         )}
         {extra === undefined ? (
-          <Content {...{ route, world, asking, found, tests, plan, before, past, port, pair, theme, turns }} again={more?.again ?? null} proposals={more?.proposals ?? null} />
+          <Content {...{ route, world, asking, found, tests, plan, before, past, later, port, theme, turns }} hasNewcomers={newcomers !== null} again={more?.again ?? null} proposals={more?.proposals ?? null} />
         ) : (
           extra.show(route, theme)
         )}
       </main>
       {pair !== null && <Pair {...{ world, past, asking, route, port, pair }} proposals={more?.proposals ?? null} />}
+      {pair === null && later !== null && <PairToCome world={later} route={route} />}
       <footer>
         <span>
           {count(world.endpoints.filter((each) => each.namespace !== undefined).length, "workload")},{" "}
@@ -130,17 +135,29 @@ function usePast(before: Loaded["before"], needed: boolean): World | null {
   return past;
 }
 
+/** The map with pods to come, while they are asked for. */
+function useLater(newcomers: Loaded["newcomers"], world: World, wanted: boolean): World | null {
+  const [later, set] = useState<{ of: World; world: World } | null>(null);
+  const known = later?.of === world ? later.world : null;
+  useEffect(() => {
+    if (!wanted || newcomers === null || known !== null) return;
+    let current = true;
+    newcomers()
+      .then((added) => current && set({ of: world, world: new World(withNewcomers(world.reach, added)) }))
+      .catch(() => undefined); // another revision came, and is asked for its own
+    return () => {
+      current = false;
+    };
+  }, [wanted, newcomers, world, known]);
+  return wanted ? known : null;
+}
+
 /** Milliseconds until rules that could not be read are asked for again. */
 const AGAIN = 2000;
 
 function skip(event: MouseEvent): void {
   event.preventDefault();
   document.getElementById("main")?.focus();
-}
-
-function pairOf(world: World, route: Route): readonly [number, number] | null {
-  const [from, to] = endsOf(world, route.asked.get("pair") ?? "");
-  return from === null || to === null || !world.isPair(from, to) ? null : [from, to];
 }
 
 type ContentProps = {
@@ -152,16 +169,17 @@ type ContentProps = {
   plan: Plan | null;
   before: Loaded["before"];
   past: World | null;
+  later: World | null;
+  hasNewcomers: boolean;
   /** Of a server: reads and judges everything again. */
   again: (() => Promise<void>) | null;
   proposals: Proposals | null;
   port: number | null;
-  pair: readonly [number, number] | null;
   theme: string;
   turns: Turns;
 };
 
-function Content({ route, world, asking, found, tests, plan, before, past, again, proposals, port, pair, theme, turns }: ContentProps) {
+function Content({ route, world, asking, found, tests, plan, before, past, later, hasNewcomers, again, proposals, port, theme, turns }: ContentProps) {
   switch (route.page) {
     case "policies":
       return <Policies {...{ asking, route, found }} />;
@@ -177,20 +195,7 @@ function Content({ route, world, asking, found, tests, plan, before, past, again
   }
   const words = elsewhere(route.page);
   if (words !== null) return <p class="plain">{words}</p>;
-  if (before !== null && route.asked.get("side") === "before") {
-    if (past === null) return <p class="waiting">Reading the map before the change …</p>;
-    return <Past {...{ route, past, plan, port, theme }} />;
-  }
-  return <MapPage {...{ route, world, port, pair, theme, turns }} hasPast={before !== null} />;
-}
-
-type PastProps = { route: Route; past: World; plan: Plan | null; port: number | null; theme: string };
-
-/** The map before the change, with what the change turns. */
-function Past({ route, past, plan, port, theme }: PastProps) {
-  const pair = useMemo(() => pairOf(past, route), [past, route]);
-  const turns = useMemo(() => turnsOf(past, plan?.outcomes ?? []), [past, plan]);
-  return <MapPage {...{ route, port, pair, theme, turns }} world={past} hasPast />;
+  return <Maps {...{ route, world, past, later, plan, port, theme, turns, hasNewcomers }} hasPast={before !== null} />;
 }
 
 type RailProps = Pick<ContentProps, "route" | "world" | "found" | "tests" | "plan"> & { more: More["pages"] };

@@ -23,9 +23,11 @@ type Props = {
   turns: Turns;
   /** Whether there is a map before a change to turn to. */
   hasPast: boolean;
+  /** Whether pods to come can be shown. */
+  hasNewcomers: boolean;
 };
 
-export function MapPage({ route, world, port, pair, theme, turns, hasPast }: Props) {
+export function MapPage({ route, world, port, pair, theme, turns, hasPast, hasNewcomers }: Props) {
   const wanted = useWanted(route);
   const { kept, endpoints: shown, named } = useMemo(() => shownEndpoints(world, wanted), [world, wanted]);
   const asked = route.asked.get("open");
@@ -45,6 +47,16 @@ export function MapPage({ route, world, port, pair, theme, turns, hasPast }: Pro
         ))}
         {hasPast && <Side route={route} />}
         <Filters {...{ route, world, wanted }} />
+        {hasNewcomers && (
+          <label class="switch" title="One without labels in each namespace (shop/+), and one in a new namespace (+/+)">
+            <input
+              type="checkbox"
+              checked={route.asked.get("new") === "1"}
+              onChange={(event) => go(route, { new: event.currentTarget.checked ? "1" : "" })}
+            />{" "}
+            Pods to come
+          </label>
+        )}
         {view === "matrix" && <Order {...{ route, alike }} />}
       </nav>
       {shown.length === 0 ? (

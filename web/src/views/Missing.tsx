@@ -15,6 +15,12 @@ export function endsOf(world: World, asked: string): readonly [number | null, nu
   return [best?.[0] ?? null, best?.[1] ?? null];
 }
 
+/** The pair that an address asks for; null where this map has none. */
+export function pairOf(world: World, route: Route): readonly [number, number] | null {
+  const [from, to] = endsOf(world, route.asked.get("pair") ?? "");
+  return from === null || to === null || !world.isPair(from, to) ? null : [from, to];
+}
+
 export function Missing({ world, route }: { world: World; route: Route }) {
   const pair = route.asked.get("pair") ?? "";
   const item = route.asked.get("item") ?? "";

@@ -1,0 +1,74 @@
+// Which of several maps is shown: as it is, with pods to come, or before a change.
+
+import { useMemo } from "preact/hooks";
+import { go, type Route } from "../location";
+import { isNewcomer } from "../newcomers";
+import { type Turns, turnsOf } from "../turns";
+import type { Plan } from "../unpack";
+import { visible } from "../visible";
+import { allowedWords } from "../words";
+import type { World } from "../world";
+import { Copied } from "./AsText";
+import { MapPage } from "./MapPage";
+import { pairOf } from "./Missing";
+
+type Props = {
+  route: Route;
+  world: World;
+  /** The map before the change, once it is read, where the page has one (`hasPast`). */
+  past: World | null;
+  hasPast: boolean;
+  /** The map with pods to come, while it is asked for, where the page has one. */
+  later: World | null;
+  hasNewcomers: boolean;
+  plan: Plan | null;
+  port: number | null;
+  theme: string;
+  turns: Turns;
+};
+
+/** The map that is asked for: as it is, with pods to come, or before the change; with what the change turns on it. */
+export function Maps({ route, world, past, hasPast, later, hasNewcomers, plan, port, theme, turns }: Props) {
+  const isBefore = hasPast && route.asked.get("side") === "before";
+  const other = isBefore ? past : later;
+  const shown = other ?? world;
+  const pair = useMemo(() => pairOf(shown, route), [shown, route]);
+  const marked = useMemo(() => {
+    if (other === null) return turns;
+    if (plan === null) return NO_TURNS;
+    return turnsOf(other, isBefore ? plan.outcomes : [...plan.outcomes, ...plan.newcomers]);
+  }, [other, plan, turns, isBefore]);
+  if (isBefore && past === null) return <p class="waiting">Reading the map before the change …</p>;
+  return <MapPage {...{ route, port, pair, theme, hasPast }} world={shown} turns={marked} hasNewcomers={hasNewcomers && !isBefore} />;
+}
+
+/** Of a map with other numbers than those that what is typed turns. */
+const NO_TURNS: Turns = new Map();
+
+/** What a pod to come may do; it has no reasons of its own, for no rule was written for it. */
+export function PairToCome({ world, route }: { world: World; route: Route }) {
+  const pair = pairOf(world, route);
+  if (pair === null) return null;
+  const [from, to] = pair;
+  const ends = pair.map((each) => visible(world.endpoints[each]!.name));
+  const close = (): void => go(route, { pair: "", ask: "" });
+  return (
+    <aside class="panel" aria-label={`${ends[0]} to ${ends[1]}`} onKeyDown={(event) => event.key === "Escape" && close()}>
+      <header>
+        <h2>
+          <span>{ends[0]}</span> <span class="arrow">→</span> <span>{ends[1]}</span>
+        </h2>
+        <button type="button" class="quiet" onClick={close} aria-label="Close">
+          ✕
+        </button>
+      </header>
+      <p>
+        Allowed: <strong>{world.isOpen(from, to) ? "unknown" : allowedWords(world, from, to)}</strong>
+      </p>
+      <p class="remark">{TO_COME}</p>
+      <Copied text={isNewcomer(world.endpoints[from]!) ? `podfence find from ${ends[0]}` : `podfence find to ${ends[1]}`} />
+    </aside>
+  );
+}
+
+const TO_COME = "shop/+ is a new pod without labels in shop; +/+ one in a new namespace. The rules that decide are those for every pod there.";
