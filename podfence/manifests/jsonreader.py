@@ -24,7 +24,7 @@ from podfence.manifests.parsed import (
     surely_shallow,
     unreadable,
 )
-from podfence.manifests.yamlscalars import fits_64_bits, shown
+from podfence.manifests.yamlscalars import as_json, fits_64_bits, shown
 
 _NEXT_START = re.compile(r"^(?=\{)", re.MULTILINE)
 _ESCAPED_COLON = re.compile(r"\\u003[aA]")
@@ -52,11 +52,13 @@ def _integer(text: str) -> int | float:
 _LONGEST_INTEGER: Final = len(str(-(2**64)))
 
 
-def _float(text: str) -> float:
+def _float(text: str) -> float | int:
+    """A number with a fraction or an exponent; the integer where kubectl would send one."""
     value = float(text)
     if value in (float("inf"), float("-inf")):
         raise _BadNumber(text, f"the number {shown(text, 20)} is out of range: quote it")
-    return value
+    number: float | int = as_json(value)
+    return number
 
 
 _DECODER: Final = json.JSONDecoder(
@@ -82,7 +84,7 @@ def read_json(text: str, first_line: int) -> list[JsonDocument]:
     start = skip_blank(text, 0)
     line = first_line + text.count("\n", 0, start)
     try:
-        parsed = _list_of_texts(text) or _checked(msgspec.json.decode(text), text, line)
+        parsed = _list_of_texts(text) or _checked(READER.decode(text), text, line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return list(_stream(text, start, line))
     return [JsonDocument(start, len(text), line, parsed)]
@@ -102,14 +104,15 @@ def _list_of_texts(text: str) -> Parsed | None:
         if bytes(members["kind"]) != b'"List"':
             return None
         items = msgspec.json.decode(members.pop("items"), type=list[msgspec.Raw])
-        value: dict[str, Any] = {k: msgspec.json.decode(raw) for k, raw in members.items()}
-        colons = 1 + _colons(value) + sum(_colons(_ITEM.decode(item)) for item in items)
+        value: dict[str, Any] = {k: READER.decode(raw) for k, raw in members.items()}
+        colons = 1 + _colons(value) + sum(_colons(READER.decode(item)) for item in items)
     except (KeyError, msgspec.ValidationError, UnicodeEncodeError):
         return None
     return Parsed({**value, "items": items}) if colons == text.count(":") else None
 
 
-_ITEM: Final = msgspec.json.Decoder()
+READER: Final = msgspec.json.Decoder(float_hook=_float)
+"""Of one good value."""
 _ENCODER: Final = msgspec.json.Encoder()
 
 

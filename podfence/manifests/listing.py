@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec import Raw, Struct
-from msgspec.json import Decoder
 
 from podfence.admission.kinds import (
     API_VERSIONS,
@@ -21,6 +20,7 @@ from podfence.admission.kinds import (
     meant_version,
 )
 from podfence.manifests.fieldpaths import FieldSteps
+from podfence.manifests.jsonreader import READER
 from podfence.manifests.yamlscalars import shown
 
 
@@ -56,15 +56,12 @@ def unfold(value: Any, kinds: frozenset[str]) -> Iterator[Listed]:
 def _leaves(value: Any, steps: FieldSteps, kinds: frozenset[str]) -> Iterator[Listed]:
     for index, item in enumerate(_items(value, kinds) or ()):
         text = item if isinstance(item, Raw) else None
-        each = _typed(item, value) if text is None else _DECODER.decode(text)
+        each = _typed(item, value) if text is None else READER.decode(text)
         here = (*steps, "items", index)
         if _items(each, kinds) is None:
             yield Listed(each, here, text=text)
         else:
             yield from _leaves(each, here, kinds)
-
-
-_DECODER: Final = Decoder()
 
 
 def _items(value: Any, kinds: frozenset[str]) -> list[Any] | None:

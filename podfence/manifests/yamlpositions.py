@@ -1,7 +1,7 @@
 """Places of fields in a YAML node tree.
 
-Rule: the same key that gives a field its value gives its place: the last of repeated keys, an
-explicit one before a merged one.
+Rule: the same key that gives a field its value gives its place: the last of repeated keys and
+merges, and of the sources of one merge the first.
 """
 
 from __future__ import annotations
@@ -64,19 +64,20 @@ def _below(node: Node, step: PathStep) -> tuple[Node, Node] | None:
 
 
 def _member(mapping: MappingNode, key: str) -> tuple[Node, Node] | None:
-    """The pair that gives ``key`` its value; merged mappings are searched in order, once each."""
+    """The pair that gives ``key`` its value; every mapping is searched once."""
     seen: set[int] = set()
-    waiting: list[Node] = [mapping]
+    waiting: list[tuple[Node, Node] | Node] = [mapping]
     while waiting:
         node = waiting.pop()
+        if isinstance(node, tuple):
+            return node
         if id(node) in seen:
             continue
         seen.add(id(node))
         if type(node) is SequenceNode:
             waiting += reversed(node.value)
         elif type(node) is MappingNode:
-            own = [(k, v) for k, v in node.value if type(k) is ScalarNode and k.value == key]
-            if own:
-                return own[-1]
-            waiting += reversed([v for k, v in node.value if k.value == "<<"])
+            for pair in node.value:
+                if type(pair[0]) is ScalarNode and pair[0].value in (key, "<<"):
+                    waiting.append(pair if pair[0].value == key else pair[1])
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from typing import Any, Final
 
 TAG_PREFIX: Final = "tag:yaml.org,2002:"
@@ -77,6 +78,47 @@ def fits_64_bits(value: int) -> bool:
     return -(2**63) <= value < 2**64
 
 
+def as_json(value: Any) -> Any:
+    """A value as it stands in the JSON that kubectl sends: of a float without a fraction only the
+    digits are left, so that ``80.0``, ``8e1`` and ``080`` are the port 80.
+    """
+    if type(value) is float and value.is_integer() and abs(value) <= _EXACT:
+        return int(value)
+    return value
+
+
+_EXACT: Final = 2**53
+"""Up to here every whole float is the number that its digits say."""
+
+
+def key_text(value: float | bool) -> str:
+    """The text of a number or boolean that is a key: of a float the shortest digits that 32 bits
+    tell apart, with an exponent from a million on and below a ten-thousandth.
+    """
+    if type(value) is not float:
+        return str(value).lower()
+    if abs(value) > _LARGEST_NARROW:
+        return ".inf" if value > 0 else "-.inf"
+    from decimal import Decimal
+
+    narrow = _narrow(value)
+    spellings = (f"{narrow:.{digits}e}" for digits in range(_NARROW_DIGITS))
+    text = next(text for text in spellings if _narrow(float(text)) == narrow)
+    if -4 <= int(text.partition("e")[2]) < 6:
+        return format(Decimal(text), "f")
+    return text
+
+
+_NARROW_DIGITS: Final = 9
+"""So many digits tell every two floats of 32 bits apart."""
+_LARGEST_NARROW: Final = (2 - 2.0**-23) * 2.0**127
+
+
+def _narrow(value: float) -> float:
+    narrow: float = struct.unpack("f", struct.pack("f", value))[0]
+    return narrow
+
+
 def _float(digits: str) -> float | None:
     if not re.fullmatch(_FLOAT, digits):
         return None
@@ -85,7 +127,7 @@ def _float(digits: str) -> float | None:
 
 
 class Scalars(dict[str, Any]):
-    """Plain scalars already resolved, over all documents: equal texts share one value.
+    """Plain scalars as JSON values, over all documents: equal texts share one value.
 
     A number that is not finite is never kept, so that every use of one is noticed.
     """
@@ -95,7 +137,7 @@ class Scalars(dict[str, Any]):
         self.not_finite = False
 
     def __missing__(self, text: str) -> Any:
-        value = resolve_plain(text)
+        value = as_json(resolve_plain(text))
         if type(value) is float and not math.isfinite(value):
             self.not_finite = True
             return value

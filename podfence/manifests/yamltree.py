@@ -22,6 +22,9 @@ from podfence.manifests.yamlscalars import (
     TAG_PREFIX,
     BadScalar,
     Scalars,
+    as_json,
+    key_text,
+    resolve_plain,
     resolve_tagged,
     shown,
 )
@@ -145,6 +148,13 @@ def _refuse_bomb(root: Node, value: Any) -> None:
         )
 
 
+def _are_same(one: Any, other: Any) -> bool:
+    """Whether two values are known to be equal; collections are not compared, which may cost more
+    than their text.
+    """
+    return one is other or (not isinstance(one, dict | list) and one == other)
+
+
 class TreeBuilder:
     """Builds the value of one document; ``notes`` then holds the findings.
 
@@ -206,12 +216,12 @@ class TreeBuilder:
     def _mapping(self, node: MappingNode, depth: int) -> dict[str, Any]:
         scalars, build = self._scalars, self._build
         result: dict[str, Any] = {}
-        merges: list[Node] = []
+        merged: set[str] = set()
         for key_node, value_node in node.value:
             if key_node.tag == PLAIN:
                 key = scalars[key_node.value]
                 if key == "<<":
-                    merges.append(value_node)
+                    merged.update(self._merge(value_node, result, depth))
                     continue
                 if type(key) is not str:
                     key = self._converted_key(key_node, key)
@@ -219,17 +229,19 @@ class TreeBuilder:
                 key = self._other_key(key_node)
             if key is None:
                 continue
-            if key in result:
+            if key in result and key not in merged:
                 self._note_duplicate(node, key_node)
+            merged.discard(key)
             result[key] = (
                 scalars[value_node.value] if value_node.tag == PLAIN else build(value_node, depth)
             )
-        for merge in merges:
-            self._merge(merge, result, depth)
         return result
 
-    def _merge(self, node: Node, target: dict[str, Any], depth: int) -> None:
-        """Apply ``<<``: explicit keys win, then earlier sources."""
+    def _merge(self, node: Node, target: dict[str, Any], depth: int) -> dict[str, Any]:
+        """Apply ``<<``; what it gives. As for kubectl the later of ``<<`` and a key wins, and of
+        several sources of one ``<<`` the first.
+        """
+        given: dict[str, Any] = {}
         for source in node.value if type(node) is SequenceNode else (node,):
             value = None if source.tag == PLAIN else self._build(source, depth)
             if not isinstance(value, dict):
@@ -241,7 +253,14 @@ class TreeBuilder:
             if self._merged > _MAX_MERGED:
                 raise TooCostly(source, "merge keys (<<) add too many keys: write the values out")
             for key, item in value.items():
-                target.setdefault(key, item)
+                given.setdefault(key, item)
+        for key, item in given.items():
+            if key in target and not _are_same(target[key], item):
+                message = f"<< overrides {shown(key)}, for kubectl though not for every tool: "
+                where = f"write << before {shown(key)}, or leave one of the two out"
+                self.notes.add(node, "PF102", message + where, severity=Severity.WARNING)
+        target.update(given)
+        return given
 
     def _tagged(self, node: ScalarNode) -> Any:
         """Value of a scalar with an explicit tag."""
@@ -249,7 +268,7 @@ class TreeBuilder:
             self._note_ignored_tag(node)
             return node.value
         try:
-            return resolve_tagged(node.tag, node.value)
+            return as_json(resolve_tagged(node.tag, node.value))
         except BadScalar as error:
             self.notes.add(node, "PF108", str(error), fatal=True)
             return node.value
@@ -274,7 +293,7 @@ class TreeBuilder:
                 node, "PF103", f"key {written} is null, not a string: quote it", fatal=True
             )
             return None
-        text = str(value).lower() if isinstance(value, bool) else str(value)
+        text = key_text(resolve_plain(node.value) if node.tag == PLAIN else value)
         read_as = "" if text == node.value else f", kubectl reads it as {shown(text)}"
         message = f"key {node.value} is not a string{read_as}: write {written}"
         self.notes.add(node, "PF103", message, severity=Severity.WARNING)
