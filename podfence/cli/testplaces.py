@@ -82,12 +82,9 @@ class Judged(Struct, frozen=True):
         """All of it for build servers."""
         found = list(told_results(self.results, locate, strict=strict))
         if self.packets:
-            from podfence.lab.testbed.agreement import Sight
             from podfence.render.lab_tests import told_packets
 
-            seen = () if self.agreement is None else self.agreement.seen(Sight.DISAGREE)
-            disputed = [each.proved for each in seen]
-            found += [told_packets(file, each, locate, disputed) for file, each in self.packets]
+            found += [told_packets(file, each, locate) for file, each in self.packets]
         return found
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from podfence.errors import Locate
 from podfence.lab.testbed.agreement import Agreement, Compared, Sight
+from podfence.lab.testbed.proved import Proved
 from podfence.questions.phrases.words import count
-from podfence.questions.tests.judge import ResultStatus
+from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.render import lab_tests
 from podfence.render.tests_text import lines_of_test
 from podfence.text import printable
@@ -33,10 +34,7 @@ def agreement_text(found: Agreement, locate: Locate, *, strict: bool = False) ->
 
 def _disagreement(each: Compared, locate: Locate) -> Iterator[str]:
     yield _headed("DISPUTE", each, locate)
-    proved = each.proved
-    said = [f"the model says {each.result.status.value}, the lab {proved.status}"]
-    said = [] if proved.odd is not None else said
-    yield from (f"{_INDENT}{line}" for line in (*said, *lab_tests.reasons(proved, locate)))
+    yield from (f"{_INDENT}{line}" for line in lab_tests.reasons(each.proved, locate))
 
 
 def _other(each: Compared, locate: Locate, *, strict: bool) -> Iterator[str]:
@@ -45,14 +43,21 @@ def _other(each: Compared, locate: Locate, *, strict: bool) -> Iterator[str]:
     if is_bad:
         yield from lines_of_test(result, locate, strict=strict)
     if each.sight is Sight.UNPROVED:
-        if proved.status == "unproved":
-            said = proved.text
-        else:
-            said = "no packet was on the connections that decide it in the model"
         yield _headed("UNPROVED", each, locate)
-        yield f"{_INDENT}{said}"
+        yield from (f"{_INDENT}{line}" for line in _unproved(result, proved, locate))
     elif each.sight is Sight.ONE and not is_bad:
         yield from _alone(each, locate)
+
+
+def _unproved(result: Result, proved: Proved, locate: Locate) -> Iterator[str]:
+    if proved.status == "unproved":
+        yield printable(proved.text)
+    elif proved.status == "failed":
+        yield "packets break it, and the engine says so of the lab, which makes nodes of its own:"
+        yield from lab_tests.reasons(proved, locate)
+    else:
+        word = result.status.value
+        yield f"the model says {word}; no packet was on the connections that decide it"
 
 
 def _alone(each: Compared, locate: Locate) -> Iterator[str]:

@@ -66,20 +66,16 @@ def reasons(proved: Proved, locate: Locate) -> Iterator[str]:
 # -- for build servers
 
 
-def told_packets(
-    file: PolicyTests, found: Sequence[Proved], locate: Locate, disputed: Sequence[Proved] = ()
-) -> FileTold:
-    """What packets show about the tests of a document. ``disputed``: tests on which the engine
-    disagrees."""
-    tests = tuple(_told(each, locate, is_disputed=each in disputed) for each in found)
-    return FileTold(file, LAB, tests)
+def told_packets(file: PolicyTests, found: Sequence[Proved], locate: Locate) -> FileTold:
+    """What packets say of the tests of a document."""
+    return FileTold(file, LAB, tuple(_told(each, locate) for each in found))
 
 
-def _told(each: Proved, locate: Locate, *, is_disputed: bool) -> Told:
+def _told(each: Proved, locate: Locate) -> Told:
     lines = tuple(reasons(each, locate))
     skipped = each.text if each.status == "skipped" else ""
     word, code = each.status, ""
-    if is_disputed or each.differ:
+    if each.differ:
         word, code = "disputed", DIFFERS
     elif word == "failed":
         code = FAILS

@@ -54,17 +54,18 @@ def odd_packet() -> PacketCheck:
     [
         (ALLOW, PASSED, "passed", Sight.AGREE),
         (ALLOW, FAILED, "failed", Sight.AGREE),
-        (ALLOW, PASSED, "failed", Sight.DISAGREE),
+        (ALLOW, PASSED, "failed", Sight.UNPROVED),
         (ALLOW, FAILED, "passed", Sight.UNPROVED),
         (ALLOW, PASSED, "unproved", Sight.UNPROVED),
         (SOME, PASSED, "failed", Sight.UNPROVED),
         (XFAIL, PASSED, "failed", Sight.UNPROVED),
-        (XFAIL, FAILED, "passed", Sight.DISAGREE),
+        (XFAIL, FAILED, "passed", Sight.UNPROVED),
         (ALLOW, PASSED, "skipped", Sight.ONE),
         (ALLOW, SKIPPED, "passed", Sight.ONE),
         (ALLOW, VACUOUS, "vacuous", Sight.EMPTY),
         (ALLOW, VACUOUS, "unproved", Sight.EMPTY),
-        (ALLOW, VACUOUS, "passed", Sight.DISAGREE),
+        (ALLOW, VACUOUS, "passed", Sight.EMPTY),
+        (ALLOW, PASSED, "vacuous", Sight.UNPROVED),
     ],
 )
 def test_how_two_places_see_a_test(
@@ -94,10 +95,9 @@ def test_a_packet_that_differs_is_a_dispute_whatever_both_say_of_the_test() -> N
 def test_a_dispute_is_told_to_build_servers_as_one() -> None:
     asked = the_test(**ALLOW)
     file = file_of(ALLOW)
-    proved = Proved(asked, "failed", 3)
-    (alone,) = told_packets(file, [proved], lambda *_: None).tests
-    (disputed,) = told_packets(file, [proved], lambda *_: None, [proved]).tests
-    assert (alone.word, alone.code) == ("failed", "PF507")
+    plain, odd = Proved(asked, "failed", 3), Proved(asked, "failed", 3, 0, 1, odd_packet())
+    failed, disputed = told_packets(file, [plain, odd], lambda *_: None).tests
+    assert (failed.word, failed.code) == ("failed", "PF507")
     assert (disputed.word, disputed.code) == ("disputed", "PF509")
-    assert alone.is_failure
+    assert failed.is_failure
     assert disputed.is_failure

@@ -13,7 +13,6 @@ from enum import Enum
 from msgspec import Struct
 
 from podfence.lab.testbed.proved import Proved
-from podfence.questions.tests.form import Expect
 from podfence.questions.tests.judge import Result, ResultStatus
 
 _JUDGED = (ResultStatus.PASSED, ResultStatus.FAILED)
@@ -25,7 +24,7 @@ class Sight(Enum):
     AGREE = "agree"
     DISAGREE = "disagree"
     UNPROVED = "unproved"
-    """The lab sent no packet that could tell."""
+    """The lab sent no packet that could tell, or looked at something else."""
     ONE = "one"
     """The test ran in one of the two, or in none."""
     EMPTY = "vacuous"
@@ -68,18 +67,11 @@ def _sight(result: Result, proved: Proved) -> Sight:
         return Sight.DISAGREE
     if ResultStatus.SKIPPED is result.status or proved.status == "skipped":
         return Sight.ONE
-    vacuous = result.status is ResultStatus.VACUOUS, proved.status == "vacuous"
-    if any(vacuous):
-        return Sight.EMPTY if all(vacuous) or proved.status == "unproved" else Sight.DISAGREE
-    if proved.status == "unproved" or result.status not in _JUDGED:
+    if result.status is ResultStatus.VACUOUS:
+        return Sight.EMPTY
+    if proved.status in ("unproved", "vacuous") or result.status not in _JUDGED:
         return Sight.UNPROVED
-    kept, seen = _is_kept(result), _is_seen_kept(proved)
-    if kept is seen:
-        return Sight.AGREE
-    # The lab sends packets on some ports of a range. They may miss the one that breaks a promise,
-    # or the one that is enough to keep it.
-    missed = seen or result.test.expect is Expect.SOME
-    return Sight.UNPROVED if missed else Sight.DISAGREE
+    return Sight.AGREE if _is_kept(result) is _is_seen_kept(proved) else Sight.UNPROVED
 
 
 def _is_kept(result: Result) -> bool:
