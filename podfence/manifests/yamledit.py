@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -143,7 +144,7 @@ def _span(root: Node, text: str, prefix: FieldSteps, change: FieldEdit) -> Span:
     parent = root
     for step in parents:
         parent = _below(parent, step)[1]
-    writer = _Writer(text, is_json=not _is_block(root))
+    writer = _Writer(text, is_json=not _is_block(root) and _is_json(text))
     match change:
         case Rename():
             key, _ = _below(parent, last)
@@ -157,6 +158,16 @@ def _span(root: Node, text: str, prefix: FieldSteps, change: FieldEdit) -> Span:
             if not change.remarks and "#" in text[span.start : span.end]:
                 raise CannotEdit("it has a comment of its own")
             return span
+
+
+@lru_cache(maxsize=4)
+def _is_json(text: str) -> bool:
+    """Whether a text in flow style is JSON, where every word stands in quotes."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _below(node: Node, step: PathStep) -> tuple[Node, Node]:

@@ -230,3 +230,15 @@ def test_a_document_that_is_too_large_is_edited_by_nobody() -> None:
     text = f"a: 1\nb: {'x' * MAX_EDITED}\n"
     with pytest.raises(CannotEdit, match="its document is too large to edit"):
         edit(text, SetField("a", 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("{a: {b: one}, c: [1]}\n", "{a: {b: two}, c: [1, x]}\n"),
+        ('{"a": {"b": "one"}, "c": [1]}', '{"a": {"b": "two"}, "c": [1, "x"]}'),
+        ("--- {a: {b: 'one'}, c: [1]}\n", "--- {a: {b: two}, c: [1, x]}\n"),
+    ],
+)
+def test_words_are_quoted_where_all_words_are(text: str, wanted: str) -> None:
+    assert edit(text, SetField("a.b", "two"), Append("c", "x")) == wanted
