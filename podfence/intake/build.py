@@ -129,7 +129,9 @@ class _Builder:
         cluster = Cluster.of([*others, *assign_addresses(expanded)])
         unknown = list(unknown_labels(cluster))
         doubts = (*self._doubts, *(doubt for _, doubt in unknown))
-        cluster = replace(cluster, doubts=doubts)
+        busy = {pod.owner for pod in cluster.pods}
+        idle = tuple(w.ref for w in self._workloads if w.owner is None and w.ref not in busy)
+        cluster = replace(cluster, doubts=doubts, idle=idle)
         found = (*self._problems, *problems, *claim_problems(pods), *(said for said, _ in unknown))
         return Intake(cluster, found, self._kinds, self._foreign)
 

@@ -48,6 +48,8 @@ class Cluster(Struct, frozen=True):
     doubts: tuple[Doubt, ...] = ()
     endpoint_slices: tuple[EndpointSlice, ...] = ()
     audited: tuple[Policy, ...] = ()
+    idle: tuple[ObjectRef, ...] = ()
+    """Workloads of the input that run no pod now: no question is about one of theirs."""
 
     @classmethod
     def of(cls, objects: Iterable[ClusterObject]) -> Cluster:

@@ -191,6 +191,8 @@ class Directory:
     def _unknown(self, name: str) -> str:
         if service := ObjectLookup(self._index.cluster).name(name) or self._dns_name(name):
             return service
+        if idle := [ref for ref in self._index.cluster.idle if _is_called(ref, name)]:
+            return f"{idle[0].kind} {idle[0]} runs no pod now: it is scaled to zero, or done"
         nodes = {f"node/{node}" for node in self._nodes}
         if (node := f"node/{name.rpartition('/')[2]}") in nodes:
             return f"no pod or workload is called {name!r}; for the node write {node}"
@@ -275,3 +277,11 @@ def literal(text: str) -> IPAddress | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+def _is_called(workload: ObjectRef, name: str) -> bool:
+    """Whether a name means a workload, with its kind or without it."""
+    namespace, _, rest = name.partition("/")
+    kind, slash, own = rest.rpartition("/")
+    meant = not slash or kind_called(kind) == workload.kind
+    return meant and (namespace, own) == (workload.namespace, workload.name)

@@ -221,3 +221,19 @@ def test_what_comes_to_the_address_is_explained_by_the_policies_that_deny_it() -
     answer = why(asker(NEW, OLD, DB, OLD_CLOSED), Can("a/db", "10.0.0.5", 80))
     assert [str(p.isolation.policy) for p in answer.ingress.policies] == ["a/closed"]
     assert not answer.can.allowed
+
+
+@pytest.mark.parametrize("name", ["a/zero", "a/deploy/zero", "a/Deployment/zero"])
+def test_a_workload_that_runs_no_pod_is_told(name: str) -> None:
+    idle = (ObjectRef("Deployment", "a", "zero"),)
+    directory = Directory(compile_cluster(replace(Cluster.of(WORKLOADS), idle=idle)))
+    with pytest.raises(UnknownObject, match="Deployment a/zero runs no pod now"):
+        directory.find(name, "a")
+
+
+@pytest.mark.parametrize("name", ["a/job/zero", "b/zero", "a/b/deploy/zero"])
+def test_a_name_of_something_else_is_none_that_runs_no_pod(name: str) -> None:
+    idle = (ObjectRef("Deployment", "a", "zero"),)
+    directory = Directory(compile_cluster(replace(Cluster.of(WORKLOADS), idle=idle)))
+    with pytest.raises(UnknownObject, match="no pod or workload is called"):
+        directory.find(name, "b")
