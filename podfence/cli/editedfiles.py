@@ -45,6 +45,15 @@ def require_as_read(texts: Mapping[str, tuple[str, str]]) -> None:
                 )
 
 
+def line_end_of(file: str, text: str) -> str:
+    """How the lines of a file end that was read as this text: ``\\r\\n`` or ``\\n``."""
+    with suppress(OSError):
+        form = _form_of(_bytes_of(file), text)
+        if form is not None:
+            return form.newline
+    return "\n"
+
+
 def write_edits(texts: Mapping[str, tuple[str, str]], option: str) -> None:
     """Replace the files, all or none.
 

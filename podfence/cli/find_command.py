@@ -177,8 +177,11 @@ def find_from(end: str, port: str | None, via: bool, strict: bool, asked: FindOp
     return _reached("from", asked, sources, None, Direction.EGRESS, ports, via=via, strict=strict)
 
 
+_TO_INTERNET = "Find pods that reach the internet instead: outside without the private ranges."
+
+
 @command.command("exposed")
-@click.option("--to-internet", is_flag=True, help="Find pods that reach outside instead.")
+@click.option("--to-internet", is_flag=True, help=_TO_INTERNET)
 @_via_option
 @strict_option
 @_question

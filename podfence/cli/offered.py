@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from podfence.cli.editedfiles import line_end_of
 from podfence.cli.fixing import MOST, tried
 from podfence.manifests.load import Loaded
 from podfence.manifests.yamledit import CannotEdit
@@ -46,7 +47,7 @@ def offers_for(
         edits = [
             edit
             for file, (before, after) in sorted(made.texts.items())
-            for edit in text_edits(file, before, after)
+            for edit in text_edits(file, before, after, line_end_of(file, before))
         ]
         found[fix.finding] = Offer(fix.words, not fix.unsafe, tuple(edits))
     return found, max(0, len(every) - MOST)

@@ -1,6 +1,7 @@
 """The two versions that ``plan`` compares: of paths, of git, or of a cluster and files.
 
-Rule: what both have in common is read with each of them, so that neither lacks it.
+Rule: what both have in common is read with each of them, so that neither lacks it. It is read
+before the side: an object that both define is the side's.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ class _Common:
 
     def beside(self, paths: Sequence[str], kept: DecodedDocuments) -> Loaded:
         """One side as it is on the disk."""
-        inputs = replace(self._inputs, paths=(*paths, *self._inputs.paths))
+        inputs = replace(self._inputs, paths=(*self._inputs.paths, *paths))
         return read_inputs(inputs, kept=kept, stdin=self._stdin())
 
     def beside_revision(
@@ -143,11 +144,11 @@ class _Common:
             beside = rendered_files(inputs, self._stdin())
         else:
             beside = read_files(inputs.paths, self._stdin(), inputs.exclude)
-        files = chain(revision_files(inputs, tree, paths), beside)
+        files = chain(beside, revision_files(inputs, tree, paths))
         names = [f"{revision}:{path}" for path in paths]
         return load_files(
             files,
-            [*names, *inputs.paths],
+            [*inputs.paths, *names],
             namespace=inputs.namespace,
             strict_cidrs=inputs.strict_cidrs,
             kept=kept,

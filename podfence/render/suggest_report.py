@@ -126,7 +126,8 @@ def _proof(found: Suggestion) -> Iterator[str]:
     yield f"replay: {replay.allowed} of {count(total, 'connection')} allowed"
     yield from few([f"  {_refused(each)}" for each in replay.refused])
     if replay.unjudged:
-        yield f"  {count(replay.unjudged, 'connection')} not judged: an end has no address"
+        judged = count(replay.unjudged, "connection")
+        yield f"  {judged} not judged: the ends have no address of the same IP version"
     yield from _rare(found)
     wide = [line for each in found.policies for line in _everywhere(each)]
     more = [line for each in found.policies for line in _wider(each)]

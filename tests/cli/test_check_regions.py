@@ -152,6 +152,28 @@ def test_what_an_editor_makes_is_what_fix_makes(tree: Path) -> None:
         (tree / file).write_text(before)
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["no mark", "mark"])
+@pytest.mark.parametrize("code", ["PF321", "PF351", "PF353"])
+def test_the_lines_of_an_edit_end_as_those_of_its_file(tree: Path, code: str, mark: bytes) -> None:
+    """What the edits make is what --fix writes, byte by byte."""
+    for file in (tree / "mistakes").iterdir():
+        file.write_bytes(mark + file.read_bytes().replace(b"\n", b"\r\n"))
+    words = [*READ, "--select", code]
+    done = podfence([*words, "-o", "json", "--with-fixes"], directory=tree)
+    by_file: dict[str, list[TextEdit]] = {}
+    for finding in json.loads(done.out)["problems"]:
+        for edit in edits_of(finding["fix"]):
+            by_file.setdefault(edit.file, []).append(edit)
+    expected = {
+        file: made((tree / file).read_bytes().removeprefix(mark).decode(), edits)
+        for file, edits in by_file.items()
+    }
+    podfence([*words, "--fix", "--unsafe"], directory=tree)
+    written = {file: (tree / file).read_bytes().removeprefix(mark).decode() for file in expected}
+    assert written == expected
+    assert expected
+
+
 def test_sarif_has_them_as_replacements(tree: Path) -> None:
     words = [*READ, "--select", "PF321,PF315", "--with-fixes", "-o"]
     [run] = json.loads(podfence([*words, "sarif"], directory=tree).out)["runs"]

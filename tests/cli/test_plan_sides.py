@@ -53,6 +53,26 @@ def test_sides_that_say_the_same(tree: Path, words: str) -> None:
     assert "new.yaml:5:" in done.out
 
 
+def test_a_side_has_the_last_word_over_what_is_common(tree: Path) -> None:
+    """So a directory that holds a side too does not hide the change."""
+    (tree / "all.yaml").write_text(f"{WORKLOADS}---{CLOSED}")
+    words = ["plan", "all.yaml", "new.yaml", "-f", "all.yaml", "--no-newcomers"]
+    done = podfence(words, directory=tree)
+    assert done.status == 1
+    assert OPENS in done.out
+
+
+def test_a_revision_has_the_last_word_over_what_is_common(tree: Path) -> None:
+    for step in ("init -q", "add .", "-c user.name=a -c user.email=a@a commit -qm a"):
+        subprocess.run(["git", *step.split()], cwd=tree, check=True)
+    (tree / "old.yaml").write_text(OPEN)
+    (tree / "all.yaml").write_text(f"{WORKLOADS}---{OPEN}")
+    words = ["plan", "--git", "HEAD", "old.yaml", "-f", "all.yaml", "--no-newcomers"]
+    done = podfence(words, directory=tree)
+    assert done.status == 1
+    assert OPENS in done.out
+
+
 def test_the_way_back_is_the_difference_the_other_way_round(tree: Path) -> None:
     words = ["plan", "old.yaml", "new.yaml", "-f", "workloads.yaml", "-o", "json"]
     there, back = (

@@ -153,3 +153,21 @@ def test_json_says_what_became_of_the_test_file(tmp_path: Path) -> None:
     assert data["tests"] == {
         "file": str(tests), "count": 6, "passed": 6, "failedWithout": 5, "unheld": [],
     }  # fmt: skip
+
+
+def test_ends_without_a_common_ip_version_are_told_as_such(tmp_path: Path) -> None:
+    """Both have an address."""
+    pods = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "shop", "labels": {"app": name}},
+            "status": {"podIP": address, "podIPs": [{"ip": address}]},
+        }
+        for name, address in (("a", "10.0.0.1"), ("b", "fd00::1"))
+    ]
+    (tmp_path / "pods.yaml").write_text(yaml.safe_dump_all(pods))
+    (tmp_path / "flows.csv").write_text("source,destination,protocol,port\nshop/a,shop/b,TCP,80\n")
+    words = ["suggest", "-o", "text", "-f", "pods.yaml", "--flows", "flows.csv"]
+    told = "1 connection not judged: the ends have no address of the same IP version"
+    assert told in podfence(words, directory=tmp_path).out

@@ -36,8 +36,9 @@ class Offer(Struct, frozen=True):
     edits: tuple[TextEdit, ...]
 
 
-def text_edits(file: str, before: str, after: str) -> tuple[TextEdit, ...]:
-    """In the order of the text."""
+def text_edits(file: str, before: str, after: str, line_end: str = "\n") -> tuple[TextEdit, ...]:
+    """In the order of the text. ``line_end``: how the lines of the file end; those of the two texts
+    end with a line feed."""
     old, new = _LINE.findall(before), _LINE.findall(after)
     head = _common(old, new)
     tail = _common(old[head:][::-1], new[head:][::-1])
@@ -53,7 +54,8 @@ def text_edits(file: str, before: str, after: str) -> tuple[TextEdit, ...]:
             span = at + left, at + len(was) - right
             found.append((*span, now[left : len(now) - right]))
     ends = (match.end() for match in re.finditer("\n", before))
-    return tuple(_placed(file, [0, *ends], found))
+    written = [(start, end, text.replace("\n", line_end)) for start, end, text in found]
+    return tuple(_placed(file, [0, *ends], written))
 
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")

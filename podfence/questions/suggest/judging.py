@@ -33,7 +33,8 @@ class ConnectionJudge:
         self._addresses: dict[ObjectRef, tuple[tuple[str, tuple[IPAddress, ...]], ...]] = {}
 
     def verdicts(self, connection: ObservedConnection) -> Iterator[Verdict]:
-        """What the engine says; nothing where an end has no address that is known."""
+        """What the engine says; nothing where the ends have no address of the same IP version that
+        is known."""
         for source, far in self._pairs(connection):
             flow = Flow(source, far, connection.protocol, connection.port)
             yield self._judge.verdict(flow)
@@ -43,7 +44,7 @@ class ConnectionJudge:
         return next((each for each in self.verdicts(connection) if not each.allowed), None)
 
     def is_judged(self, connection: ObservedConnection) -> bool:
-        """Whether both ends have addresses."""
+        """Whether both ends have addresses of the same IP version."""
         return next(self._pairs(connection), None) is not None
 
     def allows(self, connection: ObservedConnection, direction: Direction) -> bool:

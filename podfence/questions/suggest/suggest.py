@@ -67,8 +67,8 @@ class RareConnection(Struct, frozen=True):
 
 
 class Replay(Struct, frozen=True):
-    """What the engine says of the evidence. ``unjudged``: connections with an end without any
-    address."""
+    """What the engine says of the evidence. ``unjudged``: connections whose ends have no
+    address of the same IP version."""
 
     allowed: int
     refused: tuple[DeniedConnection, ...]
