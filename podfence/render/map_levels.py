@@ -49,7 +49,7 @@ def of_namespaces(whole: MapData, wanted: Collection[str]) -> dict[str, Any]:
 
 def by_namespace(whole: MapData) -> dict[str, Any]:
     """How many pairs are allowed between namespaces: ``[from, to, allowed, all, unknown]`` where
-    there is a pair. The number after the last namespace is everything outside."""
+    one is, or may be. The number after the last namespace is everything outside."""
     ends = whole["endpoints"]
     outside = len(whole["namespaces"])
     group = [end.get("namespace", outside) for end in ends]
@@ -66,8 +66,9 @@ def by_namespace(whole: MapData) -> dict[str, Any]:
         "schema": NAMESPACES_SCHEMA,
         "namespaces": whole["namespaces"],
         "rows": [
-            (*pair, allowed[pair], number, number > known.get(pair, 0))
+            (*pair, allowed[pair], number, is_open)
             for pair, number in sorted(pairs.items())
+            if (is_open := number > known.get(pair, 0)) or allowed[pair]
         ],
     }
 
