@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from podfence.policy.domains import DomainTable
 
 SHOWN_WORKLOADS = 5
+FILE_UNREAD = frozenset({"PF106"})
+"""Codes of files that could not be read at all: nothing is known of what they hold."""
 
 
 @click.command("plan")
@@ -203,7 +205,11 @@ def command(
         _write_temporary(answer, transition)
     if answer.undecided:
         _say_undecided(answer, sides, keep_going=keep_going)
-    missing = any(has_errors(each.problems) and not each.doubts for each in sides)
+    missing = any(
+        (has_errors(each.problems) and not each.doubts)
+        or any(problem.code in FILE_UNREAD for problem in each.problems)
+        for each in sides
+    )
     unread = seen is not None and bool(seen.unread)
     groundless = gate is FailOn.USED and _says_too_little(answer, seen, keep_going)
     if (answer.undecided or missing or unread or groundless) and not keep_going:
@@ -292,12 +298,11 @@ def _says_too_little(answer: Plan, seen: FlowRecords | None, keep_going: bool) -
 
 def _say_undecided(answer: Plan, sides: tuple[Loaded, Loaded], *, keep_going: bool) -> None:
     names = printable(some(answer.undecided, SHOWN_WORKLOADS))
-    for loaded in sides:
-        if loaded.doubts:
-            said = without_verdict(loaded, loaded.doubts)
-            number = count(len(answer.undecided), "workload")
-            echo(
-                f"{('warning' if keep_going else 'error')}[PF007]: the plan leaves out what is "
-                f"not certain of {number} ({names}): {said}",
-                err=True,
-            )
+    reasons = [without_verdict(each, each.doubts) for each in sides if each.doubts]
+    for said in dict.fromkeys(reasons):  # once where both sides say the same
+        number = count(len(answer.undecided), "workload")
+        echo(
+            f"{('warning' if keep_going else 'error')}[PF007]: the plan leaves out what is "
+            f"not certain of {number} ({names}): {said}",
+            err=True,
+        )

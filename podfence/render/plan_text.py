@@ -98,7 +98,8 @@ def _remarks(plan: Plan, *, wide: bool) -> Iterator[str]:
     told = {edit.number for pair in renamed for edit in pair}
     silent = [f"{SIGNS[e.kind]} {edit_name(e)}" for e in plan.silent if e.number not in told]
     if silent:
-        remarks.append(f"changes nothing: {_some(silent, shown)}")
+        nothing = "changes nothing for sure" if plan.undecided else "changes nothing"
+        remarks.append(f"{nothing}: {_some(silent, shown)}")
     for family in plan.families:
         remarks.append(f"not compared: IPv{family}, which only the pods of one side have")
     if remarks:

@@ -102,3 +102,31 @@ def test_a_fault_of_what_both_sides_have_is_said_once(tmp_path: Path) -> None:
     assert done.err.count(f"{common}:5:") == 1, done.err
     done = podfence(["plan", common, common])
     assert done.err.count(f"{common}:5:") == 1, done.err
+
+
+BROKEN = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: 5}}}
+"""
+
+
+@pytest.mark.parametrize("common", ["broken.yaml", "nowhere.yaml"])
+def test_a_workload_that_nobody_could_read_is_never_unchanged(tmp_path: Path, common: str) -> None:
+    """No pod of it is compared, so that a plan without changes would say nothing about it."""
+    (tmp_path / "broken.yaml").write_text(BROKEN)
+    (tmp_path / "old.yaml").write_text(CLOSED)
+    (tmp_path / "new.yaml").write_text(CLOSED.replace("spec: {", "spec: {ingress: [{}], "))
+    words = ["plan", "old.yaml", "new.yaml", "-f", common, "--no-newcomers"]
+    done = podfence(words, directory=tmp_path)
+    assert done.status == 2
+    assert done.out.startswith("no verdict surely changes (1 edit)")
+    assert "changes nothing for sure: ~ NetworkPolicy default/closed" in done.out
+    assert done.err.count("[PF007]") == 1
+
+
+def test_a_file_that_is_not_there_is_never_green(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(CLOSED)
+    words = ["plan", "a.yaml", "a.yaml", "-f", "nowhere.yaml"]
+    assert podfence(words, directory=tmp_path).status == 2

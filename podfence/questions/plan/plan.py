@@ -27,7 +27,13 @@ from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.order import Order, safe_order
 from podfence.questions.plan.outcomes import Outcome, OutcomeScope, outcomes, with_meetings
 from podfence.questions.plan.sides import aligned
-from podfence.questions.plan.undecided import Doubts, UndecidedWorkloads, sort_out, touched
+from podfence.questions.plan.undecided import (
+    Doubts,
+    UndecidedWorkloads,
+    sort_out,
+    touched,
+    unread_workloads,
+)
 from podfence.questions.plan.used import Used, in_use, with_asked_dns
 from podfence.questions.tenants import NO_TENANTS, Tenants
 
@@ -176,7 +182,7 @@ def plan_of_indexes(
         _shown(ends.arrives, doubts),
         _shown(ends.leaves, doubts),
         _one_sided(old, new, ends),
-        tuple(sorted(_undecided(ends, seen, parts.open))),
+        tuple(sorted({*_undecided(ends, seen, parts.open), *unread_workloads(doubts, edits)})),
         safe_order(edits, old, new, ends) if order and not doubts else None,
     )
 

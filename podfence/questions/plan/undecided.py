@@ -87,6 +87,45 @@ def touched(
     return UndecidedWorkloads(_workloads(sides, pods), _workloads(sides, apart), frozenset(pods))
 
 
+_OF_PODS = frozenset(
+    {
+        "",
+        "CronJob",
+        "DaemonSet",
+        "Deployment",
+        "Job",
+        "Pod",
+        "ReplicaSet",
+        "ReplicationController",
+        "StatefulSet",
+    }
+)
+"""Kinds of objects that may be pods, or run them; "" is any."""
+
+
+def unread_workloads(doubts: Doubts, edits: Iterable[Edit]) -> Iterator[str]:
+    """Workloads that could not be read, so that no pod of theirs is compared: those that are not
+    the same on both sides, and those that an edit may concern."""
+    edited = tuple(edits)
+    for doubt in (*doubts.old, *doubts.new):
+        if doubt.kind in _OF_PODS and doubt.listed_in is None and not doubt.pods:
+            is_same = doubt in doubts.same
+            if not is_same or any(_may_concern(edit, doubt) for edit in edited):
+                yield f"{doubt.namespace}/{doubt.name}" if doubt.name else str(doubt)
+
+
+def _may_concern(edit: Edit, doubt: Doubt) -> bool:
+    """Whether an edit may change a verdict of a pod of which nothing is known but its namespace."""
+    for thing in (*edit.before, *edit.after):
+        if not isinstance(thing, NetworkPolicy) or doubt.namespace in ("", thing.ref.namespace):
+            return True
+        for rule in (*thing.ingress, *thing.egress):
+            elsewhere = any(peer.ip_block or peer.namespace_selector for peer in rule.peers)
+            if elsewhere or not rule.peers:
+                return True
+    return False
+
+
 def _open_pods(index: PolicyIndex, doubts: tuple[Doubt, ...]) -> frozenset[str]:
     return Certainty(replace(index, cluster=replace(index.cluster, doubts=doubts))).open_pods()
 

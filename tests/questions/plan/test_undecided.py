@@ -15,6 +15,7 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.doubt import Doubt
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, PolicyType
+from podfence.model.objects import Namespace
 from podfence.model.selectors import LabelSelector
 from podfence.policy.compile import compile_cluster
 from podfence.questions.plan.plan import Plan, plan
@@ -209,3 +210,38 @@ def test_two_pods_of_one_workload_are_not_one_pod() -> None:
     assert closed(planned(world, [*world, closing])) == {("shop/web", "shop/web")}
     found = planned(world, [*world, closing], before=(torn("in"),))
     assert (found.undecided, found.outcomes) == (("shop/web",), ())
+
+
+RUN = Doubt("Deployment", "shop", "api", path="spec.template.metadata.labels")
+
+
+def test_a_workload_that_cannot_be_read_on_one_side_is_open() -> None:
+    """It may be any pod of its namespace, and has none that could be compared."""
+    for doubts in ((RUN,), ()), ((), (RUN,)):
+        assert planned(WORLD, WORLD, *doubts).undecided == ("shop/api",)
+
+
+@pytest.mark.parametrize(
+    ("edited", "is_open"),
+    [
+        (policy("shop/x", {"app": "api"}, types=["Ingress"]), True),
+        (policy("lab/x", {"app": "pc"}, types=["Ingress"]), False),
+        (policy("lab/x", ingress=[rule(peer(pods={"app": "pc"}))]), False),
+        (policy("lab/x", ingress=[rule(peer(namespaces={"a": "b"}))]), True),
+        (policy("lab/x", ingress=[rule(peer(cidr="10.0.0.0/8"))]), True),
+        (policy("lab/x", egress=[rule(ports=[80])]), True),
+        (namespace("lab", {"a": "b"}), True),
+    ],
+    ids=["its own", "of others", "own pods", "namespaces", "addresses", "everybody", "labels"],
+)
+def test_a_workload_that_neither_side_can_read_is_open_where_an_edit_may_concern_it(
+    edited: ClusterObject, is_open: bool
+) -> None:
+    others = [each for each in WORLD if not (isinstance(each, Namespace) and each.name == "lab")]
+    new = [*others, edited] if isinstance(edited, Namespace) else [*WORLD, edited]
+    found = planned(WORLD, new, (RUN,), (RUN,), (RUN,))
+    assert ("shop/api" in found.undecided) is is_open
+
+
+def test_where_nothing_is_edited_it_hides_nothing() -> None:
+    assert planned(WORLD, WORLD, (RUN,), (RUN,), (RUN,)).undecided == ()
