@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from podfence.agent.eventseries import EventContent
+from podfence.agent.leisure import Leisure
 from podfence.agent.log import EventLog
 from podfence.drops.attempt import Attempt, attempt_of
 from podfence.drops.attribution import Attribution
@@ -24,7 +25,7 @@ from podfence.kernel.nflog import Copies, LogListener
 BUDGET = 2000
 """Copies that are looked at in a second."""
 NAMED = 100
-"""Attempts that are named in one turn of the thread that enforces: some milliseconds."""
+"""Attempts that are named in one turn of the thread that enforces, if there is time for as many."""
 AGAIN = 30.0
 """Seconds until a log that is not to be had is tried again."""
 DROPPED = "PacketsDenied"
@@ -47,6 +48,7 @@ class Watcher:
         clock: Callable[[], float] = time.time,
         say: Callable[[EventContent], object] = bool,
         denied: Callable[[Sequence[Cause]], object] = len,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._group = group
         self._log = log
@@ -57,6 +59,7 @@ class Watcher:
         self._say, self._events = say, DropEvents()
         self._denied = denied
         self._second, self._left = 0, BUDGET
+        self._leisure = Leisure(timer)  # of the thread that enforces alone
 
     def run(self, stopped: threading.Event) -> None:
         """Until it is to stop."""
@@ -92,12 +95,19 @@ class Watcher:
 
     def name(self, attribution: Attribution) -> None:
         """Name some of what came. For the thread that enforces: its index is not to change."""
+        if not self._leisure.begin():
+            return
         with self._lock:
             asked = self._ledger.questions(NAMED)
         if not asked:
             return
         now = self._clock()
-        answers = [(each, _names(attribution, each)) for each in asked]
+        answers = []
+        for each in asked:
+            answers.append((each, _names(attribution, each)))
+            if self._leisure.is_over:
+                break
+        self._leisure.end()
         with self._lock:
             for attempt, names in answers:
                 self._ledger.answer(attempt, names, now)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import Protocol
 
+from podfence.agent.leisure import Leisure
 from podfence.agent.log import EventLog
 from podfence.agent.rulefile import RuleFile
 from podfence.drops.headers import protocol_of
@@ -37,9 +38,6 @@ AGAIN = 60.0
 WHOLE = 10
 """Each so manyth look tells what is still there of before, too; and the first after policies have
 changed, or after one that failed."""
-TURN = 0.005
-"""Seconds of a turn of the thread that enforces after which it asks no more. One kind is asked
-about in whole, however many rules its pod has."""
 ASKED = 1000
 """Kinds of connections that it looks at for that."""
 SURVEY = 30.0
@@ -70,7 +68,7 @@ class RuleCounts:
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node, self._connections = node, connections
-        self._file, self._log, self._clock, self._timer = file, log, clock, timer
+        self._file, self._log, self._clock = file, log, clock
         self._lock = threading.Lock()
         self._ledger = UsageLedger(clock())
         self._ledger.failed(_UNREAD)
@@ -78,6 +76,7 @@ class RuleCounts:
         self._save_at = -inf
         self._changes = 0
         # Of the thread that enforces alone:
+        self._leisure = Leisure(timer)
         self._surveyed, self._is_stale = -inf, True
         self._state = self._surveyed_state = -1
         self._denied: deque[RuleRef] = deque(maxlen=_DENIALS)
@@ -138,7 +137,7 @@ class RuleCounts:
     def name(self, credit: Credit, revisions: Mapping[ObjectRef, Revision]) -> None:
         """Find the rules of some connections. For the thread that enforces: its index is not to
         change meanwhile."""
-        if not self._has_read:
+        if not self._has_read or not self._leisure.begin():
             return
         now = self._clock()
         with self._lock:
@@ -161,6 +160,7 @@ class RuleCounts:
                 self._ledger.answer(kind, rules, now)
             for rule in denied:
                 self._ledger.denied(rule, now)
+        self._leisure.end()
 
     def denied(self, causes: Iterable[Cause]) -> None:
         """Packets were denied, by rules or otherwise; counted with the next ``name``. For the
@@ -181,11 +181,10 @@ class RuleCounts:
         self, credit: Credit, asked: Iterable[ConnectionKind]
     ) -> list[tuple[ConnectionKind, tuple[RuleRef, ...]]]:
         """For as long as a turn may take, and one at the least."""
-        end = self._timer() + TURN
         found = []
         for kind in asked:
             found.append((kind, credit.rules(kind)))
-            if self._timer() >= end:
+            if self._leisure.is_over:
                 break
         return found
 

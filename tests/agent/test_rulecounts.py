@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from podfence.agent.leisure import REST, TURN
 from podfence.agent.log import EventLog
 from podfence.agent.rulecounts import RuleCounts
 from podfence.agent.rulefile import RuleFile
@@ -124,18 +125,26 @@ def test_some_looks_ask_what_is_still_there(
     assert [n for n, still in enumerate(table.asked) if still] == [0, 4, 11]
 
 
-def test_a_turn_ends_when_its_time_is_up(tmp_path: Path) -> None:
+def test_a_turn_ends_when_its_time_is_up_and_a_rest_follows(tmp_path: Path) -> None:
     """And asks about one kind at the least."""
-    time = iter(range(1000))
+    now = [100.0]
+
+    class Slow(Always):
+        def rules(self, kind: ConnectionKind) -> tuple[RuleRef, ...]:
+            now[0] += 2 * TURN
+            return super().rules(kind)
+
     log = EventLog(io.StringIO())
     file = RuleFile(tmp_path, "n1", log)
-    made = RuleCounts("n1", Table(), file, log, lambda: 1000.0, lambda: next(time))
+    made = RuleCounts("n1", Table(), file, log, lambda: 1000.0, lambda: now[0])
     made.read()
-    asker = Always()
+    asker = Slow()
     made.take(Look({Tracked(4, n, 2, 6, 80): 1 for n in range(3)}, 3))
     for turn in range(1, 5):
-        made.name(asker, REVISIONS)
-        assert len(asker.asked) == min(turn, 3)
+        for _ in range(3):
+            made.name(asker, REVISIONS)
+            assert len(asker.asked) == min(turn, 3)
+        now[0] += 3 * REST * TURN
     assert uses(made)["shop/db spec.ingress[0]"] == 3
 
 
