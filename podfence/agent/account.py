@@ -135,8 +135,8 @@ class Account:
                 text = f"the table podfence was changed by another: {name}"
                 if not who.number:
                     text = (
-                        "the table podfence was changed by another; who, is not known: "
-                        "notifications were lost"
+                        "the table podfence was changed by an unknown process: notifications were "
+                        "lost"
                     )
                 self.hold(ConditionKind.DRIFT, "", text)
             case ReportKind.TABLE_REFUSED:

@@ -48,7 +48,7 @@ class RuleFile:
 
     def refuse(self, why: str) -> None:
         """Say that what was loaded is not used."""
-        self._log.warning("uses of rules are counted anew", file=str(self._path), message=why)
+        self._log.warning("uses of rules are counted from zero", file=str(self._path), message=why)
 
     def save(self, kept: Kept) -> float:
         """After how many seconds to save again."""

@@ -40,7 +40,7 @@ def read_whole(path: Path, largest: int) -> bytes | None:
     opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(opened, "rb") as file:
         if not stat.S_ISREG(os.fstat(opened).st_mode):
-            raise OSError(errno.EINVAL, "it is no file")
+            raise OSError(errno.EINVAL, "it is not a file")
         data = file.read(largest + 1)
     return data if len(data) <= largest else None
 

@@ -264,7 +264,7 @@ def _require_use_of_baseline(path: str | None, *, server_only: bool) -> None:
     if path is not None and server_only:
         raise click.UsageError("--server-only has no findings to write; drop --write-baseline")
     if path == "-":
-        raise click.UsageError("--write-baseline - is no file; name one")
+        raise click.UsageError("--write-baseline - is not a file; name one")
 
 
 def _require_findings_as_data(

@@ -65,7 +65,7 @@ FILE_UNREAD = frozenset({"PF106"})
     multiple=True,
     metavar="FILE|DIR|-",
     shell_complete=complete_files,
-    help="A file or directory of OLD, where that is several. May be given more than once.",
+    help="A file or directory of OLD, if there are several. Repeatable.",
 )
 @click.option(
     "--new",

@@ -125,7 +125,7 @@ class SettingsReader:
         found = self._texts(value, key, 'use namespaces, such as ["kube-system"]')
         for each in found:
             if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", each):
-                self._refuse(key, f"{each!r} is no name of a namespace")
+                self._refuse(key, f"{each!r} is not a valid namespace name")
         return found
 
     def _truth(self, value: object, key: str) -> bool:
@@ -188,7 +188,7 @@ class SettingsReader:
             try:
                 node_local = ip_address(text)
             except ValueError:
-                self._refuse(key, f"{text!r} is no address, such as 169.254.20.10")
+                self._refuse(key, f"{text!r} is not an address such as 169.254.20.10")
         return ClusterDns(pods, node_local)
 
     def _cidrs(self, value: object, key: str) -> Iterator[IPNetwork]:

@@ -81,10 +81,10 @@ class CsvReader:
             return f"no {missing[0]}"
         protocol = protocol_of(row["protocol"])
         if protocol is None:
-            return f"{row['protocol'][:40]!r} is no protocol; write TCP, UDP, SCTP or ICMP"
+            return f"{row['protocol'][:40]!r} is not a protocol; write TCP, UDP, SCTP or ICMP"
         port = port_of(protocol, _number(row.get("port", "")))
         if port is None:
-            return f"{row.get('port', '')[:40]!r} is no port; write a number from 1 to 65535"
+            return f"{row.get('port', '')[:40]!r} is not a port; write a number from 1 to 65535"
         verdict = _VERDICTS.get(row.get("verdict", "").lower())
         if verdict is None:
             self._seen.left[Left.VERDICT] += 1
@@ -92,7 +92,7 @@ class CsvReader:
         text = row.get("count", "")
         count = _number(text) if text else 1
         if count is None or not 0 < count < _MOST:
-            return f"{text[:40]!r} is no count; write a number from 1 up"
+            return f"{text[:40]!r} is not a count; write a number of at least 1"
         ends = _end(row["source"]), _end(row["destination"])
         time = rfc3339(row.get("time", ""))
         times = (time,) if time else ()

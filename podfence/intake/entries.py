@@ -126,7 +126,7 @@ def _warnings(fields: Fields, data: Json) -> Iterator[Problem]:
     known = metadata if isinstance(metadata, Mapping) else {}
     name = f"{data.get('kind')} {known.get('namespace') or 'default'}/{known.get('name')}"
     for problem in fields.problems:
-        text = f"{problem.message}; what it leads to is not known"
+        text = f"{problem.message}; what it leads to is unknown"
         yield Problem("PF122", Severity.WARNING, text, fields.source, problem.path, name)
 
 

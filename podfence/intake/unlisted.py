@@ -28,7 +28,7 @@ _MEANINGS: Final = {
     "Pod": "pods are unknown; no question can name one, and any address may be a pod's",
     "Service": "Services are unknown by name, and any address may be a Service's",
     "CronJob": "CronJobs that do not run now are unknown, and no question can name them",
-    "EndpointSlice": "what is behind a Service without a selector is not known",
+    "EndpointSlice": "what is behind a Service without a selector is unknown",
     "NetworkPolicy": "verdicts that one more policy could change are left open",
     "ClusterNetworkPolicy": "verdicts that a policy of another tier could change are left open",
     "AdminNetworkPolicy": "verdicts that a policy of the Admin tier could change are left open",

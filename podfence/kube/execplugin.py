@@ -92,7 +92,7 @@ def _credential(spec: ExecSpec, base: Credential) -> tuple[Credential, datetime 
 def _answer(spec: ExecSpec) -> Mapping[str, Any]:
     if spec.api_version not in VERSIONS:
         known = " or ".join(VERSIONS)
-        raise _error(spec, f"apiVersion {printable(spec.api_version)!r} is not known; use {known}")
+        raise _error(spec, f"apiVersion {printable(spec.api_version)!r} is unknown; use {known}")
     interactive = spec.interactive_mode != "Never" and sys.stdin.isatty()
     if spec.interactive_mode == "Always" and not interactive:
         raise _error(spec, "it needs a terminal (interactiveMode: Always), and there is none")
@@ -143,7 +143,7 @@ def _expiry(spec: ExecSpec, status: Mapping[str, Any]) -> datetime | None:
     try:
         expires = datetime.fromisoformat(text)
     except ValueError:
-        raise _error(spec, "status.expirationTimestamp of its answer is no time") from None
+        raise _error(spec, "status.expirationTimestamp of its answer is not a time") from None
     return expires if expires.tzinfo is not None else expires.replace(tzinfo=UTC)
 
 

@@ -80,7 +80,7 @@ def read_items(
     try:
         return tuple(read(resource, item) for item in items)
     except UNREADABLE:
-        text = f"the API server's list of {resource.name} holds an item that is no object"
+        text = f"the API server's list of {resource.name} has an item that is not an object"
         raise ClusterError(text) from None
 
 

@@ -41,7 +41,7 @@ def find_access(context: str, kubeconfig: str | None, environment: Mapping[str, 
     if access is None or context:
         looked = " and ".join(printable(str(file)) for file in files) or "HOME is not set"
         raise NoCluster(
-            f"no cluster is known, for there is no kubeconfig ({looked}): name one with "
+            f"no cluster is known, because there is no kubeconfig ({looked}): name one with "
             "--kubeconfig, and its context with --context"
         )
     return access

@@ -133,7 +133,8 @@ def socket_path(name: str) -> Path:
     """The socket of a lab. Raises LabError for what is no name."""
     if not _NAME.fullmatch(name):
         raise LabError(
-            f"{name!r} is no name for a lab; at most 32 lower case letters, digits, inner hyphens"
+            f"{name!r} is not a valid name for a lab: use at most 32 lower-case letters, digits "
+            "and inner hyphens"
         )
     path = directory() / f"{name}{_SUFFIX}"
     if len(os.fsencode(path)) > _LONGEST_PATH:

@@ -163,7 +163,7 @@ class FileReader:
             return
         self._contents.passed_over[kind] += 1
         for each in () if _is_template(parsed, chunk.text) else parsed.findings[:1]:
-            text = f"{each.message}; what this {kind} leads to is not known"
+            text = f"{each.message}; what this {kind} leads to is unknown"
             found = replace(each, code="PF122", message=text, severity=Severity.WARNING)
             self._problem(source, found, format_path(each.steps))
 

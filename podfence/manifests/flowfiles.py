@@ -67,7 +67,7 @@ def _pieces(file: BinaryIO) -> Iterator[list[bytes]]:
         lines[0] = rest + lines[0]
         rest = lines.pop()
         if len(rest) > _LONGEST:
-            raise UnknownFormat(f"a line of more than {_LONGEST >> 20} MiB is no record")
+            raise UnknownFormat(f"a line of more than {_LONGEST >> 20} MiB is not a record")
         if lines:
             yield lines
     if rest:

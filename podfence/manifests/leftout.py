@@ -21,7 +21,7 @@ from podfence.manifests.listing import version_of, wanted_kind_of
 from podfence.manifests.splitting import guess_identity
 
 LEFT_OUT_CODES: Final = {
-    "PF115": "files of a directory that are no manifests",
+    "PF115": "files of a directory that are not manifests",
     "PF116": "an item of a List that is null",
 }
 _SHOWN: Final = 8

@@ -96,7 +96,7 @@ def read_yaml(text: str, first_line: int, scalars: Scalars) -> Parsed:
     escape = None if _HAS_LIBYAML else _LONE_SURROGATE.search(text)
     if escape is not None:
         line, column = _place(text, escape.start())
-        message = "an escape from \\ud800 to \\udfff is no character: correct it"
+        message = "an escape from \\ud800 to \\udfff is not a character: correct it"
         return unreadable("PF101", message, first_line + line, column + 1)
     try:
         node = compose(text)

@@ -99,7 +99,7 @@ class History:
         if not version:
             return
         if not version.isdecimal():
-            raise ClusterError(f"the API server's version is no number: {version}")
+            raise ClusterError(f"the API server's version is not a number: {version}")
         if int(version) < self._taken:
             self._restore()
         elif self._listing and self.is_known:

@@ -62,7 +62,7 @@ class MirrorPages:
             case "/readyz":
                 if self._mirror.is_ready:
                     return HTTPStatus.OK, "ok\n"
-                return HTTPStatus.SERVICE_UNAVAILABLE, "pods are not known\n"
+                return HTTPStatus.SERVICE_UNAVAILABLE, "pods are unknown\n"
             case "/metrics":
                 return HTTPStatus.OK, metrics(self._mirror)
         return HTTPStatus.NOT_FOUND, "there are /healthz, /readyz and /metrics\n"

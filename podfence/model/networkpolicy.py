@@ -110,7 +110,7 @@ class NetworkPolicy(Struct, frozen=True):
     def __post_init__(self) -> None:
         """Raises ValueError for a policy of no direction."""
         if not self.policy_types:
-            raise ValueError("policy_types is empty; without a word of it, it is Ingress")
+            raise ValueError("policy_types is empty; if it is left out, it is Ingress")
 
     def rules_of(self, direction: PolicyType) -> tuple[NetworkPolicyRule, ...]:
         """The rules that are written for a direction, whether the policy has it or not (NP-15)."""

@@ -130,7 +130,7 @@ def _add(known: dict[str, T], name: str, item: T) -> None:
     if name in known:
         raise InvalidRuleset(f"{name} is there twice")
     if not 0 < len(name) <= MAX_NAME:
-        raise InvalidRuleset(f"{name!r} is no name")
+        raise InvalidRuleset(f"{name!r} is not a name")
     known[name] = item
 
 

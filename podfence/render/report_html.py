@@ -31,7 +31,7 @@ def report_html(title: str, parts: Mapping[str, object], assets: Assets) -> str:
     need not unpack what it does not show."""
     for text in (assets.script, assets.style):
         if _closes(text):
-            raise ValueError("the built front end would end its own element; build it anew")
+            raise ValueError("the built front end would end its own element; build it again")
     policy = "; ".join(
         (
             "default-src 'none'",

@@ -80,7 +80,7 @@ def _words(each: Simplification, verb: str, written: bool) -> str:
         same = "peers" if each.field == "ports" else "ports"
         return f"{'joined to' if written else 'joins'} {by}, which has the same {same}"
     if each.strength is Strength.TODAY:
-        return f"{verb}, for the pods of today alone: rules beside it allow all of it"
+        return f"{verb}, only for the existing pods: other rules allow all of it"
     return f"{verb}: {by} {'allows' if len(each.by) == 1 else 'allow'} all of it"
 
 

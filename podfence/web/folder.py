@@ -180,6 +180,6 @@ def _replace(real: str, data: bytes) -> None:
     try:
         replace_whole({real: data})
     except ReadOnlyFile as error:
-        raise NotWritten("the file is read-only for whoever started this server") from error
+        raise NotWritten("the file is read-only for the user of this server") from error
     except OSError as error:
         raise NotWritten(f"the file cannot be written: {error.strerror}") from error

@@ -196,7 +196,7 @@ def test_what_others_may_have_done_is_told_only_where_they_did() -> None:
     stage.pass_time(0.2)
     assert same_rules(stage.rules, wanted(WEB, ONLY_WEB))
     assert (stage.enforcer.status.drifts, stage.holds()) == (1, [ConditionKind.DRIFT])
-    assert "who, is not known" in stage.enforcer.status.conditions[0].message
+    assert "an unknown process" in stage.enforcer.status.conditions[0].message
 
 
 def test_a_table_that_is_deleted_again_and_again_is_mended_every_time() -> None:

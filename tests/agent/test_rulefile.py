@@ -144,7 +144,7 @@ def test_what_cannot_be_used_is_said_and_counted_anew(
     assert made.rules().since == "1970-02-27T20:53:20.000Z"
     assert not made.rules().policies
     (line,) = log.getvalue().splitlines()
-    assert "counted anew" in line
+    assert "counted from zero" in line
     assert said in line
 
 
@@ -173,7 +173,7 @@ def test_what_is_no_file_holds_nobody_up(tmp_path: Path, log: io.StringIO) -> No
         make(path)
         assert not goes_on(counts(tmp_path, log))
         path.rmdir() if path.is_dir() else path.unlink()
-    assert log.getvalue().count("counted anew") == 3
+    assert log.getvalue().count("counted from zero") == 3
 
 
 def test_what_lies_where_it_is_written_is_put_away(tmp_path: Path, log: io.StringIO) -> None:

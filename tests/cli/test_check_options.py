@@ -116,7 +116,7 @@ def test_what_was_not_read_is_no_finding(
     ("options", "said"),
     [
         (["--select", "PF350", "--ignore", "PF3"], "--ignore leaves none of the codes of --select"),
-        (["--write-baseline", "-"], "--write-baseline - is no file"),
+        (["--write-baseline", "-"], "--write-baseline - is not a file"),
         (["--write-baseline", "b.json", "--server-only"], "--server-only has no findings to write"),
     ],
 )

@@ -176,7 +176,7 @@ def test_an_unlisted_that_cannot_be_read_hides_anything(tmp_path: Path) -> None:
 def test_without_files_and_cluster_both_ways_are_named() -> None:
     done = podfence(["map"])
     assert done.status == 2
-    assert "error[PF008]: no cluster is known, for there is no kubeconfig (no-k" in done.err
+    assert "error[PF008]: no cluster is known, because there is no kubeconfig (no-k" in done.err
     assert "--context" in done.err
     assert "-f FILE" in done.err
 

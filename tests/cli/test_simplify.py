@@ -194,7 +194,7 @@ def test_what_only_the_pods_of_today_do_not_need_is_asked_for(tmp_path: Path) ->
     assert gone(tmp_path, text) == []
     done = simplify(tmp_path, text, "--today", "--check")
     assert done.status == 1
-    assert "for the pods of today alone" in done.out
+    assert "only for the existing pods" in done.out
     data = json.loads(simplify(tmp_path, text, "--today", "-o", "json").out)
     assert {each["strength"] for each in data["removals"]} == {"today"}
     simplify(tmp_path, text, "--today", "--write")

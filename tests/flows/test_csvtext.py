@@ -35,10 +35,10 @@ def test_equal_rows_are_one_flow() -> None:
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        ("a/b,c/d,TCP,", "'' is no port; write a number from 1 to 65535"),
-        ("a/b,c/d,TCP,70000", "'70000' is no port; write a number from 1 to 65535"),
-        ("a/b,c/d,TCP,http", "'http' is no port; write a number from 1 to 65535"),
-        ("a/b,c/d,IGMP,1", "'IGMP' is no protocol; write TCP, UDP, SCTP or ICMP"),
+        ("a/b,c/d,TCP,", "'' is not a port; write a number from 1 to 65535"),
+        ("a/b,c/d,TCP,70000", "'70000' is not a port; write a number from 1 to 65535"),
+        ("a/b,c/d,TCP,http", "'http' is not a port; write a number from 1 to 65535"),
+        ("a/b,c/d,IGMP,1", "'IGMP' is not a protocol; write TCP, UDP, SCTP or ICMP"),
         ("a/b,,TCP,80", "no destination"),
         ("a/b", "no destination"),
     ],

@@ -333,7 +333,7 @@ def test_a_dump_that_does_not_fit_together_is_an_error() -> None:
     lost = Chain("c", (Rule((goto("gone"),)),))
     messages = [*encode(load(Ruleset(TABLE, {}, {}, {"c": lost})))]
     table, chain, rule = (message.body[4:] for message in (messages[0], *messages[-2:]))
-    with pytest.raises(NftError, match=r"table podfence is no ruleset of podfence: .*gone"):
+    with pytest.raises(NftError, match=r"table podfence is not a ruleset of podfence: .*gone"):
         read(Dump(table, [chain], [rule]))
 
 

@@ -164,7 +164,7 @@ def test_what_is_no_object_is_said_of_its_list() -> None:
 
     with serving(lambda _: Answer(body={"items": [7]})) as api, client(api) as asked:
         (part,) = list_raw(asked, PODS)
-        with pytest.raises(ClusterError, match="list of pods holds an item that is no object"):
+        with pytest.raises(ClusterError, match="list of pods has an item that is not an object"):
             read_items(PODS, part.items, read)
 
 

@@ -219,7 +219,9 @@ def test_files_with_errors_leave_the_lab_as_it_is(lab: Run, tmp_path: Path) -> N
     [
         pytest.param(("status",), "no lab named default is up", id="none-is-up"),
         pytest.param(("down",), "no lab named default is up", id="nothing-to-end"),
-        pytest.param(("status", "--name", "../x"), "is no name for a lab", id="hostile-name"),
+        pytest.param(
+            ("status", "--name", "../x"), "is not a valid name for a lab", id="hostile-name"
+        ),
         pytest.param(("up", "-f", "/nowhere"), "nothing could be read", id="no-input"),
     ],
 )

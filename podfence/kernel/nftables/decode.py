@@ -69,7 +69,7 @@ def _ruleset(dump: Dump) -> Ruleset:
     try:
         return Ruleset.of(table, [*holders, *chains])
     except InvalidRuleset as error:
-        raise NftError(f"table {table.name} is no ruleset of podfence: {error}") from error
+        raise NftError(f"table {table.name} is not a ruleset of podfence: {error}") from error
 
 
 def set_name(body: bytes) -> str:

@@ -48,7 +48,7 @@ def _items(body: bytes, where: Resource) -> Iterator[ApiObject]:
     try:
         items = _LIST.decode(body).get("items") or ()
     except UNREADABLE:
-        raise ClusterError(f"the API server's answer to {where.path()} is no list") from None
+        raise ClusterError(f"the API server's answer to {where.path()} is not a list") from None
     return ({**each, "apiVersion": where.api_version, "kind": where.kind} for each in items)
 
 

@@ -73,7 +73,7 @@ class LocalNode(Struct, frozen=True):
         """Raises ValueError for another mask, or an epoch that it cannot hold."""
         run = self.mark_mask // self._lowest if self.mark_mask > 0 else 0
         if run < LEAST_RUN or run & (run + 1) or self.mark_mask >> 32:
-            raise ValueError(f"mark mask {self.mark_mask:#x} is no single run of 8 to 32 bits")
+            raise ValueError(f"mark mask {self.mark_mask:#x} is not a single run of 8 to 32 bits")
         if not 1 <= self.epoch <= run:
             raise ValueError(f"epoch {self.epoch} is not within 1 to {run}")
 

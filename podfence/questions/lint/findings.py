@@ -35,7 +35,9 @@ LINT_RULES: Mapping[str, LintRule] = {
         "tied-tier-policies",
         "two policies of one tier and priority that judge the same connections differently",
     ),
-    "PF223": LintRule(Severity.WARNING, "tier-subject-nobody", "the subject of a policy is no pod"),
+    "PF223": LintRule(
+        Severity.WARNING, "tier-subject-nobody", "the subject of a policy matches no pod"
+    ),
     "PF224": LintRule(
         Severity.WARNING,
         "tier-service-addresses",

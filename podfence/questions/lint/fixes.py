@@ -293,7 +293,7 @@ def _other_family(case: LintedPolicy, path: str) -> Iterator[_Found]:
     }
     every = "::/0" if version == 4 else "0.0.0.0/0"
     peers = f"{path}.{place.direction.peer_field}"
-    yield (Append(peers, {"ipBlock": {"cidr": every}}),), f"{every} is added beside it"
+    yield (Append(peers, {"ipBlock": {"cidr": every}}),), f"{every} is added"
 
 
 _UNSAFE: Mapping[str, Callable[[LintedPolicy, str], Iterator[_Found]]] = {

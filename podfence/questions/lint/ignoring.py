@@ -27,7 +27,7 @@ IGNORE_CODES: Mapping[str, str] = {
 ANNOTATION = "podfence.io/ignore"
 _MARK = "podfence:"
 _WORD = "podfence"
-_SPELLING = "this is no remark; write podfence: ignore[PF331] and a reason behind it"
+_SPELLING = "this is not a remark; write podfence: ignore[PF331] and a reason after it"
 _REMARK = re.compile(
     r"^(?P<before>.*?)#\s*podfence:\s*(?P<what>ignore|ignore-file)\[(?P<codes>[^\]]*)\](?P<rest>.*)$"
 )

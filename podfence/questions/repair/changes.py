@@ -101,13 +101,13 @@ def applied(value: Json, changes: Sequence[FieldEdit]) -> Json:
             case Append():
                 before = _mapping(parent).get(last)
                 if not isinstance(before, list | None):
-                    raise TypeError(f"{change.path} is no list")
+                    raise TypeError(f"{change.path} is not a list")
                 parent[last] = [*(before or ()), change.value]
             case SetField():
                 parent[last] = change.value
             case Remove():
                 if not isinstance(parent, list) or not isinstance(last, int) or len(parent) < 2:
-                    raise TypeError(f"{change.path} is no item beside others")
+                    raise TypeError(f"{change.path} is not an item beside others")
                 del parent[last]
             case Rename():
                 if change.name in _mapping(parent):
@@ -120,7 +120,7 @@ def applied(value: Json, changes: Sequence[FieldEdit]) -> Json:
 
 def _mapping(value: Json) -> dict[Json, Json]:
     if not isinstance(value, dict):
-        raise TypeError("the parent is no mapping")
+        raise TypeError("the parent is not a mapping")
     return value
 
 

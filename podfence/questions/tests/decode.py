@@ -80,7 +80,7 @@ class _Reader:
         fields, data = self.fields, self._data
         fields.known(data, "", _TOP)
         if data.get("apiVersion") != API_VERSION:
-            fields.refuse("apiVersion", f"{data.get('apiVersion')!r} is not known; {API_VERSION}")
+            fields.refuse("apiVersion", f"{data.get('apiVersion')!r} is unknown; {API_VERSION}")
         if data.get("metadata") is not None:
             fields.mapping(data["metadata"], "metadata", ("name", "labels", "annotations"))
         if data.get("defaults") is not None:
