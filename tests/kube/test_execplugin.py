@@ -95,7 +95,10 @@ def test_the_program_is_told_of_the_cluster_and_gets_its_variables() -> None:
         (saying(answer()), "neither a token nor a client certificate"),
         (saying(answer(token=5)), "status.token of its answer is not text"),
         (saying(answer(clientCertificateData="a")), "needs both"),
-        (saying(answer(token="a", expirationTimestamp="soon")), "expirationTimestamp .* not a time"),
+        (
+            saying(answer(token="a", expirationTimestamp="soon")),
+            "expirationTimestamp .* not a time",
+        ),
         (
             saying(answer(token="a"), api_version="client.authentication.k8s.io/v1alpha1"),
             "is unknown",
