@@ -17,7 +17,16 @@ from tests.web.pages import write
 pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
 
 SHOP = ("-f", "examples/shop")
-PAGES = ("#/map", "#/map?view=picture", "#/map?view=table", "#/policies", "#/exposed", "#/findings")
+PAGES = (
+    "#/map",
+    "#/map?view=picture",
+    "#/map?view=table",
+    "#/map?order=alike",
+    "#/map?new=1",
+    "#/policies",
+    "#/exposed",
+    "#/findings",
+)
 TRAP = "globalThis.sprung = true"
 MARKUP = (
     f"</script><script>{TRAP}</script>",
@@ -104,7 +113,14 @@ def test_ten_thousand_names_in_one_page(browser: Browser, tmp_path: Path) -> Non
     browser.open(write(tmp_path, "-f", "-", stdin=items.encode()))
     shown = "[podfence.world.endpoints.length, podfence.world.reach.policies]"
     assert min(browser.run(shown)) > 2000  # some of the pods are called the same
-    pages = ("map?open=*", "map?view=table", "policies?policy=NetworkPolicy/n1/p1", "exposed")
+    pages = (
+        "map?open=*",
+        "map?order=alike",
+        "map?new=1",
+        "map?view=table",
+        "policies?policy=NetworkPolicy/n1/p1",
+        "exposed",
+    )
     for fragment in (f"#/{each}" for each in pages):
         browser.go(fragment)
         assert browser.run("globalThis.sprung") is None
@@ -240,7 +256,8 @@ def test_a_broken_file_says_so(browser: Browser, shop: Path, tmp_path: Path) -> 
     broken.write_text(text.replace('id="data-map"', 'id="data-gone"', 1), "utf-8")
     browser.open(broken)
     said = "This file lacks its part “map”: write the report again."
-    assert browser.text("#app").split("\n\n") == ["The report cannot be shown", said]
+    heading, text, copy = browser.text("#app").split("\n\n")
+    assert (heading, text, copy) == ("The report cannot be shown", said, "Copy details")
 
 
 # -- paper, small windows, other people's needs
