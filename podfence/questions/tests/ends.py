@@ -214,14 +214,19 @@ class Resolver:
             return ResolvedEnd(misses=(Miss(NOT_JUDGED, error.message),))
 
     def _parties(self, ends: Iterable[PartyEnd]) -> ResolvedEnd:
-        pods = BitMap()
+        """A Service may lead to one of a pod's addresses alone."""
+        four, six = BitMap(), BitMap()
         addresses: list[IPAddress] = []
         for each in ends:
-            if each.endpoint is not None:
-                pods.add(self._world.number_of[each.name])
-            else:
+            if each.endpoint is None:
                 addresses += each.addresses
-        return ResolvedEnd.of_pods(FrozenBitMap(pods), AddressSet.of(addresses))
+                continue
+            pod = each.endpoint.pod
+            number = self._world.number_of[f"{pod.namespace}/{pod.name}"]
+            for family, pods in ((4, four), (6, six)):
+                if not each.addresses or each.address(family) is not None:
+                    pods.add(number)
+        return ResolvedEnd((FrozenBitMap(four), FrozenBitMap(six)), AddressSet.of(addresses))
 
     def _behind(self, end: NamedEnd, ports: PortSpec) -> Iterator[Aim]:
         """What is behind a Service, with the ports that its own are rewritten to."""
