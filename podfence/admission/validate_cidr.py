@@ -46,21 +46,21 @@ class Cidr(Struct, frozen=True):
 
     @property
     def network(self) -> IPNetwork:
-        """The network, masked."""
-        kind = IPv4Network if self.bits == 32 else IPv6Network
-        return kind((self.first, self.length))
+        """The network, masked; an IPv4-mapped one is of IPv4, as Go compares it (NP-29)."""
+        if self.bits == 32:
+            return IPv4Network((self.first, self.length))
+        if _is_mapped(self.first, self.bits):  # not with fewer bits: masking takes the prefix
+            return IPv4Network((self.first & 0xFFFFFFFF, self.length - 96))
+        return IPv6Network((self.first, self.length))
 
     @property
     def shown(self) -> tuple[str, str]:
         """The network and the single address as Go prints them: IPv4-mapped ones as IPv4, but with
         the length that was written for the single one.
         """
-        network: IPNetwork = self.network
-        if _is_mapped(self.first, self.bits) and self.length >= 96:
-            network = IPv4Network((self.first & 0xFFFFFFFF, self.length - 96))
         address, bits = _unmapped(self.address, self.bits)
         single = IPv4Address(address) if bits == 32 else IPv6Address(address)
-        return str(network), f"{single}/{self.bits}"
+        return str(self.network), f"{single}/{self.bits}"
 
     def contains(self, other: Cidr) -> bool:
         """Whether the network address of ``other`` is in here, as Go's IPNet.Contains has it:

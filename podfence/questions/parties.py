@@ -272,11 +272,14 @@ def _short(workload: str) -> str:
 
 
 def literal(text: str) -> IPAddress | None:
-    """The address that a word is, None for any other word."""
+    """The address that a word is, None for any other word. A socket of both families writes an IPv4
+    address as ``::ffff:…``, and so do logs; what it sends is IPv4.
+    """
     try:
-        return ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
+    return (address.version == 6 and address.ipv4_mapped) or address
 
 
 def _is_called(workload: ObjectRef, name: str) -> bool:

@@ -27,6 +27,16 @@ def ends(name: str, *objects: ClusterObject, space: str = "default") -> list[tup
     return [(end.name, list(map(str, end.addresses))) for end in directory.find(name, space).ends]
 
 
+@pytest.mark.parametrize("mapped", ["::ffff:10.0.0.1", "::FFFF:a00:1", "0:0:0:0:0:ffff:10.0.0.1"])
+def test_an_ipv4_address_written_as_ipv6_is_ipv4(mapped: str) -> None:
+    """So logs have it of a socket of both families; its packets are IPv4 (NP-25)."""
+    there = pod("a/web", addresses=["10.0.0.1"])
+    assert ends(mapped, there) == [(mapped, ["10.0.0.1"])]
+    asker = Asker(compile_cluster(Cluster.of([there, policy("a/closed")])))
+    assert asker.can(Can(mapped, "a/web", 80)).allowed  # a pod always reaches itself
+    assert not asker.can(Can("::ffff:10.0.0.2", "a/web", 80)).allowed
+
+
 # -- names
 
 

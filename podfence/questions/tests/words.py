@@ -134,11 +134,14 @@ def _network(word: str) -> IPNetwork | None:
     if address is None:
         return None
     try:
-        return ip_network(word, strict=False)
+        network = ip_network(word, strict=False)
     except ValueError:
         raise ValueError(
             f"{word!r} is not an address block; write for example 203.0.113.0/25"
         ) from None
+    if address.version < network.version and network.prefixlen >= 96:  # ::ffff:192.0.2.0/120
+        return ip_network((int(address), network.prefixlen - 96), strict=False)
+    return network
 
 
 def _labelled(word: str, namespace: str) -> SelectedEnd:

@@ -9,7 +9,8 @@ import yaml
 
 from podfence.errors import Source
 from podfence.questions.tests.decode import decode
-from podfence.questions.tests.words import read_port, read_target
+from podfence.questions.tests.form import AddressEnd
+from podfence.questions.tests.words import read_end, read_port, read_target
 
 HEAD = """\
 apiVersion: podfence.io/v1alpha1
@@ -180,3 +181,24 @@ def test_words_for_ends(word: str, end: str, ports: str | None) -> None:
 def test_words_that_are_no_end(word: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_target(word, "shop")
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7/120", "192.0.2.0/24"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+    ],
+)
+def test_ipv4_written_as_ipv6_is_ipv4(written: str, plain: str) -> None:
+    """A wider block is IPv6: more than IPv4 lies in it."""
+    blocks = (written, plain, "::fffe:0:0/95")
+    first, same, wider = (end.addresses for end in map(_address_end, blocks))
+    assert first == same != wider
+
+
+def _address_end(word: str) -> AddressEnd:
+    end = read_end(word, "shop")
+    assert isinstance(end, AddressEnd)
+    return end
