@@ -65,3 +65,8 @@ def _formatted(step: PathStep) -> str:
     import json
 
     return f"[{json.dumps(step)}]"
+
+
+def is_below(steps: FieldSteps, prefix: FieldSteps) -> bool:
+    """Whether a field is another one or in it."""
+    return steps[: len(prefix)] == prefix

@@ -32,7 +32,7 @@ from podfence.intake import unlisted
 from podfence.intake.documents import Document, Unreadable
 from podfence.intake.kept import DecodedDocuments
 from podfence.manifests.deliveries import DELIVERY_KINDS, Delivery, delivery_of
-from podfence.manifests.fieldpaths import FieldSteps, format_path
+from podfence.manifests.fieldpaths import format_path, is_below
 from podfence.manifests.inputfiles import InputFile
 from podfence.manifests.leftout import (
     is_kustomization_file,
@@ -52,9 +52,10 @@ from podfence.manifests.listing import (
     wanted_kind_of,
     what_is_wrong,
 )
-from podfence.manifests.parsed import Parsed, ParseProblem
+from podfence.manifests.parsed import Parsed, ParseProblem, unreadable
 from podfence.manifests.positions import Positions
 from podfence.manifests.splitting import (
+    AFTER_END,
     Chunk,
     addresses_in,
     guess_identity,
@@ -142,10 +143,13 @@ class FileReader:
         if kind and not self._may_matter(kind, chunk):
             self._contents.passed_over[kind] += 1
             return 1
-        if chunk.text.startswith(("{", "["), chunk.lead):
+        if chunk.text.startswith(("{", "["), chunk.lead) and not chunk.is_after_end:
             return self._read_flow(file, number, chunk)
         source = Source(file, number, None, chunk.content_line)
-        if is_entry(kind) or kind in DELIVERY_KINDS:
+        if chunk.is_after_end and guess_identity(chunk.text)[0]:
+            lost = unreadable("PF101", AFTER_END, chunk.content_line, 1)
+            self._take_yaml(source, chunk, lost)
+        elif is_entry(kind) or kind in DELIVERY_KINDS:
             self._take_entry(source, chunk, kind)
         else:
             self._take_yaml(source, chunk)
@@ -366,7 +370,7 @@ class FileReader:
         self, document: Source, finding: ParseProblem, listed: list[Listed], kept: list[Listed]
     ) -> None:
         """A finding inside a document that was read: it belongs to the object around it."""
-        owner = next((each for each in listed if _is_below(finding.steps, each.steps)), None)
+        owner = next((each for each in listed if is_below(finding.steps, each.steps)), None)
         if owner is None:
             self._problem(document, finding, format_path(finding.steps))
         elif owner in kept:
@@ -394,7 +398,3 @@ def _is_template(parsed: Parsed, text: str) -> bool:
 
 
 _JSON_START = r'\{\s*"|\[\s*["{[]'
-
-
-def _is_below(steps: FieldSteps, prefix: FieldSteps) -> bool:
-    return steps[: len(prefix)] == prefix

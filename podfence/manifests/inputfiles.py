@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -286,6 +287,9 @@ _BYTE_ORDER_MARKS: Final[Sequence[tuple[bytes, str]]] = (
 )
 
 
+_MARKED_DOCUMENT: Final = re.compile(r"(?m)^(---[ \t]*\n)\ufeff")
+
+
 def encoding_of(data: bytes) -> tuple[bytes, str]:
     """The byte order mark that data begin with, "" for none, and the encoding that it means."""
     marks = (known for known in _BYTE_ORDER_MARKS if data.startswith(known[0]))
@@ -293,7 +297,7 @@ def encoding_of(data: bytes) -> tuple[bytes, str]:
 
 
 def decoded(path: str, data: bytes) -> InputFile:
-    """Text with ``\\n`` line ends and without a byte order mark."""
+    """Text with ``\\n`` line ends and without byte order marks before its documents."""
     if len(data) > MAX_FILE_BYTES:
         return InputFile(path, error=_TOO_LARGE)
     mark, encoding = encoding_of(data)
@@ -306,6 +310,8 @@ def decoded(path: str, data: bytes) -> InputFile:
         return InputFile(path, error=reason, may_be_manifest=may_be_manifest)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\n\ufeff" in text:  # files with marks, one behind the other
+        text = _MARKED_DOCUMENT.sub(r"\1", text)
     return InputFile(path, text=text)
 
 

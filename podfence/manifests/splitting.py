@@ -27,14 +27,23 @@ _LOOSE_ADDRESS = (
 """What may be an IP address; it is not said that it is one."""
 _LOOSE_NAMESPACE = r"""(?:^|[{,\s])["']?namespace["']?[ \t]*:[ \t]*["']?([a-z0-9][a-z0-9.-]*)"""
 
+AFTER_END = (
+    'this object stands behind the end "..." of a document, where kubectl reads '
+    'nothing: write "---" before it'
+)
+
 
 class Chunk(Struct, frozen=True):
-    """Text of one document: where it starts in the file, and where its content does."""
+    """Text of one document: where it starts in the file, and where its content does.
+
+    ``is_after_end``: it stands behind ``...`` with no ``---`` between, where kubectl reads nothing.
+    """
 
     text: str
     start: int
     line: int
     lead: int
+    is_after_end: bool = False
 
     @property
     def end(self) -> int:
@@ -56,7 +65,7 @@ def split(text: str) -> Iterator[Chunk]:
             dots = 3 if chunk.startswith("...") and _is_marker(chunk, 0) else 0
             lead = _lead(chunk, dots)
             if lead is not None:
-                yield Chunk(chunk[dots:], start + dots, line, lead - dots)
+                yield Chunk(chunk[dots:], start + dots, line, lead - dots, dots > 0)
             line += chunk.count("\n")
             start = end
 
