@@ -52,6 +52,7 @@ def _from_template(
         fields.flag(spec, "hostNetwork", f"{path}.spec.hostNetwork"),
         owner_of(fields, metadata, ref.namespace, own_labels),
         fields.source,
+        node=fields.text(spec, "nodeName", f"{path}.spec.nodeName"),
         **_of_controller(fields, kind, parent, path.removesuffix(".template")),
     )
 
@@ -77,15 +78,17 @@ def _one(fields: Fields, spec: Json, status: Json) -> int:
 
 
 def _job_pods(fields: Fields, spec: Json, status: Json) -> int:
-    """``parallelism``; none when the Job is suspended, complete or failed."""
+    """``parallelism``, but no more than ``completions``; none when the Job is suspended, complete
+    or failed."""
     parallelism = fields.count(spec, "parallelism", "spec.parallelism", 1)
+    wanted = fields.count(spec, "completions", "spec.completions", parallelism)
     done = fields.text(status, "completionTime", "status.completionTime") != ""
     for path, condition in fields.items(status, "conditions", "status.conditions"):
         kind = fields.text(condition, "type", f"{path}.type")
         state = fields.text(condition, "status", f"{path}.status")
         done = done or (kind in ("Complete", "Failed") and state == "True")
     suspended = fields.flag(spec, "suspend", "spec.suspend")
-    return 0 if done or suspended else parallelism
+    return 0 if done or suspended else min(parallelism, wanted)
 
 
 def _cronjob_pods(fields: Fields, spec: Json, status: Json) -> int:

@@ -58,6 +58,7 @@ KEPT: Final[Mapping[str, Mapping[str, Keep]]] = {
                     "template": {
                         "metadata": {"labels": True},
                         "spec": {
+                            "nodeName": True,
                             "hostNetwork": True,
                             "containers": _CONTAINERS,
                             "initContainers": _CONTAINERS,

@@ -56,10 +56,10 @@ class Workload(Struct, frozen=True):
     """Something that runs pods of one template.
 
     ``replicas``: pods to run, 0 when it is suspended or done; not used for a DaemonSet, which runs
-    one a node. ``labels``, ``ports`` and ``host_network`` are the template's. ``owner`` is its
-    controller, for a ReplicaSet mostly the Deployment. ``first``: ordinal of a StatefulSet's first
-    pod. ``indexed``: a Job whose pods have an index each, from 0. ``manual_selector``: a Job that
-    adds no labels of its own.
+    one a node. ``labels``, ``ports`` and ``host_network`` are the template's, and so is ``node``,
+    mostly "". ``owner`` is its controller, for a ReplicaSet mostly the Deployment. ``first``:
+    ordinal of a StatefulSet's first pod. ``indexed``: a Job whose pods have an index each, from 0.
+    ``manual_selector``: a Job that adds no labels of its own.
     """
 
     ref: ObjectRef
@@ -72,6 +72,7 @@ class Workload(Struct, frozen=True):
     first: int = 0
     indexed: bool = False
     manual_selector: bool = False
+    node: str = ""
 
 
 def controller_of_replicaset_pod(controller: ObjectRef, hash_label: str) -> ObjectRef:
@@ -149,11 +150,11 @@ def _is_counted(
 
 
 def _pod_nodes(workload: Workload, node_names: list[str]) -> list[str]:
-    """One node name for each pod to run, "" where it does not matter."""
+    """One node name for each pod to run, "" where it is open."""
     if workload.ref.kind == "DaemonSet":
-        return node_names or [""]
+        return [workload.node] if workload.node else node_names or [""]
     # One more than the limit is enough to see that it is passed; replicas may be huge.
-    return [""] * min(workload.replicas, MAX_PODS + 1)
+    return [workload.node] * min(workload.replicas, MAX_PODS + 1)
 
 
 def _pods(workload: Workload, nodes: list[str], names: set[tuple[str, str]]) -> Iterator[Pod]:

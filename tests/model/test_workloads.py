@@ -79,6 +79,10 @@ COUNTS: list[tuple[str, Workload, list[str]]] = [
     ("daemonset-without-nodes", _workload("DaemonSet"), ["web-1"]),
     ("job-default", _workload("Job"), ["web-1"]),
     ("job-parallel", _workload("Job", parallelism=2), ["web-1", "web-2"]),
+    ("job-fewer", _workload("Job", parallelism=3, completions=2), ["web-1", "web-2"]),
+    ("job-more", _workload("Job", parallelism=1, completions=5), ["web-1"]),
+    ("job-open", _workload("Job", parallelism=2, completions=None), ["web-1", "web-2"]),
+    ("job-nothing-to-do", _workload("Job", completions=0), []),
     ("job-none", _workload("Job", parallelism=0), []),
     ("job-suspended", _workload("Job", suspend=True), []),
     ("job-done", _workload("Job", status=DONE), []),
@@ -116,6 +120,19 @@ def test_daemonset_runs_one_pod_a_node() -> None:
     nodes = (Node("b"), Node("a"))
     pods, _ = expand([_workload("DaemonSet")], [], nodes)
     assert [(pod.name, pod.node) for pod in pods] == [("web-1", "a"), ("web-2", "b")]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    "Deployment StatefulSet DaemonSet ReplicaSet ReplicationController Job CronJob".split(),
+)
+def test_a_node_that_the_template_names_is_that_of_the_pods(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That node reaches them (NP-52), and on its network they have its addresses (NP-50)."""
+    monkeypatch.setitem(POD_SPEC, "nodeName", "b")
+    pods, _ = expand([_workload(kind)], [], [Node("a"), Node("b")])
+    assert [pod.node for pod in pods] == ["b"]
 
 
 def test_order_of_the_input_does_not_matter() -> None:
