@@ -47,15 +47,18 @@ class KernelTable:
 
     def run(self, transaction: Transaction) -> None:
         """Apply a transaction. Raises NftError when the kernel refuses it. Raises NftUnanswered
-        when nobody knows; then there is a new socket."""
+        when nobody knows; then there is a new socket, or the next call makes one."""
         is_large = sum(map(_size, transaction)) >= MANY
         try:
             if self._notices is not None and is_large:
                 self._run_unheard(self._notices, transaction)
             else:
                 self._table.run(transaction)
-        except NftUnanswered:
-            self.reopen()
+        except NftUnanswered as lost:
+            try:
+                self.reopen()
+            except NftError as error:  # it is no refusal: the write may have been done
+                raise NftUnanswered(f"{lost.message}; {error.message}") from error
             raise
 
     def sweep(self, first: int, last: int) -> int:

@@ -60,6 +60,22 @@ def test_a_socket_that_fails_is_replaced_and_the_write_is_not_known_to_be_done(
     assert notices.wait(0.2) is None  # the new socket is ours, too
 
 
+def test_no_new_socket_either_is_no_refusal(
+    table: KernelTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who took it for one would believe that the table is as it was."""
+
+    def none_left(_: int | None) -> NftSocket:
+        raise NftError("no netlink socket for nftables: Too many open files")
+
+    table.close()
+    with monkeypatch.context() as patched:
+        patched.setattr("podfence.agent.table.NftSocket", none_left)
+        with pytest.raises(NftUnanswered, match="Too many open files"):
+            table.run(diff(A, B))
+    assert table.list() == A
+
+
 def test_a_reading_is_done_again_by_a_new_socket(table: KernelTable) -> None:
     table.close()
     assert table.list() == A
