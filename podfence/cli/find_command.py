@@ -211,6 +211,7 @@ def _reached(
     world = asked.world()
     answer, open_pods = reached(world, asked.loaded, sources, targets, near, ports, via=via)
     locate, whole = asked.loaded.locate, question == "exposed"
+    certain = not open_pods and not any(each.may_have_pods for each in asked.loaded.doubts)
     touched = touched_pods(asked.loaded, world.index)
     entries: tuple[EntryRow, ...] = ()
     if whole and near is Direction.INGRESS:
@@ -218,7 +219,7 @@ def _reached(
 
     def text() -> str:
         said = texts.reached_text(
-            answer, near, locate, whole=whole, certain=not open_pods, touched=touched
+            answer, near, locate, whole=whole, certain=certain, touched=touched
         )
         return f"{said}\n{entries_text(entries, locate, touched)}" if entries else said
 

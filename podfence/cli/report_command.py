@@ -141,7 +141,9 @@ def command(
     if loaded.doubts:
         pods = sum(len(g.pods) for g in found.map.groups if g.number in found.open_groups)
         what = (
-            f"the page shows {pods} pods as unknown" if pods else "nothing on the page is unknown"
+            f"the page shows {pods} pods as unknown"
+            if pods
+            else "no pod on the page is unknown, but some may be missing"
         )
         said = f"[PF007]: {what}: {without_verdict(loaded, loaded.doubts)}"
         echo(f"{'warning' if keep_going else 'error'}{said}", err=True)

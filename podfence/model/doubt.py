@@ -15,6 +15,20 @@ from podfence.model.selectors import LabelSelector
 from podfence.sets.addresses import IPAddress
 
 BOTH_TYPES = frozenset(PolicyType)
+_OF_PODS = frozenset(
+    {
+        "",
+        "CronJob",
+        "DaemonSet",
+        "Deployment",
+        "Job",
+        "Pod",
+        "ReplicaSet",
+        "ReplicationController",
+        "StatefulSet",
+    }
+)
+"""Kinds of objects that may be pods, or run them; "" is any."""
 
 
 class Doubt(Struct, frozen=True):
@@ -48,6 +62,11 @@ class Doubt(Struct, frozen=True):
     pods: frozenset[str] = frozenset()
     """A policy that was read: the pods (``namespace/name``) that it may select or not, as subjects
     or as peers, by the value of a label that only running pods have. Only they are in doubt."""
+
+    @property
+    def may_have_pods(self) -> bool:
+        """Whether it is an object that may be a pod, or run some, of which nobody knows."""
+        return self.kind in _OF_PODS and self.listed_in is None and not self.pods
 
     def may_be_in(self, namespace: str) -> bool:
         """Whether the object may be in a namespace."""

@@ -81,3 +81,21 @@ def test_a_map_names_the_pods_that_it_leaves_out(tmp_path: Path) -> None:
 def test_an_unread_object_is_not_one_of_another_namespace(tmp_path: Path) -> None:
     done = ask(tmp_path, "can shop/web-2 shop/web:80", INPUT + "---\nkind: Pod\napiVersion: v1\n")
     assert "--input-namespace" not in done.err
+
+
+def test_nobody_is_not_proved_where_a_workload_could_not_be_read() -> None:
+    """It may be the one that reaches the pod."""
+    closed = INPUT.split("---\n")
+    read = "---\n".join([*closed[:2], CLOSED_DB])
+    found = podfence(["find", "to", "shop/db", "-f", "-"], stdin=read.encode())
+    assert found.out.startswith("nobody (proved for all")
+    unread = "---\n".join([*closed[:3], CLOSED_DB])
+    found = podfence(["find", "to", "shop/db", "-f", "-"], stdin=unread.encode())
+    assert (found.status, found.out) == (2, "nobody of those that are certain\n")
+
+
+CLOSED_DB = """apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: closed, namespace: shop}
+spec: {podSelector: {matchLabels: {tier: db}}, policyTypes: [Ingress]}
+"""

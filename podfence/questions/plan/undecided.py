@@ -87,28 +87,12 @@ def touched(
     return UndecidedWorkloads(_workloads(sides, pods), _workloads(sides, apart), frozenset(pods))
 
 
-_OF_PODS = frozenset(
-    {
-        "",
-        "CronJob",
-        "DaemonSet",
-        "Deployment",
-        "Job",
-        "Pod",
-        "ReplicaSet",
-        "ReplicationController",
-        "StatefulSet",
-    }
-)
-"""Kinds of objects that may be pods, or run them; "" is any."""
-
-
 def unread_workloads(doubts: Doubts, edits: Iterable[Edit]) -> Iterator[str]:
     """Workloads that could not be read, so that no pod of theirs is compared: those that are not
     the same on both sides, and those that an edit may concern."""
     edited = tuple(edits)
     for doubt in (*doubts.old, *doubts.new):
-        if doubt.kind in _OF_PODS and doubt.listed_in is None and not doubt.pods:
+        if doubt.may_have_pods:
             is_same = doubt in doubts.same
             if not is_same or any(_may_concern(edit, doubt) for edit in edited):
                 yield f"{doubt.namespace}/{doubt.name}" if doubt.name else str(doubt)
