@@ -324,6 +324,8 @@ def find_path(
     near, far = (found_end(resolver, word, asked.namespace).pods for word in (source, target))
     if not near or not far:
         raise QuestionError("a way leads from pods to pods; find to and find from take addresses")
+    if near == far and len(near) == 1:
+        raise QuestionError("SRC and DST are the same pod, and a pod always reaches itself")
     if doubts := Certainty(world.index).doubts:  # any pod may be on the way
         raise PodfenceError(f"no answer: {without_verdict(asked.loaded, doubts)}", code="PF007")
     way = shortest(world, near, far, allowed, hops)

@@ -212,3 +212,9 @@ def test_a_repair_does_not_widen_a_rule_that_means_others_too(tmp_path: Path) ->
     done = podfence(["why", "ops/web", "shop/db:9000", "--repair", "-f", str(path)])
     assert "ops/web -> shop/db: opens TCP/9000" in done.out
     assert "third/webx" not in done.out.partition("repair:")[2]
+
+
+def test_a_pod_is_not_denied_to_itself() -> None:
+    done = podfence(["find", "path", "shop/db", "shop/db", "-f", "examples/shop"])
+    assert done.status == 2
+    assert "a pod always reaches itself" in done.err

@@ -148,6 +148,9 @@ class _Needs:
 
     def _each(self, source: KnownEnd, to: KnownEnd, ports: PortSet) -> Iterator[ObservedConnection]:
         numbers = list(_numbers(ports))
+        if all(protocol == OTHER for protocol, _ in numbers):
+            self.unsaid = "only a rule without ports allows ICMP, and it allows all ports too"
+            return
         if len(numbers) > MOST_PORTS or any(protocol == OTHER for protocol, _ in numbers):
             self.unsaid = "it needs more ports than a rule can list; name those that are needed"
             return

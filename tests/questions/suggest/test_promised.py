@@ -93,6 +93,18 @@ def test_what_no_rule_can_say_is_told() -> None:
     assert [each.test.name for each in found.unsaid] == ["0", "1", "2", "3", "4", "5"]
 
 
+def test_why_no_rule_says_it_is_told_by_what_it_is_about() -> None:
+    found = needs(
+        {"from": "web", "to": "db", "ports": ["icmp"], "expect": "allow"},
+        {"from": "web", "to": "db", "ports": ["any"], "expect": "allow"},
+    )
+    assert found.connections == ()
+    assert [each.because for each in found.unsaid] == [
+        "only a rule without ports allows ICMP, and it allows all ports too",
+        "it needs more ports than a rule can list; name those that are needed",
+    ]
+
+
 # -- policies of it
 
 
