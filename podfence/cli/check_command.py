@@ -17,7 +17,13 @@ from podfence.cli.check_answer import CheckReport, Judged, answer_text, channel_
 from podfence.cli.common import known_namespaces, read_inputs, renders
 from podfence.cli.explaining import explain
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
-from podfence.cli.outputs import Output, outputs_option, read_outputs, write_outputs
+from podfence.cli.outputs import (
+    Output,
+    outputs_option,
+    read_outputs,
+    require_places,
+    write_outputs,
+)
 from podfence.cli.settings import Settings, read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Problem, Severity, Source
@@ -189,6 +195,8 @@ def command(
             if fix_diff:
                 show_fixes(fixed, loaded, diff=True)
                 return 1 if fixed.made else 0
+            require_places("-o", (each.file for each in formats))
+            require_places("--write-baseline", (write_baseline or "",))
             write_edits(fixed.texts, "--fix")
             show_fixes(fixed, loaded, diff=False)
             loaded, judged = read()

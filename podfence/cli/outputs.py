@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -62,6 +62,20 @@ def read_outputs(words: Sequence[str], formats: Sequence[str]) -> tuple[Output, 
     if sum(not output.file for output in found) > 1:
         raise click.UsageError("-o: two formats cannot share standard output; give one a =FILE")
     return tuple(found)
+
+
+def require_places(option: str, files: Iterable[str]) -> None:
+    """Before other files are edited. Raises UsageError for a file in a directory that does not
+    exist or that nobody may write to, and for a directory."""
+    for file in filter(None, files):
+        real = os.path.realpath(file)
+        folder = os.path.dirname(real)
+        if os.path.isdir(real):
+            raise click.UsageError(f"{option}: cannot write {file}: it is a directory")
+        if not os.path.isdir(folder):
+            raise click.UsageError(f"{option}: cannot write {file}: there is no {folder}")
+        if not os.access(folder, os.W_OK) and not os.access(real, os.W_OK):
+            raise click.UsageError(f"{option}: cannot write {file}: {folder} is write-protected")
 
 
 def write_outputs(outputs: Sequence[Output], text: Callable[[str], str]) -> None:

@@ -60,3 +60,17 @@ def test_of_documents_that_are_large_there_are_fixes_as_long_as_they_are_quick(
     done = podfence(fix, directory=tmp_path)
     assert "gatewya" not in (tmp_path / "large.yaml").read_text()
     assert "gatewya" in (tmp_path / "huge.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["-o json=gone/a.json", "-o json=.", "-o text -o sarif=gone/a", "--write-baseline gone/a"],
+)
+def test_nothing_is_edited_where_the_answer_cannot_be_written(tmp_path: Path, words: str) -> None:
+    text = f"{GATEWAY}\n---\n{MISSPELT.format(1)}\n"
+    (tmp_path / "a.yaml").write_text(text)
+    fix = ["check", "-f", "a.yaml", "--select", "PF320", "--fix", *words.split()]
+    done = podfence(fix, directory=tmp_path)
+    assert done.status == 2
+    assert "cannot write" in done.err
+    assert (tmp_path / "a.yaml").read_text() == text
