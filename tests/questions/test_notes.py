@@ -120,6 +120,16 @@ def codes(
             policy("shop/p", WEB, types=["Egress"], egress=[rule(peer(pods=DB), ports=[15432])]),
             id="NP-46 egress",
         ),
+        pytest.param(
+            "PF307",
+            policy(
+                "shop/p",
+                WEB,
+                types=["Egress"],
+                egress=[rule(peer(cidr="::/0", except_=["::/1", "8000::/1"]))],
+            ),
+            id="NP-26 nothing left of all",
+        ),
         pytest.param("PF310", policy("shop/web", WEB, ingress=[rule()]), id="NP-11"),
         pytest.param(
             "PF311",

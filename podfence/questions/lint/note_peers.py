@@ -243,11 +243,12 @@ def one_family(case: LintedPolicy) -> Iterator[Note]:
         return
     for direction in DIRECTIONS:
         found = {
-            peer.ip_block.cidr.version: rule_path(direction, number)
+            block.cidr.version: rule_path(direction, number)
             for counted, number, rule in case.rules
             if counted is direction
             for peer in rule.peers
-            if peer.ip_block is not None and peer.ip_block.cidr.prefixlen == 0
+            if (block := peer.ip_block) is not None and block.cidr.prefixlen == 0
+            if ip_block(block).addresses  # where excepts take all, nothing is allowed (PF307)
         }
         if len(found) == 1:
             [(version, path)] = found.items()
