@@ -40,7 +40,6 @@ def prove(
     """Try the tests of a document in labs: one for the cluster as it is, and one for each list of
     what-if edits. Raises LabError where a lab cannot be built."""
     whole = prepared(cluster, [file], file)
-    options = replace(options, limits=replace(options.limits, asked=_asked(file)))
     labs: dict[str, tuple[ClusterWorld, LabReport]] = {}
     for test in filter(wanted, file.tests):
         reason = _not_by_packets(test)
@@ -54,7 +53,10 @@ def prove(
         lab = test.path if test.given else ""
         if lab not in labs:
             index = compile_cluster(schedule(given, options.nodes), names)
-            labs[lab] = ClusterWorld(index), run_lab(index, options, progress=progress)
+            world = ClusterWorld(index)
+            limits = replace(options.limits, asked=_asked(file, Resolver(world)))
+            report = run_lab(index, replace(options, limits=limits), progress=progress)
+            labs[lab] = world, report
         world, report = labs[lab]
         before = ClusterWorld(compile_cluster(schedule(whole, options.nodes), names))
         same = before.pods == world.pods
@@ -65,16 +67,26 @@ def prove(
             yield _judged(asked, world, report)
 
 
-def _asked(file: PolicyTests) -> tuple[tuple[str, int], ...]:
-    """The ends of the ranges of ports that tests name by number, so that packets are sent there."""
-    specs = {
-        ports.numbers
+def _asked(file: PolicyTests, resolver: Resolver) -> tuple[tuple[str, int], ...]:
+    """The ends of the ranges of ports that tests name by number, so that packets are sent there;
+    of a Service, the ports behind it."""
+    targets = [
+        (target, common)
         for test in file.tests
-        for ports in (
-            test.ports,
-            *(target.ports for target in test.targets or () if target.ports is not None),
-            *(item.ports for item in test.only or ()),
+        for each, common in (
+            (test.targets or (), test.ports),
+            *((item.targets, item.ports) for item in test.only or ()),
         )
+        for target in each
+    ]
+    specs = {test.ports.numbers for test in file.tests}
+    specs |= {item.ports.numbers for test in file.tests for item in test.only or ()}
+    specs |= {target.ports.numbers for target, _ in targets if target.ports is not None}
+    specs |= {
+        aim.ports.numbers
+        for target, common in targets
+        if resolver.is_service(target.end)
+        for aim in resolver.aims((target,), common)
     }
     found = {
         (protocol, port)

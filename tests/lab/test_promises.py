@@ -157,3 +157,30 @@ def test_packets_go_to_the_ports_that_tests_name(
     assert by_name["nor at the end of a range"]["denials"] >= 2
     (left,) = said["agreement"]["notCompared"]
     assert left["name"] == "of no pod"
+
+
+BEHIND = """
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: db, namespace: shop, labels: {app: db}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: sql, namespace: shop}
+spec: {selector: {app: db}, ports: [{port: 80, targetPort: 5432}]}
+"""
+THROUGH = """
+apiVersion: podfence.io/v1alpha1
+kind: PolicyTests
+metadata: {name: sql}
+tests: [{name: sql, from: shop/web, to: "service/shop/sql:80", expect: allow}]
+"""
+
+
+def test_packets_go_to_the_ports_behind_a_service(tmp_path: Path) -> None:
+    """No container and no rule names 5432."""
+    (tmp_path / "shop.yaml").write_text(BEHIND)
+    (tmp_path / "sql.podfence.yaml").write_text(THROUGH)
+    done = podfence([*BOTH, "sql.podfence.yaml", "-f", "shop.yaml"], directory=tmp_path)
+    assert done.status == 0
+    assert "model and lab agree on 1 test" in done.out
