@@ -62,7 +62,12 @@ def target_of(word: str, port: str | None, namespace: str) -> TargetEnd:
 def found_end(resolver: Resolver, word: str, namespace: str) -> ResolvedEnd:
     """The pods and addresses that a word names. Raises QuestionError, and UnknownObject where there
     are none."""
-    found = resolver.found(end_of(word, namespace))
+    end = end_of(word, namespace)
+    if resolver.is_service(end):
+        raise QuestionError(
+            f"{word} is a Service; name the pods behind it, or ask who reaches it with find to"
+        )
+    found = resolver.found(end)
     if found.misses:
         raise UnknownObject(found.misses[0].text)
     return found

@@ -86,3 +86,13 @@ def test_find_test_and_can_agree(tmp_path: Path, service: str, allowed: bool) ->
     assert (can.status, test.status) == (0 if allowed else 1,) * 2
     who = [name for row in json.loads(find.out)["connections"] for name in row["from"]["names"]]
     assert ("shop/web" in who) is allowed
+
+
+@pytest.mark.parametrize(
+    "words", ["map --to service/shop/sql", "find path shop/web svc/sql -n shop"]
+)
+def test_where_no_service_can_be_it_is_said(tmp_path: Path, words: str) -> None:
+    (tmp_path / "shop.yaml").write_text(PODS + SELECTED.replace("CLUSTER_IP", FOUR))
+    done = podfence([*words.split(), "-f", "shop.yaml"], directory=tmp_path)
+    assert done.status == 2
+    assert "is a Service; name the pods behind it" in done.err
