@@ -12,6 +12,7 @@ from podfence.cli.allcontexts import each_context
 from podfence.cli.common import (
     asking,
     keep_going_option,
+    lacks_files,
     load_cluster,
     output_option,
     read_names,
@@ -129,7 +130,7 @@ def _many(queries: str, inputs: Inputs, names: DomainTable, keep_going: bool) ->
             answers.append({"allowed": None, "error": error.message, "code": error.code})
             echo(f"[{number}]: error[{error.code}]: {message_text(error.message)}", err=True)
     sys.stdout.buffer.write(json_bytes(answers) + b"\n")
-    return 2 if failed else 0
+    return 2 if failed or lacks_files(loaded) else 0
 
 
 def read_queries(path: str) -> list[Query]:

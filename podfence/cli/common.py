@@ -35,7 +35,7 @@ def keep_going_option(function: F) -> F:
         "--keep-going",
         is_flag=True,
         help="Leave out the verdicts that an unreadable object could change, and do not fail "
-        "because of it.",
+        "because of it. A file that cannot be read at all is still exit status 2.",
     )(function)
 
 
@@ -271,6 +271,23 @@ def asking(loaded: Loaded, inputs: Inputs) -> Iterator[None]:
             f"{DEFAULT_NAMESPACE}; --input-namespace NAME puts them in another"
         )
         raise UnknownObject(f"{error.message}; {hint}") from error
+
+
+FILE_UNREAD = frozenset({"PF106"})
+"""Codes of files that could not be read at all: nothing is known of what they hold."""
+
+
+def lacks_files(loaded: Loaded) -> bool:
+    """Whether a whole file could not be read. A command ends with 2 then, also if it is to keep
+    going: no green answer lacks a file that somebody named."""
+    return any(problem.code in FILE_UNREAD for problem in loaded.problems)
+
+
+def lacks_input(loaded: Loaded, *, keep_going: bool) -> bool:
+    """Whether a command ends with 2 because of what could not be read: of a whole file always, of
+    an object unless it is to keep going."""
+    unread = bool(loaded.doubts) or has_errors(loaded.problems)
+    return lacks_files(loaded) or (unread and not keep_going)
 
 
 def has_errors(problems: tuple[Problem, ...]) -> bool:

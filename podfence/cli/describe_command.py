@@ -13,6 +13,7 @@ from podfence.cli.common import (
     has_errors,
     keep_going_option,
     known_namespaces,
+    lacks_files,
     load_cluster,
     output_option,
     read_names,
@@ -95,7 +96,8 @@ def command(
     if output == "json":
         raise click.UsageError("a policy is described as text; -o json is for a workload or a pod")
     click.echo("\n".join(_texts(loaded, wanted, names)), nl=False)
-    return 2 if has_errors(loaded.problems) and not keep_going else 0
+    unread = has_errors(loaded.problems) and not keep_going
+    return 2 if unread or lacks_files(loaded) else 0
 
 
 def _party(loaded: Loaded, index: PolicyIndex, name: str, namespace: str) -> Party:

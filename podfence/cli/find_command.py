@@ -12,8 +12,8 @@ from podfence.cli.allcontexts import each_context
 from podfence.cli.beside import entry_rows, is_unsure, touched_pods
 from podfence.cli.common import (
     asking,
-    has_errors,
     keep_going_option,
+    lacks_input,
     load_cluster,
     output_option,
     read_names,
@@ -103,7 +103,7 @@ class FindOptions(NamedTuple):
             level = "warning" if self.keep_going else "error"
             said = without_verdict(loaded, loaded.doubts)
             echo(f"{level}[PF007]: {what}{said}", err=True)
-        if (loaded.doubts or has_errors(loaded.problems)) and not self.keep_going:
+        if lacks_input(loaded, keep_going=self.keep_going):
             return 2
         return 0 if found else NONE
 

@@ -12,9 +12,9 @@ from podfence.cli.allcontexts import each_context
 from podfence.cli.beside import Ways, entry_rows, is_unsure, touched_pods
 from podfence.cli.common import (
     asking,
-    has_errors,
     keep_going_option,
     known_namespaces,
+    lacks_input,
     load_cluster,
     read_names,
     resolve_option,
@@ -124,7 +124,7 @@ def command(
     shown = (pod for pod in index.endpoints if not scope or pod.partition("/")[0] in scope)
     if strict and is_unsure(touched, shown):
         return 2
-    return 2 if (loaded.doubts or has_errors(loaded.problems)) and not keep_going else 0
+    return 2 if lacks_input(loaded, keep_going=keep_going) else 0
 
 
 def _entries(loaded: Loaded, index: PolicyIndex, scope: tuple[str, ...]) -> tuple[EntryRow, ...]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from podfence.cli.common import (
     has_errors,
     keep_going_option,
+    lacks_files,
     read_names,
     require_stdin_once,
     resolve_option,
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from podfence.policy.domains import DomainTable
 
 SHOWN_WORKLOADS = 5
-FILE_UNREAD = frozenset({"PF106"})
-"""Codes of files that could not be read at all: nothing is known of what they hold."""
 
 
 @click.command("plan")
@@ -205,11 +204,9 @@ def command(
         _write_temporary(answer, transition)
     if answer.undecided:
         _say_undecided(answer, sides, keep_going=keep_going)
-    missing = any(
-        (has_errors(each.problems) and not each.doubts)
-        or any(problem.code in FILE_UNREAD for problem in each.problems)
-        for each in sides
-    )
+    if any(map(lacks_files, sides)):
+        return 2
+    missing = any(has_errors(each.problems) and not each.doubts for each in sides)
     unread = seen is not None and bool(seen.unread)
     groundless = gate is FailOn.USED and _says_too_little(answer, seen, keep_going)
     if (answer.undecided or missing or unread or groundless) and not keep_going:

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from podfence.cli.common import (
     asking,
-    has_errors,
     keep_going_option,
     known_namespaces,
+    lacks_input,
     load_cluster,
     read_inputs,
     read_names,
@@ -147,7 +147,7 @@ def command(
         )
         said = f"[PF007]: {what}: {without_verdict(loaded, loaded.doubts)}"
         echo(f"{'warning' if keep_going else 'error'}{said}", err=True)
-    return 2 if (loaded.doubts or has_errors(loaded.problems)) and not keep_going else 0
+    return 2 if lacks_input(loaded, keep_going=keep_going) else 0
 
 
 def called(inputs: Inputs, loaded: Loaded) -> str:

@@ -10,8 +10,8 @@ import click
 
 from podfence.cli.common import (
     asking,
-    has_errors,
     keep_going_option,
+    lacks_input,
     load_cluster,
     read_names,
     require_stdin_once,
@@ -248,7 +248,6 @@ def _status(
         level = "warning" if keep_going else "error"
         said = without_verdict(loaded, loaded.doubts)
         echo(f"{level}[PF007]: the replay is not certain: {said}", err=True)
-    unsure = bool(loaded.doubts) or has_errors(loaded.problems) or bool(seen.unread)
-    if unsure and not keep_going:
+    if lacks_input(loaded, keep_going=keep_going) or (seen.unread and not keep_going):
         return 2
     return int(bool(found.replay.refused) or not are_proved)

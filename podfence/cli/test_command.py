@@ -14,6 +14,7 @@ from podfence.cli.common import (
     has_errors,
     keep_going_option,
     known_namespaces,
+    lacks_files,
     load_cluster,
     read_names,
     require_stdin_once,
@@ -301,7 +302,7 @@ def _status(found: Judged, loaded: Loaded, *, strict: bool, keep_going: bool) ->
         level = "warning" if keep_going else "error"
         echo(f"{level}[PF007]: some tests have no verdict: {said}", err=True)
     missing = has_errors(loaded.problems) and not loaded.doubts
-    if (open_ or missing) and not keep_going:
+    if lacks_files(loaded) or ((open_ or missing) and not keep_going):
         return 2
     wrong = (ResultStatus.FAILED, ResultStatus.VACUOUS)
     failed = int(any(r.status in wrong or (strict and r.weak) for r in results))

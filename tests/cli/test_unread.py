@@ -99,3 +99,30 @@ kind: NetworkPolicy
 metadata: {name: closed, namespace: shop}
 spec: {podSelector: {matchLabels: {tier: db}}, policyTypes: [Ingress]}
 """
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "map",
+        "describe",
+        "describe shop/db",
+        "find unprotected",
+        "find from shop/frontend",
+        "find policies shop/db",
+        "test examples/tests/shop.podfence.yaml",
+        "suggest --flows examples/flows/hubble.jsonl",
+        "report -o -",
+        "plan examples/shop examples/shop",
+        "can --queries {queries} -o json",
+    ],
+)
+def test_no_answer_that_lacks_a_named_file_is_green(command: str, tmp_path: Path) -> None:
+    """Also one that keeps going: that is about objects that are there."""
+    queries = tmp_path / "queries.json"
+    queries.write_text('[{"src": "shop/backend", "dst": "shop/db", "port": 5432}]')
+    words = [*command.format(queries=queries).split(), "--keep-going", "-f", "examples/shop"]
+    assert podfence(words).status in (0, 1)
+    done = podfence([*words, "-f", "examples/nowhere"])
+    assert "examples/nowhere: error[PF106]: no such file or directory" in done.err
+    assert done.status == 2
