@@ -82,6 +82,7 @@ def _of_causes(plan: Plan, spots: Spots) -> Iterator[PlanFinding]:
 
 def _of_steps(plan: Plan, order: Order, spots: Spots) -> Iterator[PlanFinding]:
     edits = {edit.ref: edit for edit in plan.edits}
+    edits |= {was: edits[ref] for was, ref in plan.became if ref in edits}
     for number, step in enumerate(order.steps, start=1):
         if step.cuts or step.opens:
             line = f"{PLAN_CODES[UNSAFE]}: step {number} of {len(order.steps)}: {step_words(step)}"

@@ -106,6 +106,22 @@ def test_the_commands_make_the_new_state_of_the_old_one(sides: Path) -> None:
     assert objects == {each["metadata"]["name"]: each for each in yaml.safe_load_all(NEW)}
 
 
+def test_a_workload_of_another_kind_is_another_object(sides: Path) -> None:
+    text = """
+apiVersion: apps/v1
+kind: {1}
+metadata: {{name: api, namespace: shop}}
+spec:
+  selector: {{matchLabels: {{app: {0}}}}}
+  template: {{metadata: {{labels: {{app: {0}}}}}, spec: {{containers: [{{name: a, image: a}}]}}}}
+"""
+    (sides / "old.yaml").write_text(OLD + "---" + text.format("api", "Deployment"))
+    (sides / "new.yaml").write_text(OLD + "---" + text.format("web", "StatefulSet"))
+    created, deleted = run(sides, [step["command"] for step in steps(sides)])
+    assert (created[0], created[1]["kind"]) == (["apply", "-n", "shop", "-f", "-"], "StatefulSet")
+    assert deleted == (["delete", "-n", "shop", "deployment", "api"], None)
+
+
 def test_temporary_policies_come_and_go(tmp_path: Path) -> None:
     inputs = ROOT / "tests/cli/inputs/plan"
     done = podfence(

@@ -8,13 +8,14 @@ closes for it would be said of nobody else.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
 from podfence.model.cluster import Cluster
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import Pod
+from podfence.questions.plan.order import ApplyStep, ApplyVerb, Order
 
 Became = tuple[ObjectRef, ObjectRef]
 """A workload as the old side has it, and as the new one has."""
@@ -36,6 +37,22 @@ def kinds_followed(old: Cluster, new: Cluster) -> tuple[Cluster, tuple[Became, .
         for pod in old.pods
     ]
     return replace(old, pods=tuple(pods)), tuple(became.items())
+
+
+def with_both_kinds(order: Order, became: Iterable[Became]) -> Order:
+    """The steps as the API takes them. No object changes its kind: the new one is created, then the
+    old one deleted, so that pods of either run. Both steps are one rollout, and harm as it does."""
+    old = {ref: was for was, ref in became}
+
+    def steps() -> Iterator[ApplyStep]:
+        for step in order.steps:
+            if (was := old.get(step.ref)) is None:
+                yield step
+            else:
+                yield replace(step, verb=ApplyVerb.CREATE)
+                yield replace(step, verb=ApplyVerb.DELETE, ref=was)
+
+    return replace(order, steps=tuple(steps()))
 
 
 def _workloads(pods: Iterable[Pod]) -> set[ObjectRef]:

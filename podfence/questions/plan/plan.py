@@ -22,7 +22,7 @@ from podfence.questions.plan.difference import difference
 from podfence.questions.plan.edits import Edit, edits_between, renamed
 from podfence.questions.plan.ends import JointEnds, WorkloadPods, joint_ends
 from podfence.questions.plan.gate import FailOn
-from podfence.questions.plan.kinds import Became, kinds_followed
+from podfence.questions.plan.kinds import Became, kinds_followed, with_both_kinds
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.order import Order, safe_order
 from podfence.questions.plan.outcomes import Outcome, OutcomeScope, outcomes, with_meetings
@@ -142,6 +142,8 @@ def plan(
     old, new = comparable(old, new, newcomers=newcomers)
     indexes = compile_cluster(old, names), compile_cluster(new, names)
     found = replace(plan_of_indexes(*indexes, same, order=order), became=became)
+    if found.order is not None:
+        found = replace(found, order=with_both_kinds(found.order, became))
     if apart := tenants.of(new.namespaces):
         existing, coming = (with_meetings(e, apart) for e in (found.outcomes, found.newcomers))
         found = replace(found, outcomes=existing, newcomers=coming)

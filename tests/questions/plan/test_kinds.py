@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from podfence.model.cluster import Cluster, ClusterObject
@@ -25,10 +26,12 @@ def web(kind: str, number: int = 2, app: str = "web") -> list[Pod]:
     ]
 
 
-def planned(old: list[Pod], new: list[Pod], was: ClusterObject, now: ClusterObject) -> Plan:
+def planned(
+    old: list[Pod], new: list[Pod], was: ClusterObject, now: ClusterObject, *, order: bool = False
+) -> Plan:
     before = Cluster.of([namespace("shop"), DB, *old, was])
     after = Cluster.of([namespace("shop"), DB, *new, now])
-    return plan(before, after, newcomers=False)
+    return plan(before, after, newcomers=False, order=order)
 
 
 def said(found: Plan) -> list[tuple[str, str]]:
@@ -53,6 +56,38 @@ def test_its_labels_are_compared_too() -> None:
     found = planned(web("Deployment"), web("StatefulSet", app="other"), CLOSED, CLOSED)
     assert ("shop/db", "shop/web") in said(found)
     assert [str(edit.ref) for edit in found.edits] == ["shop/web"]
+
+
+@pytest.mark.parametrize(
+    "kinds", [("Deployment", "StatefulSet"), ("Pod", "Deployment"), ("DaemonSet", "Pod")]
+)
+def test_the_api_creates_one_and_deletes_the_other(kinds: tuple[str, str]) -> None:
+    """In this order, so that pods of either run."""
+    was, now = kinds
+    found = planned(web(was), web(now, app="other"), OPEN, OPEN, order=True).order
+    assert found is not None
+    assert [(step.verb.value, step.ref.kind, str(step.ref)) for step in found.steps] == [
+        ("create", now, "shop/web"),
+        ("delete", was, "shop/web"),
+    ]
+
+
+def test_a_rollout_that_cuts_says_so_at_both_steps() -> None:
+    """Before the policy of the new labels is there, the new pods are without it."""
+    fenced = policy("shop/in", {"app": "other"}, ingress=[rule(peer(pods={"app": "db"}))])
+    found = planned(web("Pod"), web("StatefulSet", app="other"), OPEN, fenced, order=True).order
+    assert found is not None
+    of_web = [step for step in found.steps if str(step.ref) == "shop/web"]
+    assert [step.verb.value for step in of_web] == ["create", "delete"]
+    assert of_web[0].opens == of_web[1].opens
+    assert of_web[0].cuts == of_web[1].cuts
+    assert not found.is_safe
+
+
+def test_what_keeps_its_kind_is_updated() -> None:
+    found = planned(web("Pod"), web("Pod", app="other"), OPEN, OPEN, order=True).order
+    assert found is not None
+    assert [step.verb.value for step in found.steps] == ["update"]
 
 
 def test_nothing_is_said_where_only_the_kind_changes() -> None:
