@@ -20,7 +20,7 @@ from podfence.cli.common import read_inputs, renders
 from podfence.cli.inputs import Inputs
 from podfence.intake.build import Reading
 from podfence.intake.kept import DecodedDocuments
-from podfence.manifests.inputfiles import InputFile, Skipped, limited
+from podfence.manifests.inputfiles import InputFile, Skipped, is_empty_directory, limited
 from podfence.manifests.inputfiles import read_inputs as read_files
 from podfence.manifests.load import Loaded, load_files
 
@@ -127,8 +127,12 @@ class _Common:
         return BytesIO(self._given)
 
     def beside(self, paths: Sequence[str], kept: DecodedDocuments) -> Loaded:
-        """One side as it is on the disk."""
-        inputs = replace(self._inputs, paths=(*self._inputs.paths, *paths))
+        """One side as it is on the disk. A directory without any file is a side before the first
+        policy, or after the last."""
+        filled = (path for path in paths if not is_empty_directory(path))
+        inputs = replace(self._inputs, paths=(*self._inputs.paths, *filled))
+        if not inputs.paths:  # which stands for a cluster elsewhere
+            return load_files((), paths, namespace=inputs.namespace, kept=kept)
         return read_inputs(inputs, kept=kept, stdin=self._stdin())
 
     def beside_revision(

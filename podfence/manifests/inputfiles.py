@@ -69,6 +69,14 @@ def is_chart(path: str) -> bool:
     return os.path.basename(path) == CHART_FILE
 
 
+def is_empty_directory(path: str) -> bool:
+    """Whether a directory holds nothing but, perhaps, the file that keeps it in a repository."""
+    try:
+        return {*os.listdir(path)} <= {".gitkeep", ".keep"}
+    except OSError:  # it is no directory, or cannot be read: whoever reads it says so
+        return False
+
+
 def sources_of(path: str) -> list[str]:
     """The sources that a path names: itself, or those that a directory itself holds."""
     if is_source(path):

@@ -53,6 +53,27 @@ def test_sides_that_say_the_same(tree: Path, words: str) -> None:
     assert "new.yaml:5:" in done.out
 
 
+@pytest.mark.parametrize("kept", [(), (".gitkeep",)])
+def test_before_the_first_policy_a_directory_is_empty(tree: Path, kept: tuple[str, ...]) -> None:
+    (tree / "none").mkdir()
+    for name in kept:
+        (tree / "none" / name).touch()
+    for sides, told in (("none new.yaml", 1), ("new.yaml none", 1), ("none none", 0)):
+        words = f"plan {sides} -f workloads.yaml"
+        assert podfence(words.split(), directory=tree).status == told, sides
+    (tree / "none" / "README.md").touch()
+    done = podfence("plan none new.yaml -f workloads.yaml".split(), directory=tree)
+    assert done.status == 2
+    assert "none: error[PF106]: the directory holds no manifests" in done.err
+
+
+def test_an_empty_side_is_no_question_about_a_cluster(tree: Path) -> None:
+    (tree / "none").mkdir()
+    done = podfence("plan none workloads.yaml".split(), directory=tree)
+    assert done.status == 2
+    assert "none: error[PF112]: no objects" in done.err
+
+
 def test_a_side_has_the_last_word_over_what_is_common(tree: Path) -> None:
     """So a directory that holds a side too does not hide the change."""
     (tree / "all.yaml").write_text(f"{WORKLOADS}---{CLOSED}")
