@@ -29,6 +29,7 @@ from podfence._version import __version__
 from podfence.errors import UNREADABLE, ClusterError
 from podfence.kube.access import Access, Credential
 from podfence.kube.connection import is_loopback, open_connection
+from podfence.kube.deadline import Deadline
 from podfence.text import printable
 
 TIMEOUT_SECONDS: Final = 60.0
@@ -89,8 +90,8 @@ class Client:
 
     ``tries``: requests made for one answer, the first included. ``silence``: seconds without a byte
     after which the connection counts as lost. ``headers``: additional ones, of every request.
-    ``largest`` and ``longest`` bound the bytes of a body and the seconds that it takes, for a
-    server that is not trusted; 0: no bound.
+    ``largest`` and ``longest`` bound the bytes of a body and the seconds of an exchange, from its
+    connection on, for a server that is not trusted; 0: no bound.
     """
 
     def __init__(
@@ -105,7 +106,8 @@ class Client:
         largest: int = 0,
         longest: float = 0.0,
     ) -> None:
-        self._bounds = (largest, longest)
+        self._largest = largest
+        self._deadline = Deadline(longest, self.interrupt)
         self._access = access
         self._environment = environment
         self._sleep = sleep
@@ -143,8 +145,9 @@ class Client:
         the change was made.
         """
         sent = _Sent(method, body, content_type)
-        answer = self._answer(path, "application/json", packed=False, sent=sent)
-        return self._reading(lambda: _whole(answer, *self._bounds))
+        with self._deadline:
+            answer = self._answer(path, "application/json", packed=False, sent=sent)
+            return self._reading(lambda: _whole(answer, self._largest))
 
     def lines(
         self, path: str, query: Mapping[str, str], *, packed: bool = False
@@ -197,8 +200,9 @@ class Client:
     def _body(self, target: str, accept: str) -> bytes:
         # Packing costs a server as much as making a list: not worth it where nothing travels.
         packed = not is_loopback(self._url.hostname or "")
-        answer = self._answer(target, accept, packed=packed)
-        return self._reading(lambda: _whole(answer, *self._bounds))
+        with self._deadline:
+            answer = self._answer(target, accept, packed=packed)
+            return self._reading(lambda: _whole(answer, self._largest))
 
     def _answer(
         self, target: str, accept: str, *, packed: bool, sent: _Sent | None = None
@@ -209,18 +213,22 @@ class Client:
         answer = self._reading(lambda: self._ask(target, accept, encoding, sent))
         self._answered = True
         if answer.status == 401 and self._access.credentials.refused():
-            self._reading(answer.read)
+            self._reading(lambda: _whole(answer, self._largest))
+            self._deadline.stop()  # the user's own program may take its time for another one
             answer = self._reading(lambda: self._ask(target, accept, encoding, sent))
         if answer.status not in (_FOUND if sent is None else _DONE):
-            raise _refusal(answer, self._reading(lambda: _whole(answer, *self._bounds)), target)
+            raise _refusal(answer, self._reading(lambda: _whole(answer, self._largest)), target)
         return answer
 
     def _reading(self, step: Callable[[], T]) -> T:
         """One step of a request; whatever breaks in it is a lost connection."""
         try:
-            return step()
-        except (OSError, http.client.HTTPException, EOFError, zlib.error) as error:
+            done = step()
+            self._deadline.check()  # the end of a connection may look like that of an answer
+            return done
+        except (OSError, http.client.HTTPException, EOFError, zlib.error) as broken:
             self.close()
+            error = self._deadline.error if self._deadline.is_over else broken
             # These do not pass by waiting; but a server that answered before may be restarting.
             hopeless = isinstance(error, ssl.SSLError | socket.gaierror)
             refused = isinstance(error, ConnectionRefusedError) and not self._answered
@@ -231,6 +239,9 @@ class Client:
     ) -> http.client.HTTPResponse:
         credential = self._access.credentials.get()
         connection = self._connected(credential)
+        if connection.sock is None:
+            connection.connect()
+        self._deadline.begin()
         headers: list[tuple[str, str | bytes]] = [
             ("Accept", accept),
             ("Accept-Encoding", encoding),
@@ -290,8 +301,8 @@ def _authorization(credential: Credential) -> list[tuple[str, str]]:
     return []
 
 
-def _whole(answer: http.client.HTTPResponse, largest: int = 0, longest: float = 0.0) -> bytes:
-    body = _bounded(answer, largest, longest) if largest else answer.read()
+def _whole(answer: http.client.HTTPResponse, largest: int = 0) -> bytes:
+    body = _bounded(answer, largest) if largest else answer.read()
     if largest and answer.headers.get("Content-Encoding") == "gzip":
         unpacked = zlib.decompressobj(31).decompress(body, largest + 1)
         if len(unpacked) > largest:
@@ -314,14 +325,13 @@ def _pieces(answer: http.client.HTTPResponse) -> Generator[bytes, None, None]:
             piece = unpacking.unconsumed_tail
 
 
-def _bounded(answer: http.client.HTTPResponse, largest: int, longest: float) -> bytes:
-    until, body = time.monotonic() + longest, bytearray()
+def _bounded(answer: http.client.HTTPResponse, largest: int) -> bytes:
+    body = bytearray()
     while piece := answer.read1(_PIECE):
         body += piece
-        if len(body) > largest or time.monotonic() > until:
-            raise http.client.HTTPException(
-                f"its answer has more than {largest} bytes, or takes more than {longest:.0f} s"
-            )
+        if len(body) > largest:
+            raise http.client.HTTPException(f"its answer has more than {largest} bytes")
+    answer.close()  # read1 leaves it open, and the connection then takes no second request
     return bytes(body)
 
 
