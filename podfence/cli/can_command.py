@@ -27,6 +27,7 @@ from podfence.errors import UNREADABLE, PodfenceError, QuestionError
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
 from podfence.questions.can import Asker, Can, asker_of
+from podfence.questions.entrynames import is_entry
 from podfence.render.jsontext import json_bytes, json_text
 from podfence.render.problems import message_text
 from podfence.render.verdicts import VerdictEncoder, can_text
@@ -64,6 +65,10 @@ def command(
     takes it (deploy/web, po/web-1), node/name or a literal address (IPv6 before a port in brackets:
     [2001:db8::1]:443). PORT is a number or the name of a container port of DST; PROTO is tcp
     (default), udp, sctp, or icmp, which has no port: shop/db:/icmp.
+
+    SRC may be a way in from outside, as `find exposed` lists them: entry/ingress/shop/front. DST
+    then narrows the answer to these pods behind it. Exit status 2: whether somebody can come in is
+    unknown.
     """
     if queries is not None:
         if source is not None:
@@ -73,6 +78,12 @@ def command(
         if strict:
             raise click.UsageError("--strict is about one question; drop it or --queries")
         return _many(queries, inputs, read_names(resolve, *inputs.paths, queries), keep_going)
+    if source is not None and is_entry(source):
+        from podfence.cli.entries import answer_entry
+
+        space = inputs.namespace_of_names(namespace)
+        table = read_names(resolve, *inputs.paths)
+        return answer_entry(source, target, inputs, space, table, output, strict=strict)
     if source is None or target is None:
         raise click.UsageError(
             "SRC and DST:PORT are missing; for example: podfence can shop/web shop/db:80"

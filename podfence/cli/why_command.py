@@ -18,6 +18,7 @@ from podfence.cli.inputs import Inputs, input_options, namespace_option
 from podfence.cli.targets import namespaces_of, policies_of, question
 from podfence.cli.terminal import echo
 from podfence.questions.can import asker_of
+from podfence.questions.entrynames import is_entry
 from podfence.questions.why import why
 from podfence.render.jsontext import json_text
 from podfence.render.verdicts import VerdictEncoder, why_text
@@ -25,7 +26,7 @@ from podfence.render.verdicts import VerdictEncoder, why_text
 
 @click.command("why")
 @click.argument("source", metavar="SRC")
-@click.argument("target", metavar="DST:PORT[/PROTO]")
+@click.argument("target", metavar="DST:PORT[/PROTO]", required=False)
 @each_context
 @input_options
 @namespace_option
@@ -39,7 +40,7 @@ from podfence.render.verdicts import VerdictEncoder, why_text
 @strict_option
 def command(
     source: str,
-    target: str,
+    target: str | None,
     inputs: Inputs,
     namespace: str | None,
     output: str,
@@ -50,9 +51,23 @@ def command(
     """Explain whether SRC can reach DST on PORT: both directions, every policy, every rule.
 
     Exit status 0 when it can, 1 when it cannot. Names as for `podfence can`.
+
+    SRC may be a way in from outside, as `find exposed` lists them: entry/ingress/shop/front. DST
+    then narrows the answer to these pods behind it. Exit status 2: whether somebody can come in is
+    unknown.
     """
-    asked = question(source, target, inputs.namespace_of_names(namespace))
+    space = inputs.namespace_of_names(namespace)
     names = read_names(resolve, *inputs.paths)
+    if is_entry(source):
+        from podfence.cli.entries import answer_entry
+
+        if repair:
+            raise click.UsageError("--repair takes the pod that sends, and DST:PORT, not an entry")
+        asked_of = (source, target, inputs, space, names, output)
+        return answer_entry(*asked_of, explains=True, strict=strict)
+    if target is None:
+        raise click.UsageError("DST:PORT is missing; for example: podfence why shop/web shop/db:80")
+    asked = question(source, target, space)
     policies = None if repair else policies_of(asked)
     loaded = load_cluster(inputs, namespaces_of(asked), policies)
     with asking(loaded, inputs):

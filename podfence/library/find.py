@@ -26,6 +26,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.certainty import Certainty
+from podfence.questions.entrynames import entry_name
 from podfence.questions.find import removal
 from podfence.questions.find.openness import Openness, newcomers, unprotected
 from podfence.questions.find.path import shortest
@@ -40,7 +41,6 @@ from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import ALL_PORTS, PortSpec, TargetEnd
 from podfence.questions.tests.words import read_end
 from podfence.questions.tests.world import ClusterWorld
-from podfence.render.entries import entry_name
 
 FILES = Inputs(("-",))
 """Questions are about files."""

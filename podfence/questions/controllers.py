@@ -17,6 +17,7 @@ from podfence.model.entries import Controllers, Entries, Entry
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.objects import Pod
 from podfence.policy.index import PolicyIndex
+from podfence.questions.phrases.words import some
 
 
 class _Known(Struct, frozen=True):
@@ -105,6 +106,26 @@ class Finder:
             found = self._of_gateways(entry) if entry.gateways else self._of_class(entry)
             self._found[key] = tuple({(p.namespace, p.name): p for p in found}.values())
         return self._found[key]
+
+    def grounds(self, entry: Entry) -> str:
+        """How its controller is known, or why it is not, in words."""
+        found = self.pods(entry)
+        if entry.gateways:
+            names = some([f"Gateway {ref.namespace}/{ref.name}" for ref in entry.gateways], 4, ", ")
+            return f"by labels that name {names}" if found else f"no pod is known to serve {names}"
+        name = self._class(entry)
+        said = f"class {name}" if name else "it names no class"
+        if not entry.classes and name:
+            said = f"default class {name}"
+        if name in self._known.by_class:
+            namespace, labels = self._known.by_class[name]
+            pods = f"{namespace}/{','.join(f'{key}={value}' for key, value in labels)}"
+            missing = "" if found else ", and there is no such pod"
+            return f"{said}, which podfence.toml says is {pods}{missing}"
+        if not found:
+            return f"{said}, and no pod is known to serve it"
+        where = some(sorted({f"namespace {pod.namespace}" for pod in found}), 4, ", ")
+        return f"{said}, by the labels of its pods and {where}"
 
     def doubtful(self, entry: Entry) -> tuple[str, ...]:
         """Namespaces whose pods have the labels of its controller, where these are not believed."""

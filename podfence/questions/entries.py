@@ -35,7 +35,12 @@ from podfence.questions.entryrows import (
     policies_named,
     row_of,
 )
-from podfence.questions.entrytargets import EntryTarget, numbers_of, shared_families
+from podfence.questions.entrytargets import (
+    EntryTarget,
+    example_of,
+    numbers_of,
+    shared_families,
+)
 from podfence.questions.find.deciding import deciding
 from podfence.questions.phrases.matched import grouped
 from podfence.questions.phrases.outside import name_outside
@@ -44,6 +49,8 @@ from podfence.questions.routes import refusal
 from podfence.sets import AddressSet, PortSet
 
 _WHOLE = {4: AddressSet.of([ip_network("0.0.0.0/0")]), 6: AddressSet.of([ip_network("::/0")])}
+
+_UNREAD = "an object that could not be read could change it"
 
 
 def judge_entries(
@@ -94,8 +101,7 @@ class _Judge:
             yield nowhere(entry, self._emptiness(entry, service))
         for target in found:
             if not self._uncertain.isdisjoint(target.pods):
-                said = "an object that could not be read could change it"
-                yield row_of(entry, target, "", EntryState.UNKNOWN, because=said)
+                yield row_of(entry, target, "", EntryState.UNKNOWN, because=_UNREAD)
             elif entry.way is EntryPath.CONTROLLER:
                 yield from self._through_controller(entry, target)
             else:
@@ -156,20 +162,22 @@ class _Judge:
         self, entry: Entry, target: EntryTarget, pods: Collection[Pod]
     ) -> Iterator[EntryRow]:
         """One row for pods that may connect, one for those that may not, one for those on nodes."""
-        verdicts: dict[bool, list[Endpoint]] = defaultdict(list)
+        verdicts: dict[EntryState, list[Endpoint]] = defaultdict(list)
         for end in self._ends(pods):
-            verdicts[self._passes(end, target)].append(end)
-        for passes, ends in sorted(verdicts.items(), reverse=True):
+            verdicts[self._state(end, target)].append(end)
+        for state in EntryState:
+            if not (ends := verdicts[state]):
+                continue
             names = some([group.name for group in grouped(ends)], SHOWN, ", ")
             first = ends[0]
-            if passes:
-                rules = self._rules(target, first.endpoint_class, first)
-                yield row_of(entry, target, names, EntryState.OPEN, rules, controller=names)
-            else:
+            rules: tuple[Origin, ...] = ()
+            said = _UNREAD
+            if state is EntryState.OPEN:
+                rules, said = self._rules(target, first.endpoint_class, first), ""
+            elif state is EntryState.CLOSED:
                 said = self._closed_by(first, target)
-                yield row_of(
-                    entry, target, names, EntryState.CLOSED, because=said, controller=names
-                )
+            sender = f"{first.pod.namespace}/{first.pod.name}"
+            yield row_of(entry, target, names, state, rules, said, names, sender)
         if hosted := [pod for pod in pods if pod.host_network]:
             yield self._from_nodes(entry, target, hosted)
 
@@ -202,6 +210,14 @@ class _Judge:
         said = f"{row.because}; {said}: name them in ingress-controllers if they are it"
         return replace(row, because=said)
 
+    def _state(self, end: Endpoint, target: EntryTarget) -> EntryState:
+        """Of one pod as the sender. What its own policies say may hang on something unread."""
+        passes = self._passes(end, target)
+        unread = f"{end.pod.namespace}/{end.pod.name}" in self._uncertain
+        if unread and (passes or self._is_let_in(end, target)):
+            return EntryState.UNKNOWN
+        return EntryState.OPEN if passes else EntryState.CLOSED
+
     def _passes(self, end: Endpoint, target: EntryTarget) -> bool:
         """Over some IP version; a pod reaches itself (NP-54)."""
         if f"{end.pod.namespace}/{end.pod.name}" in target.pods and len(target.pods) == 1:
@@ -221,15 +237,18 @@ class _Judge:
 
     def _closed_by(self, end: Endpoint, target: EntryTarget) -> str:
         """Which end denies."""
-        ingress = self._index.policies[target.endpoint_class].ingress
-        if not any(
-            end.endpoint_class in self._who(target, family)
-            for family in shared_families(end, target)
-        ):
-            names = policies_named(ingress.tiers)
+        if not shared_families(end, target):
+            return f"it and {target.name} share no IP version"
+        if not self._is_let_in(end, target):
+            names = policies_named(self._index.policies[target.endpoint_class].ingress.tiers)
             return f"the ingress policies of {target.name} do not let it in ({names})"
         names = policies_named(self._index.policies[end.endpoint_class].egress.tiers)
         return f"its own egress policies do not let it out ({names})"
+
+    def _is_let_in(self, end: Endpoint, target: EntryTarget) -> bool:
+        """Over some IP version, by the policies of the pods behind an entry."""
+        families = shared_families(end, target)
+        return any(end.endpoint_class in self._who(target, family) for family in families)
 
     def _who(self, target: EntryTarget, family: int) -> BitMap:
         """The classes, outside included, that the ingress policies behind an entry let in."""
@@ -315,10 +334,13 @@ class _Judge:
                 and self._index.class_of(address) in self._who(target, address.version)
             ]
             if passing:
-                rules = self._rules(target, self._index.class_of(min(passing, key=str)), None)
-                return row_of(entry, target, from_node, EntryState.OPEN, rules, controller=who)
+                sender = min(passing, key=str)
+                rules = self._rules(target, self._index.class_of(sender), None)
+                opened = EntryState.OPEN, rules, "", who, str(sender)
+                return row_of(entry, target, from_node, *opened)
             said = "no rule lets the addresses of these nodes in; a pod on the same node is reached"
-            return row_of(entry, target, from_node, EntryState.CLOSED, because=said, controller=who)
+            closed = EntryState.CLOSED, (), said, who, str(min(addresses, key=str))
+            return row_of(entry, target, from_node, *closed)
         said = "the addresses of these nodes are unknown"
         found = self._clients(entry, target)
         if found and found == self._clients(entry, target, everyone=True):
@@ -329,11 +351,12 @@ class _Judge:
         """The clients themselves, or whatever their packets pass through (NP-48)."""
         found = self._clients(entry, target)
         name = f"outside {name_outside(found)}" if found else "outside"
+        every = self._clients(entry, target, everyone=True)
+        sender = example_of(found or every)
         if not found:
             names = policies_named(self._index.policies[target.endpoint_class].ingress.tiers)
             said = f"no rule lets addresses outside in on this port ({names})"
-            return row_of(entry, target, name, EntryState.CLOSED, because=said)
-        every = self._clients(entry, target, everyone=True)
+            return row_of(entry, target, name, EntryState.CLOSED, because=said, sender=sender)
         rules = self._rules_for(target, found)
         whole = any(
             found & _WHOLE[f] == every & _WHOLE[f] and bool(found & _WHOLE[f])
@@ -342,8 +365,8 @@ class _Judge:
         if not whole and entry.way is EntryPath.NODE:
             said = "packets may come from the address of a node or a load balancer in place of the "
             said += "client's (externalTrafficPolicy: Cluster)"
-            return row_of(entry, target, name, EntryState.UNKNOWN, rules, said)
-        return row_of(entry, target, name, EntryState.OPEN, rules)
+            return row_of(entry, target, name, EntryState.UNKNOWN, rules, said, sender=sender)
+        return row_of(entry, target, name, EntryState.OPEN, rules, sender=sender)
 
     def _clients(self, entry: Entry, target: EntryTarget, *, everyone: bool = False) -> AddressSet:
         """Outside addresses that are allowed, among those that the entry accepts; ``everyone``: all

@@ -44,6 +44,9 @@ class EntryRow(Struct, frozen=True):
     pods: tuple[str, ...] = ()
     controller: str = ""
     """The pods that serve it; "" where they are unknown, or where only the client connects."""
+    sender: str = ""
+    """One of the sources, as an example: a pod (``namespace/name``) or an address; "" where there
+    is none to name."""
 
 
 def row_of(
@@ -54,10 +57,13 @@ def row_of(
     by: tuple[Origin, ...] = (),
     because: str = "",
     controller: str = "",
+    sender: str = "",
 ) -> EntryRow:
     """A row about pods behind an entry."""
     port = f"{entry.protocol.value}/{target.port}"
-    return EntryRow(entry, sources, target.name, port, state, by, because, target.pods, controller)
+    return EntryRow(
+        entry, sources, target.name, port, state, by, because, target.pods, controller, sender
+    )
 
 
 def nowhere(entry: Entry, because: str) -> EntryRow:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Final
 
 from msgspec import Struct
 
 from podfence.model.entries import Entry
 from podfence.model.objects import Pod, Service
 from podfence.policy.index import Endpoint
-from podfence.sets import PortSet
+from podfence.sets import AddressSet, PortSet
+
+_EXAMPLES: Final = tuple(
+    map(ip_address, ("203.0.113.1", "198.51.100.1", "192.0.2.1", "2001:db8::1"))
+)
+"""Addresses that stand for anybody outside (RFC 5737, RFC 3849)."""
 
 
 class EntryTarget(Struct, frozen=True):
@@ -39,3 +46,12 @@ def shared_families(end: Endpoint, target: EntryTarget) -> tuple[int, ...]:
     """The IP versions that both speak."""
     own = {address.version for address in end.addresses}
     return tuple(family for family in target.families if family in own)
+
+
+def example_of(addresses: AddressSet) -> str:
+    """One of some addresses, to show what becomes of them; "" of none."""
+    for each in _EXAMPLES:
+        if each in addresses:
+            return str(each)
+    first = next(addresses.networks(), None)
+    return "" if first is None else str(first.network_address)

@@ -141,10 +141,14 @@ class WhyAnswer(Struct, frozen=True):
 def why(asker: Asker, question: Can) -> WhyAnswer:
     """Raises UnknownObject or QuestionError when the question cannot be asked."""
     answer = asker.can(question)
-    case = answer.case
+    return explained(asker, answer, answer.case)
+
+
+def explained(asker: Asker, answer: CanAnswer, case: EndPair) -> WhyAnswer:
+    """An answer by one of its cases."""
     audited = None
     if answer.audited is not None and asker.with_audited is not None:
-        audited = why(asker.with_audited, question)
+        audited = why(asker.with_audited, answer.question)
     return WhyAnswer(
         answer,
         case,

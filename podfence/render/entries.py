@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from podfence.errors import Locate
-from podfence.model.entries import Entry
+from podfence.questions.entrynames import entry_name
 from podfence.questions.entryrows import EntryRow
 from podfence.questions.phrases.words import some
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
@@ -16,12 +16,6 @@ from podfence.text import printable
 
 _RULES = 2
 _HEADER = ("ENTRY", "FROM", "TO", "PORT", "STATE", "BY")
-
-
-def entry_name(entry: Entry) -> str:
-    """``ingress/shop/front shop.example/api``. Text of the API: never print it raw."""
-    name = f"{entry.ref.kind.lower()}/{entry.ref.namespace}/{entry.ref.name}"
-    return f"{name} {entry.asked}" if entry.asked else name
 
 
 def entries_text(rows: Iterable[EntryRow], locate: Locate, touched: TouchedPods = UNTOUCHED) -> str:

@@ -123,7 +123,7 @@ def why_text(answer: WhyAnswer, locate: Locate) -> str:
     ends = (answer.case.source, answer.case.destination)
     for report, end in zip((answer.egress, answer.ingress), ends, strict=True):
         lines.append("")
-        lines.extend(_direction_lines(report, end, locate))
+        lines.extend(direction_lines(report, end, locate))
     if answer.audited is not None and answer.can.audited is not None:
         lines.extend(["", f"audited: {_audited_text(answer.can.audited, answer.can.allowed)}"])
         lines.extend(f"  {line}" for line in _turned_lines(answer, answer.audited, locate))
@@ -138,10 +138,11 @@ def _turned_lines(answer: WhyAnswer, audited: WhyAnswer, locate: Locate) -> Iter
     pairs = ((answer.egress, audited.egress), (answer.ingress, audited.ingress))
     for (now, would), end in zip(pairs, ends, strict=True):
         if now.decision.allowed is not would.decision.allowed:
-            yield from _direction_lines(would, end, locate)
+            yield from direction_lines(would, end, locate)
 
 
-def _direction_lines(report: DirectionReport, end: PartyEnd, locate: Locate) -> Iterator[str]:
+def direction_lines(report: DirectionReport, end: PartyEnd, locate: Locate) -> Iterator[str]:
+    """One direction, its policies and their rules."""
     words = _reason_text(report.direction, end, report.decision)
     verdict = "allowed" if report.decision.allowed else "denied"
     yield f"{report.direction.value} of {printable(report.subject)}: {verdict}"
