@@ -143,7 +143,11 @@ def _data(
     elif way.row.pods:
         data["isolatedBy"] = [encoder.origin(origin) for origin in way.isolated_by]
         data["rules"] = [
-            {**encoder.origin(rule.origin), "portFits": rule.fits, "ports": str(rule.ports).split(" ")}
+            {
+                **encoder.origin(rule.origin),
+                "portFits": rule.fits,
+                "ports": str(rule.ports).split(" "),
+            }
             for rule in way.rules
         ]
     return data

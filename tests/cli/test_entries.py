@@ -90,3 +90,69 @@ def test_settings_that_cannot_be_used_are_named(tmp_path: Path, settings: str, s
     done = podfence(["find", "exposed", "-f", "-"], stdin=WEB.encode(), directory=tmp_path)
     assert done.status == 2
     assert said in done.err
+
+
+FRONT = "entry/ingress/shop/front"
+
+
+@pytest.mark.parametrize("command", ["can", "why"])
+@pytest.mark.parametrize(
+    ("words", "status", "first"),
+    [
+        ([FRONT, "shop/frontend"], 0, "yes: "),
+        ([FRONT, "shop/frontend:8080"], 0, "yes: "),
+        ([FRONT, "shop/backend:8000/tcp"], 1, "no: "),
+        ([FRONT], 1, "no: "),
+        (["entry/ing/front", "-n", "shop"], 1, "no: "),
+        (["entry/httproute/monitoring/metrics"], 2, "unknown: "),
+    ],
+)
+def test_an_entry_is_answered_and_unknown_is_no_answer(
+    command: str, words: list[str], status: int, first: str
+) -> None:
+    done = podfence([command, *words, *INPUT])
+    assert (done.status, done.out[: len(first)]) == (status, first)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["why", FRONT, "--repair"], "--repair takes the pod that sends"),
+        (["why", "shop/frontend"], "DST:PORT is missing"),
+        (["can", FRONT, "shop/db:5432:1"], "is no pod or workload"),
+        (["can", FRONT, "shop/bd"], "no pod or workload is called 'shop/bd'"),
+        (["can", FRONT, "shop/backend:9"], "does not lead to shop/backend:9"),
+    ],
+)
+def test_what_cannot_be_asked_of_an_entry_is_said(words: list[str], said: str) -> None:
+    done = podfence([*words, *INPUT])
+    assert done.status == 2
+    assert said in done.err
+
+
+def test_a_strict_question_has_no_answer_where_other_policies_may_decide() -> None:
+    touching = ["-f", "examples/entries", "-f", "examples/shop", "-f", "-"]
+    other = b"""{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: x,
+    namespace: shop}, spec: {endpointSelector: {matchLabels: {app: frontend}}}}"""
+    words = ["can", FRONT, "shop/frontend", *touching]
+    assert podfence(words, stdin=other).status == 0
+    done = podfence([*words, "--strict"], stdin=other)
+    assert (done.status, done.out) == (2, "")
+
+
+def test_the_settings_name_the_controller_of_a_question(tmp_path: Path) -> None:
+    text = '[cluster]\ningress-controllers = { mine = "edge/app=p" }\n'
+    (tmp_path / "podfence.toml").write_text(text)
+    done = podfence(["why", FRONT, "-f", "-"], stdin=WEB.encode(), directory=tmp_path)
+    assert "sent by edge/proxy (class mine, which podfence.toml says is edge/app=p)" in done.out
+
+
+def test_a_hostile_path_is_never_printed_raw() -> None:
+    hostile = WEB.replace(
+        "defaultBackend:", 'rules: [{http: {paths: [{path: "/\\u001b[31m", backend:'
+    )
+    hostile = hostile.replace("number: 80}}}}}", "number: 80}}}}]}}]}}")
+    for command in ("can", "why"):
+        done = podfence([command, FRONT, "-f", "-"], stdin=hostile.encode())
+        assert "\x1b" not in done.out + done.err
+        assert "ingress/shop/front /" in done.out

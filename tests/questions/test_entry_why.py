@@ -11,6 +11,7 @@ from podfence.manifests.load import load
 from podfence.model.entries import Controllers
 from podfence.policy.compile import compile_cluster
 from podfence.questions.can import Asker, Can
+from podfence.questions.entries import judge_entries
 from podfence.questions.entrynames import called, is_entry
 from podfence.questions.entryrows import EntryState
 from podfence.questions.entrywhy import EntryAnswer, EntryAsker, EntryWay
@@ -87,7 +88,10 @@ TWO = (
     + pod("api")
     + service("api")
     + obj(
-        "networking.k8s.io/v1", "Ingress", "front", f"spec: {{ingressClassName: nginx, {TWO_PATHS}}}"
+        "networking.k8s.io/v1",
+        "Ingress",
+        "front",
+        f"spec: {{ingressClassName: nginx, {TWO_PATHS}}}",
     )
 )
 
@@ -157,9 +161,11 @@ def test_an_explanation_has_the_state_of_its_way(rules: str) -> None:
 
 def test_a_way_is_explained_over_the_ip_version_that_is_open() -> None:
     addresses = "podIPs: [{ip: 10.0.0.%s}, {ip: 'fd00::%s'}]"
+
     def dual(text: str, number: int) -> str:
         listed = addresses % (number, number)
         return text.replace("}}\n", f"}}, status: {{{listed}}}}}\n", 1)
+
     six_only = "ingress: [{from: [{ipBlock: {cidr: 'fd00::/64'}}]}]"
     texts = (
         dual(pod("web"), 1),
@@ -172,6 +178,29 @@ def test_a_way_is_explained_over_the_ip_version_that_is_open() -> None:
     assert way.row.state is EntryState.OPEN
     assert why is not None
     assert why.case.family == 6
+
+
+UNREAD = obj(
+    "networking.k8s.io/v1",
+    "NetworkPolicy",
+    "torn",
+    "spec: {podSelector: {}, policyTypes: [Egress], egress: 5}",
+    "ingress-nginx",
+)
+
+
+@pytest.mark.parametrize(
+    ("rules", "state"), [(NGINX_ONLY, EntryState.UNKNOWN), (CLOSED, EntryState.CLOSED)]
+)
+def test_an_unread_policy_of_the_controller_leaves_open_only_what_hangs_on_it(
+    rules: str, state: EntryState
+) -> None:
+    texts = (WEB, CONTROLLER, ingress(NGINX_CLASS), policy(rules), UNREAD)
+    loaded = load(["-"], stdin=io.BytesIO("".join(texts).encode()))
+    assert loaded.doubts
+    index = compile_cluster(loaded.cluster)
+    [row] = judge_entries(index, loaded.beside.entries(loaded.cluster, loaded.raw))
+    assert row.state is state
 
 
 # -- who sends
