@@ -30,6 +30,11 @@ _CONTAINER = r"spec\.(?:template\.spec\.)?(?:init|ephemeral)?[cC]ontainers\[\d+\
 _READ_OF_CONTAINERS = frozenset({"ports", "restartPolicy"})
 _WITHOUT_STATUS = POLICY_KINDS | {"Namespace"}
 _WITH_ADDRESSES = frozenset({"", "Pod", "Service", "Node"})
+_OF_ADDRESSES = {
+    "Pod": r"status(?:\.podIPs?\b.*)?",
+    "Service": r"spec(?:\.(?:clusterIPs?|externalIPs)\b.*)?|status(?:\.loadBalancer\b.*)?",
+}
+"""Kind -> the fields that hold addresses. Those of a Node may be names as well (CNP-18)."""
 _LABEL = r"(?s)metadata\.labels\[(\"?)(.*)\1\]\Z"
 
 
@@ -64,7 +69,7 @@ def doubt_of(document: Document, problems: Iterable[Problem]) -> Doubt:
         selector,
         types,
         _unread_keys(kind, paths),
-        tuple(_addresses(data)),
+        None if _hides_address(kind, paths) else tuple(_addresses(data)),
         tuple(_node_addresses(data)) if is_pod else (),
         _owner(document, metadata) if is_pod else None,
     )
@@ -149,12 +154,19 @@ def _unread_keys(kind: str, paths: list[str]) -> frozenset[str] | None:
     return frozenset(key[2] for key in keys if key) if all(keys) else None
 
 
+def _hides_address(kind: str, paths: Iterable[str]) -> bool:
+    """Whether one of the faults is where an address of the object stands: it may be any."""
+    fields = _OF_ADDRESSES.get(kind)
+    return fields is not None and any(re.fullmatch(fields, path, re.DOTALL) for path in paths)
+
+
 def _addresses(data: Json) -> Iterator[IPAddress]:
     """Every address by which a question might name the object."""
     spec, status = _mapping(data.get("spec")), _mapping(data.get("status"))
     texts = [spec.get("clusterIP"), status.get("podIP")]
-    texts += _items(spec.get("clusterIPs"))
-    texts += [_mapping(each).get("ip") for each in _items(status.get("podIPs"))]
+    texts += [*_items(spec.get("clusterIPs")), *_items(spec.get("externalIPs"))]
+    balanced = _items(_mapping(status.get("loadBalancer")).get("ingress"))
+    texts += [_mapping(each).get("ip") for each in (*balanced, *_items(status.get("podIPs")))]
     texts += [_mapping(each).get("address") for each in _items(status.get("addresses"))]
     return _parsed(texts)
 

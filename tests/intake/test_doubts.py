@@ -194,6 +194,45 @@ def test_the_addresses_of_a_pod_that_cannot_be_read_are_known() -> None:
 
 
 @pytest.mark.parametrize(
+    "status",
+    [
+        {"podIP": "10.0.0.300"},
+        {"podIP": "10.0.0.7", "podIPs": [{"ip": "10.0.0.7"}, {"ip": "fd00::77777"}]},
+        {"podIP": 10},
+        {"podIPs": "10.0.0.7"},
+        {"podIPs": ["10.0.0.7"]},
+        [{"podIP": "10.0.0.7"}],
+    ],
+)
+def test_a_pod_whose_address_cannot_be_read_may_have_any(status: Any) -> None:
+    assert the_doubt(thing("Pod", "v1", {}, spec={}, status=status)).addresses is None
+
+
+def test_a_pod_without_an_address_has_none_whatever_else_cannot_be_read() -> None:
+    status = {"phase": 5, "podIP": ""}
+    assert the_doubt(thing("Pod", "v1", {}, spec={}, status=status)).addresses == ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"spec": {"clusterIP": "10.96.0"}},
+        {"spec": {"externalIPs": ["203.0.113.5", "203.0.113"]}},
+        {"spec": {}, "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113"}]}}},
+    ],
+)
+def test_a_service_whose_address_cannot_be_read_may_have_any(fields: dict[str, Any]) -> None:
+    assert the_doubt({**thing("Service", "v1", {}), **fields}).addresses is None
+
+
+def test_every_address_that_leads_to_a_service_that_cannot_be_read_is_known() -> None:
+    spec = {"clusterIP": "10.96.0.1", "externalIPs": ["203.0.113.5"], "selector": 5}
+    status = {"loadBalancer": {"ingress": [{"ip": "203.0.113.6"}, {"hostname": "lb.example"}]}}
+    doubt = the_doubt(thing("Service", "v1", {}, spec=spec, status=status))
+    assert {str(a) for a in doubt.addresses or ()} == {"10.96.0.1", "203.0.113.5", "203.0.113.6"}
+
+
+@pytest.mark.parametrize(
     ("metadata", "namespace"),
     [
         ({"namespace": "shop"}, "shop"),
