@@ -132,12 +132,12 @@ def test_a_developer_of_one_namespace_gets_its_verdicts(
     config = apiserver.kubeconfig(tmp_path / "dev", token)
     until = time.monotonic() + WAIT
     question = "can", f"{shop}/web", f"{shop}/db:80"
-    while f"Pod outside {shop}: " not in (done := run(config, *question)).err:
+    while f"Pod outside namespace {shop}: " not in (done := run(config, *question)).err:
         assert time.monotonic() < until, done.err  # the authorizer learns of a role by and by
         time.sleep(0.1)
     if "ClusterNetworkPolicy" in done.err:  # served here; rights in one namespace do not reach it
         assert done.status == 2
-        assert "no verdict: any ClusterNetworkPolicy could change this, and may" in done.err
+        assert "no verdict: any ClusterNetworkPolicy could change this, and cannot be listed" in done.err
     else:
         assert done.status == 0
 
