@@ -137,7 +137,10 @@ def test_a_developer_of_one_namespace_gets_its_verdicts(
         time.sleep(0.1)
     if "ClusterNetworkPolicy" in done.err:  # served here; rights in one namespace do not reach it
         assert done.status == 2
-        assert "no verdict: any ClusterNetworkPolicy could change this, and cannot be listed" in done.err
+        assert (
+            "no verdict: any ClusterNetworkPolicy could change this, and cannot be listed"
+            in done.err
+        )
     else:
         assert done.status == 0
 
