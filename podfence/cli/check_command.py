@@ -14,7 +14,7 @@ from podfence.cli.allcontexts import each_context
 from podfence.cli.baseline import NO_BASELINE, read_baseline
 from podfence.cli.baseline import write_baseline as write
 from podfence.cli.check_answer import CheckReport, Judged, answer_text, channel_warnings, judge
-from podfence.cli.common import known_namespaces, read_inputs, renders
+from podfence.cli.common import known_namespaces, read_inputs, renders, watched_paths
 from podfence.cli.explaining import explain
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
 from podfence.cli.outputs import (
@@ -215,7 +215,7 @@ def command(
         return run()
     from podfence.cli.watching import again_and_again
 
-    return again_and_again(run, inputs.paths, [each.file for each in formats])
+    return again_and_again(run, watched_paths(inputs), [each.file for each in formats])
 
 
 def _require_files_to_fix(

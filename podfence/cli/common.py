@@ -153,6 +153,15 @@ def renders(inputs: Inputs, *, directories: bool = True) -> bool:
     return everything or bool(sources)
 
 
+def watched_paths(inputs: Inputs) -> tuple[str, ...]:
+    """Where a change of a file changes the input: the paths, and what is rendered for them."""
+    if not renders(inputs):
+        return inputs.paths
+    from podfence.cli.rendering import rendered_from
+
+    return (*inputs.paths, *rendered_from(inputs))
+
+
 def load_cluster(
     inputs: Inputs, about: Iterable[str] = (), policies_of: tuple[str, ...] | None = None
 ) -> Loaded:

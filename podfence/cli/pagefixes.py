@@ -11,8 +11,9 @@ from typing import Any
 
 from podfence.cli.check_answer import judge
 from podfence.cli.fixing import tried
-from podfence.errors import UnknownObject
+from podfence.errors import Problem, UnknownObject
 from podfence.manifests.load import Loaded
+from podfence.manifests.rendering import RENDERED
 from podfence.manifests.yamledit import CannotEdit
 from podfence.policy.domains import DomainTable
 from podfence.policy.index import PolicyIndex
@@ -75,8 +76,13 @@ class PageFixes:
         return {
             (problem.code, problem.object, problem.path): fix
             for problem, fix in every
-            if fix is not None
+            if fix is not None and not _is_rendered(problem)
         }
+
+
+def _is_rendered(problem: Problem) -> bool:
+    """Whether it stands in what a chart or a kustomization gave: no file can be edited for it."""
+    return problem.source is not None and problem.source.file.endswith(RENDERED)
 
 
 def _answer(

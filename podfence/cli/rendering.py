@@ -12,7 +12,7 @@ from podfence.cli.inputs import Inputs, RenderMode
 from podfence.cli.terminal import echo
 from podfence.manifests.inputfiles import InputFile, Skipped, read_inputs
 from podfence.manifests.rendering import ChartOptions
-from podfence.manifests.sources import Replaced, with_rendered
+from podfence.manifests.sources import Replaced, origins, with_rendered
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.text import printable
 
@@ -23,9 +23,19 @@ if TYPE_CHECKING:
 def rendered_files(inputs: Inputs, stdin: BinaryIO | None) -> tuple[InputFile | Skipped, ...]:
     """The files of an input, with what charts and kustomizations give in the place of their
     sources. Raises RenderError."""
-    files = read_inputs(inputs.paths, stdin, inputs.exclude)
+    return _said(rendered(inputs, read_inputs(inputs.paths, stdin, inputs.exclude)))
+
+
+def rendered(inputs: Inputs, files: Iterable[InputFile | Skipped]) -> Replaced:
+    """The same of files that were read. Raises RenderError."""
     everything = inputs.rendering.mode is RenderMode.ALWAYS
-    return _said(with_rendered(files, _options(inputs), inputs.paths, everything=everything))
+    return with_rendered(files, _options(inputs), inputs.paths, everything=everything)
+
+
+def rendered_from(inputs: Inputs) -> tuple[str, ...]:
+    """The files and directories beside those of the input that rendering reads."""
+    everything = inputs.rendering.mode is RenderMode.ALWAYS
+    return (*inputs.rendering.values, *origins(inputs.paths, everything=everything))
 
 
 def revision_files(

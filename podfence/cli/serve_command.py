@@ -17,6 +17,7 @@ from podfence.cli.common import (
     known_namespaces,
     read_inputs,
     read_names,
+    renders,
     resolve_option,
     usable,
 )
@@ -43,7 +44,8 @@ from podfence.policy.domains import DomainTable
 from podfence.questions.report import report
 from podfence.render.problems import problem_line
 from podfence.render.report_names import AsWritten
-from podfence.web.folder import Folder
+from podfence.text import printable
+from podfence.web.folder import Folder, InputFiles, Renderer
 from podfence.web.revision import InputRevision, Make, ReadInput
 from podfence.web.served import InputSource, Served
 from podfence.web.steps import Step, Steps
@@ -102,7 +104,13 @@ def command(
         raise click.UsageError("only a cluster has agents; --agent and --account do not go with -f")
     names = read_names(resolve)
     scope = inputs.scope(namespaces, everything=all_namespaces)
-    folder = Folder(inputs.paths, inputs.namespace, inputs.exclude)
+    folder = Folder(
+        inputs.paths,
+        inputs.namespace,
+        inputs.exclude,
+        inputs.strict_cidrs,
+        _renderer(inputs, edit=edit) if not inputs.are_live and renders(inputs) else None,
+    )
     source = _cluster(inputs, scope, names) if inputs.are_live else _files(folder, names)
     if tests:
         read_tests(tests, "nothing is served")  # says all that is wrong, before anything is shown
@@ -191,6 +199,28 @@ def _files(folder: Folder, names: DomainTable) -> InputSource:
         return _input(loaded, names, files)
 
     return InputSource(read, folder.stamp, steps=steps)
+
+
+def _renderer(inputs: Inputs, *, edit: bool) -> Renderer:
+    """Says what was rendered, and again only where that has changed."""
+    from podfence.cli.rendering import rendered, rendered_from
+
+    told: set[str] = set()
+
+    def tell(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            echo(printable(line), err=True)
+
+    def render(files: InputFiles) -> InputFiles:
+        found = rendered(inputs, files)
+        for line in found.said:
+            tell(line)
+        if edit and found.said:
+            tell("what was rendered is not edited in the page: edit its sources, the page follows")
+        return found.files
+
+    return Renderer(render, lambda: rendered_from(inputs))
 
 
 def _cluster(inputs: Inputs, scope: tuple[str, ...], names: DomainTable) -> InputSource:

@@ -19,6 +19,7 @@ from podfence.cli.common import (
     read_names,
     require_stdin_once,
     resolve_option,
+    watched_paths,
     without_verdict,
 )
 from podfence.cli.inputs import Inputs, complete_files, input_options
@@ -185,11 +186,11 @@ def command(
 
     if not watch:
         return run()
-    watched = [*files, *inputs.paths]
-    if inputs.are_live or "-" in watched:
+    if inputs.are_live or "-" in (*files, *inputs.paths):
         raise click.UsageError("--watch follows files; name them, and the manifests with -f")
     from podfence.cli.watching import again_and_again
 
+    watched = (*files, *watched_paths(inputs))
     return again_and_again(run, watched, [each.file for each in wanted])
 
 

@@ -50,6 +50,8 @@ class InputFile(Struct, frozen=True):
     """The nearest Helm chart around a file that was found; "" for none."""
     may_be_manifest: bool = True
     """Of a file without text: whether it may hold API objects."""
+    rendered: bool = False
+    """Whether the text is what a chart or a kustomization gave: no file holds it."""
 
 
 class Skipped(Struct, frozen=True):

@@ -107,7 +107,8 @@ def render_kustomization(directory: str) -> Rendered:
         program = _program("kubectl", directory, called, missing, as_it_is)
         arguments, said = [program, "kustomize", _safe(directory)], "kubectl kustomize"
     path = f"{os.path.join(directory, 'kustomization.yaml')}{RENDERED}"
-    return Rendered((InputFile(path, _output(arguments, directory)),), f"with {said}")
+    file = InputFile(path, _output(arguments, directory), rendered=True)
+    return Rendered((file,), f"with {said}")
 
 
 def _program(name: str, directory: str, called: str, missing: str = "", more: str = "") -> str:
@@ -271,7 +272,7 @@ def _by_template(directory: str, text: str) -> Iterator[InputFile]:
     for source, documents in parts.items():
         inner = source.partition("/")[2] or source
         path = os.path.join(directory, inner) if inner else directory
-        yield InputFile(f"{path}{RENDERED}", "".join(documents))
+        yield InputFile(f"{path}{RENDERED}", "".join(documents), rendered=True)
 
 
 def _uses_lookup(directory: str) -> bool:

@@ -14,7 +14,15 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from podfence.manifests.inputfiles import CHART_FILE, InputFile, Skipped, is_source
+from podfence.manifests.inputfiles import (
+    CHART_FILE,
+    KUSTOMIZATION_FILES,
+    InputFile,
+    Skipped,
+    folders,
+    is_source,
+    sources_of,
+)
 from podfence.manifests.rendering import (
     ChartOptions,
     Rendered,
@@ -81,6 +89,39 @@ def with_rendered(
     made = [(file, rendered) for file in chosen if (rendered := _render(file, options))]
     said = tuple(f"rendered {_folder(file)} {rendered.said}" for file, rendered in made)
     return Replaced((*left, *(each for _, one in made for each in one.files)), said)
+
+
+def origins(paths: Iterable[str], *, everything: bool) -> tuple[str, ...]:
+    """The directories and files that charts and kustomizations are rendered from: where a change
+    changes what they give. The arguments are those of ``with_rendered``."""
+    waiting = [source for path in paths for source in sources_of(path)]
+    if everything:
+        below = (each for path in paths for each in folders(path))
+        waiting += [
+            os.path.join(d, name) for d, names in below for name in names if is_source(name)
+        ]
+    found: dict[str, None] = {}
+    seen: set[str] = set()
+    while waiting:
+        source = waiting.pop()
+        if os.path.realpath(source) in seen:
+            continue
+        seen.add(os.path.realpath(source))
+        found[os.path.dirname(source) or "."] = None
+        if os.path.basename(source) in KUSTOMIZATION_FILES:
+            for path in _references(_read(source)):
+                found[path] = None
+                waiting += sources_of(path) if os.path.isdir(path) else ()
+    return tuple(found)
+
+
+def _read(path: str) -> InputFile:
+    """A file, without text where it cannot be read: whoever renders it says so."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return InputFile(path, file.read())
+    except (OSError, UnicodeDecodeError):
+        return InputFile(path)
 
 
 def _render(file: InputFile, options: ChartOptions) -> Rendered | None:

@@ -145,7 +145,9 @@ class Base:
 
     def _alone(self, path: str, text: str) -> Loaded:
         namespace = self._folder.namespace or DEFAULT_NAMESPACE
-        return load_files([InputFile(path, text)], [path], namespace=namespace)
+        strict = self._folder.strict_cidrs
+        file = InputFile(path, text)
+        return load_files([file], [path], namespace=namespace, strict_cidrs=strict)
 
     @cached_property
     def _documents(self) -> Mapping[str, list[Document]]:
@@ -208,9 +210,7 @@ class Base:
             for file in self._read.files
         ]
         files += [InputFile(path, text) for path, text in left.items()]
-        loaded = load_files(
-            files, self._folder.paths, namespace=self._folder.namespace, kept=self._kept
-        )
+        loaded = self._folder.load(files, self._kept)
         before = self._read.loaded
         found = plan(before.cluster, loaded.cluster, self._names, order=order)
         sides = Side(before.raw, before.locate), Side(loaded.raw, loaded.locate)

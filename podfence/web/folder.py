@@ -11,15 +11,23 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from podfence.collector import collector_paused
 from podfence.intake.kept import DecodedDocuments
-from podfence.manifests.inputfiles import SUFFIXES, InputFile, Skipped, folders, read_inputs
+from podfence.manifests.inputfiles import (
+    SUFFIXES,
+    InputFile,
+    Skipped,
+    folders,
+    read_inputs,
+    sources_of,
+)
 from podfence.manifests.load import Loaded, load_files
+from podfence.manifests.rendering import RENDERED
 from podfence.manifests.wholefiles import ReadOnlyFile, replace_whole
 from podfence.web.steps import Steps
 
@@ -50,22 +58,50 @@ class FileText(Struct, frozen=True):
     newline: str = "\n"
 
 
+InputFiles = tuple[InputFile | Skipped, ...]
+
+
+class Renderer(Struct, frozen=True):
+    """``render``: puts what charts and kustomizations give in the place of their sources; raises
+    PodfenceError. ``origins``: the directories and files that it reads for that."""
+
+    render: Callable[[InputFiles], InputFiles]
+    origins: Callable[[], Iterable[str]]
+
+
 class Folder(Struct, frozen=True):
-    """``paths``: files and directories as given. ``namespace``, ``exclude``: as ``load``."""
+    """``paths``: files and directories as given. ``namespace``, ``exclude``, ``strict_cidrs``: as
+    ``load``. ``renderer``: None where nothing is rendered."""
 
     paths: tuple[str, ...]
     namespace: str | None = None
     exclude: tuple[str, ...] = ()
+    strict_cidrs: bool = True
+    renderer: Renderer | None = None
 
     def read(
         self, kept: DecodedDocuments | None = None, steps: Steps | None = None
-    ) -> tuple[Loaded, tuple[InputFile | Skipped, ...]]:
-        """Everything, and the files that it was read from. ``steps``: is told of each file."""
+    ) -> tuple[Loaded, InputFiles]:
+        """Everything, and the files that it was read from. ``steps``: is told of each file. Raises
+        PodfenceError where something cannot be rendered."""
         with collector_paused():
-            files = tuple(read_inputs(self.paths, None, self.exclude))
-            counted = files if steps is None else steps.counted(files)
-            loaded = load_files(counted, self.paths, namespace=self.namespace, kept=kept)
+            files: InputFiles = tuple(read_inputs(self.paths, None, self.exclude))
+            if self.renderer is not None:
+                files = self.renderer.render(files)
+            loaded = self.load(files if steps is None else steps.counted(files), kept)
         return loaded, files
+
+    def load(
+        self, files: Iterable[InputFile | Skipped], kept: DecodedDocuments | None = None
+    ) -> Loaded:
+        """What files hold that stand for these."""
+        return load_files(
+            files,
+            self.paths,
+            namespace=self.namespace,
+            strict_cidrs=self.strict_cidrs,
+            kept=kept,
+        )
 
     def stamp(self) -> tuple[object, ...]:
         """What is another value once a file has changed, come or gone."""
@@ -88,13 +124,20 @@ class Folder(Struct, frozen=True):
             for folder, names in folders(given):
                 yield folder
                 yield from (os.path.join(folder, name) for name in names if _is_read(name))
+        for origin in self.renderer.origins() if self.renderer is not None else ():
+            yield origin
+            for folder, names in folders(origin):
+                yield folder
+                yield from (os.path.join(folder, name) for name in names)
 
     # -- one file
 
     def may_hold(self, path: str, known: Sequence[str]) -> bool:
         """Whether a file that was read is called so, or a new one beside them may be."""
         folder, name = os.path.split(path)
-        beside = {os.path.dirname(each) for each in known} | set(self.paths)
+        # Beside what is rendered a new file is another input of a program, or none at all.
+        plain = (each for each in self.paths if self.renderer is None or not sources_of(each))
+        beside = {os.path.dirname(each) for each in known} | {*plain}
         if path in known:
             return True
         # One that is there and was not read is excluded: it is not the editor's.
@@ -129,6 +172,11 @@ class Folder(Struct, frozen=True):
 
     def _real(self, path: str, known: Sequence[str]) -> str:
         """Where the file is, after links."""
+        if self.renderer is not None and path.endswith(RENDERED):
+            raise NotWritten(
+                "it is what a chart or a kustomization gave, so it is not edited here; edit its "
+                "sources with another editor, and this page follows"
+            )
         if not self.may_hold(path, known):
             raise NotWritten(
                 "no file of the input that could be read is called so; a new one stands beside "

@@ -30,8 +30,9 @@ class ReadInput(Struct, frozen=True):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Names of the files that hold text."""
-        return tuple(f.path for f in self.files if isinstance(f, InputFile) and not f.error)
+        """Names of the files that hold text: none of what was rendered."""
+        files = (each for each in self.files if isinstance(each, InputFile))
+        return tuple(file.path for file in files if not file.error and not file.rendered)
 
 
 Make = Callable[[ReadInput], Mapping[str, Callable[[], object]]]
