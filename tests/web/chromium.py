@@ -317,7 +317,7 @@ class Browser:
         elif method == "Runtime.exceptionThrown":
             self.console.append(f"exception: {json.dumps(said['exceptionDetails'])[:2000]}")
         elif method == "Log.entryAdded":
-            if not _is_outdated(said["entry"]):
+            if not is_asked_again(said["entry"]):
                 self.console.append(f"{said['entry']['level']}: {said['entry']['text']}")
         elif method == "Page.javascriptDialogOpening":
             self.dialogs.append(str(said["type"]))
@@ -330,13 +330,16 @@ class Browser:
             self.requests.append(said["request"]["url"])
 
 
-def _is_outdated(entry: Mapping[str, Any]) -> bool:
-    """The browser logs every answer of 400 and more. A part of one revision is answered with 409
-    once the input has changed again: that is no fault of the page, which asks for the next one.
+def is_asked_again(entry: Mapping[str, Any]) -> bool:
+    """The browser logs every answer of 400 and more. Two of them are no fault of the page, which
+    asks again: a part of one revision is answered with 409 once the input has changed again, and
+    anything with 503 while the server is busy.
     """
-    parts = "about|map|findings|tests|rules"
-    is_part = re.search(rf"/api/v1/({parts})\?revision=[^&]*$", entry.get("url", "")) is not None
-    return is_part and " status of 409 " in entry["text"]
+    url, text = entry.get("url", ""), entry["text"]
+    parts = "about|map|newcomers|findings|tests|rules"
+    is_part = re.search(rf"/api/v1/({parts})\?revision=[^&]*$", url) is not None
+    is_outdated = is_part and " status of 409 " in text
+    return is_outdated or ("/api/v1/" in url and " status of 503 " in text)
 
 
 def _as_three_and_four(read: int, write: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.session import ROOT
 from tests.support.serving import Serving
-from tests.web.chromium import Browser
+from tests.web.chromium import Browser, is_asked_again
 from tests.web.editscenes import DB, FRONTEND, in_editor
 from tests.web.scene import BANNER
 from tests.web.test_edit import opened, said
@@ -243,3 +243,19 @@ def test_a_part_of_an_input_that_has_changed_again_is_no_error_of_the_page(
     while not browser.console:
         browser.settle()
     assert "404" in browser.console.pop(0)  # what the page should not have asked for is kept
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "kept"),
+    [
+        ("api/v1/select", 503, False),
+        ("api/v1/newcomers?revision=old", 409, False),
+        ("api/v1/evaluate", 409, True),
+        ("api/v1/select", 500, True),
+        ("static/page.js", 503, True),
+    ],
+)
+def test_only_what_the_page_asks_for_again_is_no_error(path: str, status: int, kept: bool) -> None:
+    text = f"Failed to load resource: the server responded with a status of {status} (Because)"
+    entry = {"url": f"http://127.0.0.1:1/{path}", "text": text}
+    assert is_asked_again(entry) is not kept
