@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from podfence.text import printable
 
 if TYPE_CHECKING:
     from podfence.errors import Locate
+    from podfence.model.entries import Entries
     from podfence.questions.entryrows import EntryRow
 
 _NAMED = 3
@@ -90,13 +91,15 @@ def is_unsure(touched: TouchedPods, pods: Iterable[str]) -> bool:
     return bool(hit)
 
 
-def entry_rows(loaded: Loaded, index: PolicyIndex) -> tuple[EntryRow, ...]:
-    """Every way in from outside with who can use it, by the settings of ``podfence.toml``. Raises
-    PodfenceError for settings that cannot be used."""
+def entry_rows(
+    loaded: Loaded, index: PolicyIndex, only: Callable[[Entries], Entries] = lambda every: every
+) -> tuple[EntryRow, ...]:
+    """Every way in from outside with who can use it, by the settings of ``podfence.toml``.
+    ``only``: which are judged. Raises PodfenceError for settings that cannot be used."""
     from podfence.cli.settings import read_settings
     from podfence.questions.entries import judge_entries
 
-    entries = loaded.beside.entries(loaded.cluster, loaded.raw)
+    entries = only(loaded.beside.entries(loaded.cluster, loaded.raw))
     if not entries.entries:
         return ()
     return judge_entries(index, entries, read_settings(None, none=False).cluster.controllers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -22,9 +22,10 @@ from podfence.cli.common import (
     without_verdict,
 )
 from podfence.cli.ends import end_of, found_end, hop_ports, ports_of, target_of
+from podfence.cli.findentries import rows_from, rows_to, status_of
 from podfence.cli.inputs import Inputs, input_options, namespace_option
 from podfence.cli.policynames import wanted_policies
-from podfence.cli.reaching import reached
+from podfence.cli.reaching import reached, spoken_of
 from podfence.cli.targets import qualified
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, QuestionError, UnknownObject
@@ -34,10 +35,11 @@ from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.certainty import Certainty
-from podfence.questions.entryrows import EntryRow, EntryState
+from podfence.questions.entrynames import is_entry
+from podfence.questions.entryrows import EntryRow
 from podfence.questions.find.openness import newcomers, unprotected
 from podfence.questions.find.path import shortest
-from podfence.questions.find.reach import OUTSIDE, Reached
+from podfence.questions.find.reach import OUTSIDE
 from podfence.questions.find.removal import Purpose, about, owners_of, purpose, selecting_policies
 from podfence.questions.find.selectors import unused_selectors
 from podfence.questions.parties import Directory
@@ -158,7 +160,8 @@ def _via_option(function: Callable[..., int]) -> Callable[..., int]:
 @strict_option
 @_question
 def find_to(end: str, port: str | None, via: bool, strict: bool, asked: FindOptions) -> int:
-    """Who can reach END, on which ports, and by which rule; and that nobody else can."""
+    """Who can reach END, on which ports, and by which rule; and that nobody else can; then every
+    Ingress, route, Service and port of a node that leads to it and is not closed."""
     targets = [target_of(end, port, asked.namespace)]
     return _reached("to", asked, None, targets, Direction.INGRESS, via=via, strict=strict)
 
@@ -170,7 +173,10 @@ def find_to(end: str, port: str | None, via: bool, strict: bool, asked: FindOpti
 @strict_option
 @_question
 def find_from(end: str, port: str | None, via: bool, strict: bool, asked: FindOptions) -> int:
-    """What END can reach, on which ports, and by which rule."""
+    """What END can reach, on which ports, and by which rule. Of entry/KIND/NAME, as find exposed
+    lists them: what it leads to, and whether somebody can come in."""
+    if is_entry(end):
+        return _from_entry(end, port, asked, strict=strict)
     source = end_of(end, asked.namespace)
     ports = ports_of(port) if port else ALL_PORTS
     sources = [TargetEnd(source)]
@@ -216,6 +222,8 @@ def _reached(
     entries: tuple[EntryRow, ...] = ()
     if whole and near is Direction.INGRESS:
         entries = entry_rows(asked.loaded, world.index)
+    elif targets is not None and sources is None:
+        entries = rows_to(asked.loaded, world, Resolver(world).aims(targets))
 
     def text() -> str:
         said = texts.reached_text(
@@ -229,20 +237,23 @@ def _reached(
 
     asked.show(text, data)
     named = [*(sources or ()), *(targets or ())]
-    if strict and is_unsure(touched, _spoken_of(world, answer, named)):
+    if strict and is_unsure(touched, spoken_of(world, answer, named)):
         return 2
-    open_entry = any(row.state is EntryState.OPEN for row in entries)
-    return asked.status(answer.rows or open_entry, len(open_pods))
+    status = asked.status(answer.rows, len(open_pods))
+    return status if status != NONE else status_of(entries)
 
 
-def _spoken_of(world: ClusterWorld, answer: Reached, named: Iterable[TargetEnd]) -> Iterator[str]:
-    """The pods that were asked about, and those that an answer names."""
-    resolver = Resolver(world)
-    for each in named:
-        if not resolver.is_service(each.end):
-            yield from (world.pods[pod] for pod in resolver.found(each.end).pods)
-    for row in answer.rows:
-        yield from (*row.sources.pods, *row.destinations.pods)
+def _from_entry(word: str, port: str | None, asked: FindOptions, *, strict: bool) -> int:
+    world, loaded = asked.world(), asked.loaded
+    rows = rows_from(loaded, world, word, asked.namespace, ports_of(port) if port else ALL_PORTS)
+    touched = touched_pods(loaded, world.index)
+    asked.show(
+        lambda: entries_text(rows, loaded.locate, touched) if rows else "nobody\n",
+        lambda: FindEncoder("from", loaded.locate).entries(rows),
+    )
+    if strict and is_unsure(touched, (pod for row in rows for pod in row.pods)):
+        return 2
+    return max(status_of(rows), asked.status(True))
 
 
 # -- one pod, one policy, one way

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from podfence.cli.common import without_verdict
 from podfence.errors import PodfenceError
@@ -75,3 +75,13 @@ def _without(world: ClusterWorld, targets: list[TargetEnd], pods: Iterable[str])
         else TargetEnd(UnionEnd(each.end.text, (each.end,), less), each.ports)
         for each in targets
     ]
+
+
+def spoken_of(world: ClusterWorld, answer: Reached, named: Iterable[TargetEnd]) -> Iterator[str]:
+    """The pods that were asked about, and those that an answer names."""
+    resolver = Resolver(world)
+    for each in named:
+        if not resolver.is_service(each.end):
+            yield from (world.pods[pod] for pod in resolver.found(each.end).pods)
+    for row in answer.rows:
+        yield from (*row.sources.pods, *row.destinations.pods)

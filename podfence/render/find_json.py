@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from podfence.errors import Locate
 from podfence.policy.flow import AS_WRITTEN
+from podfence.questions.entryrows import EntryRow
 from podfence.questions.find.deciding import Deciding, Via
 from podfence.questions.find.openness import Openness
 from podfence.questions.find.path import Hop
@@ -14,6 +15,7 @@ from podfence.questions.find.removal import Purpose
 from podfence.questions.find.selectors import Unused
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
+from podfence.render.entries import entries_data
 from podfence.render.jsontext import position_data
 from podfence.render.plan_json import outcome_data
 from podfence.render.verdicts import VerdictEncoder
@@ -41,6 +43,10 @@ class FindEncoder:
                 "outside": [str(network) for network in rest.outside.networks()],
             },
         }
+
+    def entries(self, rows: Iterable[EntryRow]) -> dict[str, object]:
+        """What an entry leads to."""
+        return self._head | {"entries": entries_data(rows, self._locate)}
 
     def _row(self, row: ReachRow) -> dict[str, object]:
         family = {"family": f"IPv{row.family}"} if row.family else {}

@@ -156,3 +156,40 @@ def test_a_hostile_path_is_never_printed_raw() -> None:
         done = podfence([command, FRONT, "-f", "-"], stdin=hostile.encode())
         assert "\x1b" not in done.out + done.err
         assert "ingress/shop/front /" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "names"),
+    [
+        (["to", "shop/frontend"], 0, ["ingress/shop/front shop.example/", "loadbalancer/"]),
+        (["to", "shop/frontend", "9100"], 0, []),
+        (["to", "shop/frontend:http"], 0, ["ingress/shop/front shop.example/", "loadbalancer/"]),
+        (["to", "service/shop/frontend"], 0, ["ingress/shop/front shop.", "loadbalancer/"]),
+        (["to", "shop/backend"], 0, []),  # its way is closed
+        (["to", "monitoring/*"], 0, ["httproute/monitoring/metrics"]),
+        (["from", FRONT], 0, ["shop.example/ ", "shop.example/api"]),
+        (["from", FRONT, "8000"], 1, ["shop.example/api"]),
+        (["from", FRONT, "9"], 1, []),
+        (["from", "entry/httproute/monitoring/metrics"], 2, ["unknown"]),
+    ],
+)
+def test_find_lists_entries(words: list[str], status: int, names: list[str]) -> None:
+    done = podfence(["find", *words, *INPUT])
+    assert done.status == status
+    table = done.out.partition("ENTRY")[2].splitlines()[1:]
+    assert len(table) == len(names)
+    for line, name in zip(table, names, strict=True):
+        assert name in line
+
+
+def test_a_target_that_only_an_unknown_entry_may_reach_is_no_proof_of_nobody() -> None:
+    closed = (
+        WEB
+        + """---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: shop},
+ spec: {podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: later}}}]}]}}
+"""
+    )
+    done = podfence(["find", "to", "shop/web", "-f", "-"], stdin=closed.encode())
+    assert done.status == 2
+    assert "unknown" in done.out

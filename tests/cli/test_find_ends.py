@@ -127,9 +127,7 @@ def test_of_two_workloads_of_one_name_the_kind_is_asked_for() -> None:
 def test_an_entry_is_no_end_and_says_so() -> None:
     done = run("find", "to", "entry/front", manifests=WEB)
     assert done.status == 2
-    assert (
-        "entries (Ingress, Gateway) cannot be ends yet: name the pods of the controller" in done.err
-    )
+    assert "here name the pods of its controller" in done.err
 
 
 def test_pods_of_today_and_pods_to_come_are_apart() -> None:

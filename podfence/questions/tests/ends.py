@@ -16,6 +16,7 @@ from pyroaring import BitMap, FrozenBitMap
 from podfence.errors import QuestionError, UnknownObject
 from podfence.likeness import similar
 from podfence.model.selectors import LabelSelector
+from podfence.questions.entrynames import PREFIX
 from podfence.questions.parties import PartyEnd
 from podfence.questions.phrases.words import count
 from podfence.questions.tests.form import (
@@ -62,8 +63,6 @@ class Miss(Struct, frozen=True):
 
 
 _NO_PODS = FrozenBitMap()
-_ENTRY = "entry/"
-"""How a user may write an entry as if it were an end."""
 
 
 class ResolvedEnd(Struct, frozen=True):
@@ -203,11 +202,12 @@ class Resolver:
         try:
             return self._parties(self._world.directory.find(name, end.namespace).ends)
         except UnknownObject as error:
-            if end.text.startswith(_ENTRY):
+            if end.text.startswith(PREFIX):
                 text = (
-                    f"{error.message}; entries (Ingress, Gateway) cannot be ends yet: name the pods"
+                    f"{end.text}: an entry (Ingress, route ...) can be where the connections of "
+                    "can, why and find from begin; here name the pods of its controller"
                 )
-                return ResolvedEnd(misses=(Miss(NOT_JUDGED, f"{text} of the controller"),))
+                return ResolvedEnd(misses=(Miss(NOT_JUDGED, text),))
             is_near = "did you mean" in error.message
             return ResolvedEnd(misses=(Miss(NOBODY, error.message, is_near=is_near),))
         except QuestionError as error:
