@@ -22,7 +22,7 @@ def _published(command: str) -> str:
     """The schema of what a command prints."""
     if "--queries" in command:
         return "answers"
-    if " entry/" in command:
+    if command.startswith(("can entry/", "why entry/")):
         return "entry"
     words = command.split()
     return "-".join(words[:2] if words[0] == "agent" else words[:1])
