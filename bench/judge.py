@@ -4,7 +4,8 @@
 
 The engine judges every flow; with ``--trace`` the kernel's form does, too, walked in memory.
 Rule: every sample is reproducible. Cluster number ``k`` of seed ``n`` and its flows depend on
-nothing but ``n``, ``k`` and ``--tiers``; ``--seed n --only k`` judges that cluster alone.
+nothing but ``n``, ``k``, ``--tiers`` and ``--odd``; ``--seed n --only k`` judges that cluster
+alone.
 Exit 0: no difference; 1: some difference, the first ones printed whole.
 """
 
@@ -37,7 +38,12 @@ SHOWN = 3
 
 
 def run(
-    seed: int, samples: int, jobs: int, tiers: bool = False, judges: Sequence[Judge] = (ask_engine,)
+    seed: int,
+    samples: int,
+    jobs: int,
+    tiers: bool = False,
+    judges: Sequence[Judge] = (ask_engine,),
+    odd: bool = False,
 ) -> Tally:
     """Judge at least ``samples`` flows in batches over ``jobs`` processes."""
     clusters = -(-samples // FLOWS_PER_CLUSTER)
@@ -47,7 +53,7 @@ def run(
     ]
     total = Tally()
     with ProcessPoolExecutor(jobs) as pool:
-        judge_batch = partial(judge_clusters, seed=seed, tiers=tiers, judges=judges)
+        judge_batch = partial(judge_clusters, seed=seed, tiers=tiers, judges=judges, odd=odd)
         for done, tally in enumerate(pool.map(judge_batch, batches), 1):
             total.add(tally)
             if sys.stderr.isatty():
@@ -75,16 +81,18 @@ def table(tally: Tally, seed: int, seconds: float) -> str:
     return "\n".join(f"{name:<20}{value:>12}" for name, value in rows.items())
 
 
-def explain(seed: int, difference: Difference, tiers: bool = False) -> str:
+def explain(seed: int, difference: Difference, tiers: bool = False, odd: bool = False) -> str:
     """Everything that is needed to look into one difference."""
     flow = difference.flow
     return "\n".join(
         (
-            f"--- difference: --seed {seed} --only {difference.cluster}" + " --tiers" * tiers,
+            f"--- difference: --seed {seed} --only {difference.cluster}"
+            + " --tiers" * tiers
+            + " --odd" * odd,
             f"flow   {flow.source} -> {flow.destination} {flow.protocol}/{flow.port}",
             f"oracle {difference.oracle}",
             f"{difference.judge} {difference.said}",
-            show(make(seed, difference.cluster, tiers)[0]),
+            show(make(seed, difference.cluster, tiers, odd)[0]),
         )
     )
 
@@ -95,6 +103,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--tiers", action="store_true", help="with ClusterNetworkPolicies")
+    parser.add_argument("--odd", action="store_true", help="of objects that are odd but legal")
     parser.add_argument("--trace", action="store_true", help="ask the kernel's form, too")
     parser.add_argument("--only", type=int, metavar="K", help="judge cluster K of the seed alone")
     return parser.parse_args()
@@ -105,14 +114,15 @@ def main() -> int:
     arguments = _arguments()
     started = time.perf_counter()
     judges = (ask_engine, ask_trace) if arguments.trace else (ask_engine,)
+    tiers, odd = arguments.tiers, arguments.odd
     if arguments.only is None:
-        tally = run(arguments.seed, arguments.samples, arguments.jobs, arguments.tiers, judges)
+        tally = run(arguments.seed, arguments.samples, arguments.jobs, tiers, judges, odd)
     else:
         only = range(arguments.only, arguments.only + 1)
-        tally = judge_clusters(only, arguments.seed, tiers=arguments.tiers, judges=judges)
+        tally = judge_clusters(only, arguments.seed, tiers=tiers, judges=judges, odd=odd)
     print(table(tally, arguments.seed, time.perf_counter() - started))
     for difference in tally.differences[:SHOWN]:
-        print(explain(arguments.seed, difference, arguments.tiers))
+        print(explain(arguments.seed, difference, tiers, odd))
     return 1 if tally.differences else 0
 
 

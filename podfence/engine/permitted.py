@@ -32,7 +32,7 @@ def is_itself(source: Subjects, destination: Subjects) -> bool:
 def from_own_node(index: PolicyIndex, source: IPAddress, destination: Endpoint) -> bool:
     """NP-52: whether ``source``, which is no pod's, is an address of the node that runs the pod."""
     pod = destination.pod
-    return source in pod.host_addresses or index.by_node_address.get(source) == pod.node
+    return source in pod.host_addresses or index.is_of_node(source, pod.node)
 
 
 class Permitted:

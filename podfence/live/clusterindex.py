@@ -165,6 +165,7 @@ class _Step:
             selected=selected,
             outside_lookup=table.lookup,
             names=old.index.names,
+            shared_node_addresses=nodes.further,
         )
         tiers = tiers.pruned(table.classes, compiled, rules)
         new = ClusterIndex(index, self._objects, table, said, tiers, readers, rules, select, nodes)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from podfence.live.clusterclasses import PodChange
 from podfence.model.objects import Node
-from podfence.policy.compile import addresses_of_nodes, told_by_pod
+from podfence.policy.compile import addresses_of_nodes, further_nodes, told_by_pod
 from podfence.sets.addresses import IPAddress
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
@@ -18,10 +18,11 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 class NodeAddresses(Struct, frozen=True, eq=False):
     """``told``: by address, the node names that pods report for it, and how many pods do.
-    ``found``: whose each address is."""
+    ``found``: whose each address is. ``further``: who else has it."""
 
     told: Mapping[IPAddress, Mapping[str, int]] = _NOTHING
     found: Mapping[IPAddress, str] = _NOTHING
+    further: Mapping[IPAddress, frozenset[str]] = _NOTHING
 
     def after(
         self, pods: Iterable[PodChange], nodes: Mapping[str, Node], *, changed: bool
@@ -40,5 +41,6 @@ class NodeAddresses(Struct, frozen=True, eq=False):
         if not told and not changed:
             return self
         every = {a: names for a, names in {**self.told, **told}.items() if names}
-        pairs = ((address, name) for address, names in every.items() for name in names)
-        return NodeAddresses(every, addresses_of_nodes(pairs, nodes))
+        pairs = [(address, name) for address, names in every.items() for name in names]
+        found = addresses_of_nodes(pairs, nodes)
+        return NodeAddresses(every, found, further_nodes(pairs, nodes, found))

@@ -62,6 +62,7 @@ def compile_cluster(
         said += found
     tiers = Tiers.of(said, rules.numbers)
     both = tuple([tiers.policy(subject, rules) for subject in classes.all])
+    of_nodes, further = node_addresses(cluster)
     return PolicyIndex(
         cluster=cluster,
         classes=classes.all,
@@ -69,11 +70,12 @@ def compile_cluster(
         endpoints=classes.endpoints,
         by_address=classes.by_address,
         contested=classes.contested,
-        by_node_address=node_addresses(cluster),
+        by_node_address=of_nodes,
         members=classes.members,
         selected=selected,
         outside_lookup=classes.outside,
         names=names,
+        shared_node_addresses=further,
     )
 
 
@@ -159,10 +161,14 @@ class Tiers:
         return found
 
 
-def node_addresses(cluster: Cluster) -> dict[IPAddress, str]:
-    """Addresses of nodes, from Node objects and from what pods say of their hosts (NP-50)."""
+def node_addresses(
+    cluster: Cluster,
+) -> tuple[dict[IPAddress, str], dict[IPAddress, frozenset[str]]]:
+    """Addresses of nodes, from Node objects and from what pods say of their hosts (NP-50); and the
+    further nodes of each."""
     told = {pair for pod in cluster.pods for pair in told_by_pod(pod)}
-    return addresses_of_nodes(told, cluster.nodes)
+    found = addresses_of_nodes(told, cluster.nodes)
+    return found, further_nodes(told, cluster.nodes, found)
 
 
 def addresses_of_nodes(
@@ -172,9 +178,26 @@ def addresses_of_nodes(
     an order of the input must not decide. The addresses of a node that only pods tell are in the
     order of their numbers, IPv4 first."""
     found = dict(sorted(sorted(told, key=_by_number), key=_by_name, reverse=True))
-    known = [(address, node.name) for node in nodes.values() for address in node.addresses]
-    found.update(sorted(known, key=_by_name, reverse=True))
+    found.update(sorted(_declared(nodes), key=_by_name, reverse=True))
     return found
+
+
+def further_nodes(
+    told: Iterable[tuple[IPAddress, str]],
+    nodes: Mapping[str, Node],
+    found: Mapping[IPAddress, str],
+) -> dict[IPAddress, frozenset[str]]:
+    """The nodes that have an address beside the one that is meant by it: of a virtual address
+    that moves between nodes each may be the pod's own (NP-52)."""
+    further: dict[IPAddress, set[str]] = {}
+    for address, name in chain(told, _declared(nodes)):
+        if found[address] != name:
+            further.setdefault(address, set()).add(name)
+    return {address: frozenset(names) for address, names in further.items()}
+
+
+def _declared(nodes: Mapping[str, Node]) -> Iterator[tuple[IPAddress, str]]:
+    return ((address, node.name) for node in nodes.values() for address in node.addresses)
 
 
 def told_by_pod(pod: Pod) -> Iterator[tuple[IPAddress, str]]:

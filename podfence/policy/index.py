@@ -291,8 +291,9 @@ class PolicyIndex(Struct, frozen=True, eq=False):
     ``classes[n].number == n``; ``policies[n]`` is the policy of class n (outside classes: never
     asked). ``endpoints``: by "namespace/name". ``by_address``: address -> the one pod that has it;
     ``contested``: addresses that several may have.
-    ``by_node_address``: node (or host) address -> node name. ``names``: the table of domain names
-    that it was compiled with.
+    ``by_node_address``: node (or host) address -> node name. ``shared_node_addresses``: the names
+    of further nodes that have it, where there are any. ``names``: the table of domain names that
+    it was compiled with.
     """
 
     cluster: Cluster
@@ -306,6 +307,7 @@ class PolicyIndex(Struct, frozen=True, eq=False):
     selected: Mapping[ObjectRef, FrozenBitMap]
     outside_lookup: OutsideLookup
     names: DomainTable = field(default_factory=dict)
+    shared_node_addresses: Mapping[IPAddress, frozenset[str]] = field(default_factory=dict)
 
     @property
     def direction_policies(self) -> dict[int, DirectionPolicy]:
@@ -317,6 +319,12 @@ class PolicyIndex(Struct, frozen=True, eq=False):
         """Number of the class that an address belongs to, pod or outside."""
         found = self.by_address.get(address) or self.contested.get(address)
         return self.outside_lookup.find(address) if found is None else found.endpoint_class
+
+    def is_of_node(self, address: IPAddress, node: str) -> bool:
+        """Whether a node has an address, alone or with others (NP-52)."""
+        if self.by_node_address.get(address) == node:
+            return True
+        return node in self.shared_node_addresses.get(address, ())
 
     def subjects_at(self, address: IPAddress) -> tuple[Endpoint, ...]:
         """The pods whose policies judge what is sent from an address or to it."""

@@ -19,7 +19,7 @@ from podfence.live.clusterindex import Affected, ClusterIndex
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.doubt import Doubt
 from podfence.model.meta import ObjectRef
-from podfence.model.objects import Pod
+from podfence.model.objects import Node, Pod
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.policy.classes import ClassKey, class_key
 from podfence.policy.compile import compile_cluster
@@ -45,7 +45,8 @@ from podfence.testing.builders import (
 )
 from tests.support.counting import lines_of
 from tests.support.described import described, names_of_classes
-from tests.support.random_clusters import TIERS, Size, random_cluster
+from tests.support.odd_clusters import odd_cluster
+from tests.support.random_clusters import TIERS, Size, objects_of, random_cluster
 from tests.support.random_events import cluster_after, random_events
 from tests.support.random_tiers import NAMES
 
@@ -201,6 +202,22 @@ def test_what_is_not_affected_is_as_before() -> None:
 def without(row: Any, classes: Any) -> Any:
     found = ((ports, who - classes) for ports, who in row.items())
     return {ports: who for ports, who in found if who}
+
+
+def test_odd_objects_that_come_and_go_leave_nothing_behind() -> None:
+    for seed in range(SEQUENCES):
+        rng = Random(seed)
+        things = objects_of(odd_cluster(rng, TIERS))
+        nodes = [thing.name for thing in things if isinstance(thing, Node) and rng.random() < 0.5]
+        events, lost = (
+            [put(thing) for thing in things],
+            [gone(ObjectRef("Node", "", name)) for name in nodes],
+        )
+        followed = Followed()
+        followed.take(events)
+        agree(followed, cluster_after(events))
+        followed.take(lost)
+        agree(followed, cluster_after([*events, *lost]))
 
 
 def test_a_cluster_becomes_another_by_what_differs() -> None:

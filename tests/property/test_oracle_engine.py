@@ -47,8 +47,10 @@ ISOLATION = {
 
 @cache
 def numbered_cases() -> tuple[Case, ...]:
-    """Every other cluster has tiers."""
-    made = (make(seed=7, number=number, tiers=bool(number % 2)) for number in range(NUMBERED))
+    """Every other cluster has tiers; half of them are odd."""
+    made = (
+        make(7, number, tiers=bool(number % 2), odd=number % 4 < 2) for number in range(NUMBERED)
+    )
     return tuple((cluster, tuple(islice(flows, 20))) for cluster, flows in made)
 
 

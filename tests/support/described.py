@@ -43,6 +43,7 @@ def described(index: PolicyIndex) -> dict[str, Any]:
             for address, found in index.contested.items()
         },
         "nodes by address": dict(index.by_node_address),
+        "further nodes by address": dict(index.shared_node_addresses),
         "classes": {
             name(c.number): (c.namespace, c.labels, set(c.named_ports), c.outside)
             for c in index.classes

@@ -95,7 +95,7 @@ def _node_of(endpoint: Endpoint) -> str:
 
 
 def _addresses(index: PolicyIndex, name: str) -> frozenset[IPAddress]:
-    return frozenset(a for a, node in index.by_node_address.items() if node == name)
+    return frozenset(a for a in index.by_node_address if index.is_of_node(a, name))
 
 
 JUDGES: list[Judge] = [ask_oracle, ask_engine, ask_trace]

@@ -1,24 +1,27 @@
 """The naive judge against the other judges, on numbered random clusters and flows.
 
 Rule: every sample is reproducible. Cluster number ``k`` of seed ``n`` and its flows depend on
-nothing but ``n``, ``k`` and whether there are tiers.
+nothing but ``n``, ``k`` and whether there are tiers and odd things.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from itertools import islice
 from random import Random
 
 import yaml
+from msgspec import Struct
+from msgspec.structs import fields
 
 from podfence.model.cluster import Cluster
 from podfence.policy.flow import Flow
 from tests.support.judges import Answer, Judge, ask_engine
+from tests.support.odd_clusters import LONG, odd_cluster
 from tests.support.oracle import OracleVerdict, rulings
 from tests.support.random_clusters import FlowSource, Size, random_cluster
 from tests.support.random_tiers import NAMES
@@ -65,11 +68,13 @@ class Tally:
         return self.outcomes.total()
 
 
-def make(seed: int, number: int, tiers: bool = False) -> tuple[Cluster, Iterator[Flow]]:
+def make(
+    seed: int, number: int, tiers: bool = False, odd: bool = False
+) -> tuple[Cluster, Iterator[Flow]]:
     """Cluster ``number`` of a seed and its endless flows."""
     rng = Random(f"{seed}:{number}")
-    sizes = TIERED_SIZES if tiers else SIZES
-    cluster = random_cluster(rng, sizes[number % len(sizes)])
+    sizes = (*(TIERED_SIZES if tiers else SIZES), *((LONG,) if odd else ()))
+    cluster = (odd_cluster if odd else random_cluster)(rng, sizes[number % len(sizes)])
     source = FlowSource(cluster)
     return cluster, iter(partial(source.draw, rng), None)
 
@@ -80,11 +85,12 @@ def judge_clusters(
     flows: int = FLOWS_PER_CLUSTER,
     tiers: bool = False,
     judges: Sequence[Judge] = (ask_engine,),
+    odd: bool = False,
 ) -> Tally:
     """The naive judge and all others on ``flows`` flows of each cluster."""
     tally = Tally(clusters=len(numbers))
     for number in numbers:
-        cluster, source = make(seed, number, tiers)
+        cluster, source = make(seed, number, tiers, odd)
         try:
             _judge_cluster(tally, number, cluster, tuple(islice(source, flows)), judges)
         except Exception as error:
@@ -134,7 +140,7 @@ def show(cluster: Cluster) -> str:
 
 def _tree(value: object) -> object:
     """Plain data of a model value; fields that hold their default are left out."""
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Struct):
         kept = ((f.name, getattr(value, f.name)) for f in fields(value))
         return {name: _tree(v) for name, v in kept if v not in (None, "", ()) and v is not False}
     if isinstance(value, Mapping):

@@ -159,7 +159,7 @@ def random_flow(rng: Random, cluster: Cluster) -> Flow:
 def interesting_addresses(cluster: Cluster, family: int) -> list[IPAddress]:
     """Addresses of one family at the edges of every ipBlock, of nodes and of nobody."""
     found: set[IPAddress] = {a for a in OUTSIDE if a.version == family}
-    for known in NODE_ADDRESSES.values():
+    for known in (*NODE_ADDRESSES.values(), *(node.addresses for node in cluster.nodes.values())):
         found.update(a for a in known if a.version == family)
     for block in _blocks(cluster):
         if block.version == family:

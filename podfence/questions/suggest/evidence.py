@@ -143,7 +143,7 @@ def _is_own(node: KnownEnd, to: KnownEnd, resolver: EndResolver) -> bool:
     """Whether every pod of a workload runs on this node."""
     assert to.workload is not None
     return all(
-        node.address in pod.host_addresses or resolver.node_of(node) == pod.node != ""
+        node.address in pod.host_addresses or resolver.is_of_node(node, pod.node)
         for pod in resolver.members[to.workload]
     )
 

@@ -118,9 +118,9 @@ class EndResolver:
                 return
         yield self.source(end), port
 
-    def node_of(self, party: KnownEnd) -> str | None:
-        """The name of the node that has an address, None if none that is known has it."""
-        return self._index.by_node_address.get(party.address) if party.address else None
+    def is_of_node(self, party: KnownEnd, node: str) -> bool:
+        """Whether it is the address of this node, or of this one as well (NP-52)."""
+        return party.address is not None and self._index.is_of_node(party.address, node)
 
     # -- one end
 
