@@ -46,10 +46,14 @@ from podfence.render.problems import problem_line
 from podfence.render.report_names import AsWritten
 from podfence.text import printable
 from podfence.web.folder import Folder, InputFiles, Renderer
+from podfence.web.listening import Address, bind_address
 from podfence.web.revision import InputRevision, Make, ReadInput
 from podfence.web.served import InputSource, Served
 from podfence.web.steps import Step, Steps
 
+_IN_THE_OPEN = (
+    "warning: the page goes over the network in plain text; who can listen there gets its token"
+)
 CLUSTER_SECONDS = 60.0
 """Seconds between two readings of a cluster while the page is open."""
 
@@ -67,6 +71,16 @@ CLUSTER_SECONDS = 60.0
     help="The port to listen on; 0 takes any free one.",
 )
 @click.option(
+    "--bind",
+    metavar="ADDR",
+    help="Listen on this address alone, of which others may reach the page; needs --i-know.",
+)
+@click.option(
+    "--i-know",
+    is_flag=True,
+    help="With --bind: the page goes over the network in plain text, its token too.",
+)
+@click.option(
     "--edit",
     is_flag=True,
     help="Allow edits in the page: what an edit opens and closes is shown before it is saved. Only "
@@ -81,6 +95,8 @@ def command(
     namespaces: tuple[str, ...],
     all_namespaces: bool,
     port: int,
+    bind: str | None,
+    i_know: bool,
     edit: bool,
     tests: tuple[str, ...],
     title: str,
@@ -92,8 +108,9 @@ def command(
     """Show the page of `podfence report` from a server of this machine, until Ctrl+C.
 
     The page follows the files: what is saved is shown. Of a cluster, it is read again each minute
-    while somebody looks, or at a click. The server listens on this machine's own addresses alone,
-    and only the address that it prints, with the token in it, gives access. Exit status 0 when it
+    while somebody looks, or at a click. The server listens on this machine's own addresses alone
+    unless --bind names another, and only the address that it prints, with the token in it, gives
+    access. Exit status 0 when it
     is ended, 2 when nothing could be read or the port cannot be used.
     """
     if "-" in (*inputs.paths, *tests):
@@ -102,6 +119,7 @@ def command(
         raise click.UsageError("a cluster is never written; --edit goes with -f")
     if (account or direct) and not inputs.are_live:
         raise click.UsageError("only a cluster has agents; --agent and --account do not go with -f")
+    address = _bound(bind, known=i_know)
     names = read_names(resolve)
     scope = inputs.scope(namespaces, everything=all_namespaces)
     folder = Folder(
@@ -125,8 +143,31 @@ def command(
     news: dict[str, Callable[[], dict[str, Any]] | None] = {
         what: partial(ask, where) if inputs.are_live else None for what, ask in _NEWS.items()
     }
-    _serve(served, port, (folder, names) if edit else None, news, partial(_lookup, inputs))
+    _serve(
+        served, (port, address), (folder, names) if edit else None, news, partial(_lookup, inputs)
+    )
     return 0
+
+
+def _bound(text: str | None, *, known: bool) -> Address | None:
+    """The address to listen on; None for this machine's own. Raises UsageError."""
+    if text is None:
+        if known:
+            raise click.UsageError("--i-know goes with --bind")
+        return None
+    try:
+        found = bind_address(text)
+    except ValueError as error:
+        raise click.UsageError(f"--bind: {error}") from error
+    if found.is_loopback:
+        return found
+    if not known:
+        raise click.UsageError(
+            f"--bind {found} lets others reach the page, in plain text: who can listen on the "
+            "network gets its token, and with it all that the page shows and, with --edit, writes; "
+            "add --i-know if that is meant"
+        )
+    return found
 
 
 def _denied(where: AgentAccess) -> dict[str, Any]:
@@ -266,13 +307,13 @@ def _part(parts: Callable[[], PageParts], name: str) -> object:
 
 def _serve(
     served: Served,
-    port: int,
+    where: tuple[int, Address | None],
     edited: tuple[Folder, DomainTable] | None,
     news: Mapping[str, Callable[[], dict[str, Any]] | None],
     lookup: Callable[[InputRevision], Callable[[str, Mapping[str, str]], Any]],
 ) -> None:
-    """``edited``: the files that may be written; None for none. ``news``: asks the agents.
-    ``lookup``: answers about single objects of a state."""
+    """``where``: port and address. ``edited``: the files that may be written; None for none.
+    ``news``: asks the agents. ``lookup``: answers about single objects of a state."""
     try:
         from podfence.web.agentnews import AgentNews
         from podfence.web.editing import Editing
@@ -285,10 +326,14 @@ def _serve(
     from podfence.web.shell import Static
 
     def tell(bound: Bound) -> None:
+        if address is not None and not address.is_loopback:
+            echo(_IN_THE_OPEN, err=True)
         echo(f"The page is at {bound.address}\nCtrl+C ends it.")
 
+    port, address = where
     more = [AgentNews(what, ask, _SECONDS[what]).add for what, ask in news.items()]
     more.append(LookupRoutes(served, lookup).add)
     if edited is not None:
         more.append(Editing(served, *edited).add)
-    asyncio.run(until_stopped(served, Static(edit=edited is not None), port, tell, *more))
+    static = Static(edit=edited is not None)
+    asyncio.run(until_stopped(served, static, port, tell, *more, bind=address))

@@ -1,7 +1,7 @@
 """The server: routes, who is let in, and how it ends.
 
-Rule: it listens on this machine's own addresses alone, answers with what a revision holds, and
-judges in one thread of its own. Nothing about a request is written down.
+Rule: it answers with what a revision holds, and judges in one thread of its own. Nothing
+about a request is written down.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
-from podfence.errors import HostError
 from podfence.render.jsontext import json_bytes
 from podfence.render.map_levels import by_namespace, of_namespaces
 from podfence.web.guard import HEADERS, Guard
+from podfence.web.listening import Address, host_names, listening
 from podfence.web.revision import InputRevision
 from podfence.web.served import Served
 from podfence.web.shell import Static
@@ -41,9 +40,9 @@ Routes = Callable[[web.Application], None]
 class Bound:
     """A server that listens. ``address``: for a person, with the token."""
 
-    def __init__(self, port: int, token: str) -> None:
+    def __init__(self, port: int, token: str, host: str) -> None:
         self.port = port
-        self.address = f"http://127.0.0.1:{port}/#token={token}"
+        self.address = f"http://{host}/#token={token}"
 
 
 def said(status: int, text: str) -> web.Response:
@@ -211,13 +210,16 @@ async def _within(news: asyncio.Queue[str], seconds: float) -> str:
 
 
 @asynccontextmanager
-async def serving(served: Served, static: Static, port: int, *more: Routes) -> AsyncIterator[Bound]:
-    """Listen on this machine's own addresses. ``port`` 0: any free one. Raises HostError."""
-    sockets = _listening(port)
+async def serving(
+    served: Served, static: Static, port: int, *more: Routes, bind: Address | None = None
+) -> AsyncIterator[Bound]:
+    """Listen on ``bind``, by default on this machine's own addresses. ``port`` 0: any free one.
+    Raises HostError."""
+    sockets = listening(port, bind)
     port = sockets[0].getsockname()[1]
     token = secrets.token_urlsafe(32)
-    hosts = frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
-    app = application(served, static, Guard(hosts, token), *more)
+    hosts = host_names(port, bind)
+    app = application(served, static, Guard(frozenset(hosts), token), *more)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handle_signals=False)
     await runner.setup()
     try:
@@ -225,7 +227,7 @@ async def serving(served: Served, static: Static, port: int, *more: Routes) -> A
             await web.SockSite(runner, each).start()
         watching = asyncio.create_task(served.watch())
         try:
-            yield Bound(port, token)
+            yield Bound(port, token, hosts[0])
         finally:
             watching.cancel()
             served.end()
@@ -233,29 +235,19 @@ async def serving(served: Served, static: Static, port: int, *more: Routes) -> A
         await runner.cleanup()
 
 
-def _listening(port: int) -> list[socket.socket]:
-    """Sockets of IPv4 and, where this machine has it, of IPv6, on one port."""
-    try:
-        first = socket.create_server(("127.0.0.1", port))
-    except OSError as error:
-        raise HostError(
-            f"port {port} cannot be used: {error.strerror}; --port 0 takes a free one"
-        ) from error
-    found = [first]
-    with suppress(OSError):
-        address = ("::1", first.getsockname()[1])
-        found.append(socket.create_server(address, family=socket.AF_INET6))
-    return found
-
-
 async def until_stopped(
-    served: Served, static: Static, port: int, tell: Callable[[Bound], None], *more: Routes
+    served: Served,
+    static: Static,
+    port: int,
+    tell: Callable[[Bound], None],
+    *more: Routes,
+    bind: Address | None = None,
 ) -> None:
     """Serve until a person or the system ends it. ``tell``: called once it listens."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with serving(served, static, port, *more) as bound:
+    async with serving(served, static, port, *more, bind=bind) as bound:
         tell(bound)
         await stop.wait()

@@ -51,13 +51,11 @@ class Serving:
         )
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline()
-        found = re.fullmatch(
-            r"The page is at (http://127\.0\.0\.1:(\d+)/#token=([\w-]+))\n", self.line
-        )
+        found = re.fullmatch(r"The page is at (http://([\d.]+):(\d+)/#token=([\w-]+))\n", self.line)
         if found is None:
             self.process.kill()
             raise AssertionError(self.process.communicate())
-        self.address, port, self.token = found[1], found[2], found[3]
+        self.address, self.host, port, self.token = found.groups()
         self.port = int(port)
         return self
 
@@ -91,7 +89,7 @@ class Serving:
         sent = {name.replace("_", "-"): value for name, value in {**also, **headers}.items()}
         if token is not None:
             sent.setdefault("Authorization", f"Bearer {token or self.token}")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
         try:
             connection.request(method, path, body=body, headers=sent)
             response = connection.getresponse()

@@ -108,3 +108,27 @@ def test_a_policy_without_rules_owes_nothing_to_say(browser: Browser, tmp_path: 
     browser.open(page, "#/policies?policy=NetworkPolicy/shop/default-deny")
     browser.wait("document.querySelector('.policy h3') !== null")
     assert "Only it allows" not in browser.text(".policy")
+
+
+NONE = "\N{EN DASH}"
+
+
+def test_the_list_counts_what_hangs_on_each(browser: Browser, tmp_path: Path) -> None:
+    """As many as the page of the policy has lines; none where no rule allows anything."""
+    browser.open(write(tmp_path, "-f", "examples/shop"), "#/policies")
+    cells = (
+        "[...document.querySelectorAll('tbody tr')]"
+        ".map((e) => [e.cells[0].innerText, e.cells[4].innerText])"
+    )
+    browser.wait(f"{cells}.length > 0 && {cells}.every(([, owed]) => owed !== '…')")
+    counted = dict(browser.run(cells))
+    assert counted["shop/default-deny"] == NONE
+    assert counted["shop/db"] == "1"
+    for name, owed in counted.items():
+        if owed == NONE:
+            continue
+        browser.go(f"#/policies?policy=NetworkPolicy/{name}")
+        browser.wait("document.querySelector('.policy h3') !== null")
+        lines = browser.run("document.querySelectorAll('.policy tbody tr').length")
+        assert int(owed) == lines
+        assert int(owed) <= 20

@@ -219,6 +219,16 @@ def test_without_pods(browser: Browser, tmp_path: Path) -> None:
 def test_without_policies(browser: Browser, tmp_path: Path) -> None:
     browser.open(write(tmp_path, *SHOP, "--exclude", "policies/"))
     assert "There is no policy" in browser.text("main")
+    shown = browser.run("document.querySelector('.banner pre').textContent")
+    (tmp_path / "default-deny.yaml").write_text(shown)
+    closed = podfence(
+        ["map", *SHOP, "--exclude", "policies/", "-f", str(tmp_path / "default-deny.yaml")]
+    )
+    assert closed.status == 0
+    assert "everyone" not in closed.out
+    assert "kubectl apply -f default-deny.yaml" in browser.run(
+        "document.querySelector('.banner .command').textContent"
+    )
     browser.go("#/policies")
     assert "every pod may talk to every other" in browser.text("main")
 

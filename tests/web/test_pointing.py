@@ -86,3 +86,23 @@ def test_a_folded_namespace_is_lit_for_its_workloads(browser: Browser, server: S
     browser.go(f"#/edit?file={DB}&line=8&open=-")
     in_editor(browser, DB)
     browser.wait(f"{LIT} === 'shop'")
+
+
+def test_what_is_lit_follows_the_files(browser: Browser, server: Serving, tmp_path: Path) -> None:
+    """The cursor stays, but its selector means others than before."""
+    at_line(browser, DB, 8)
+    browser.wait(f"{LIT} === 'shop/db'")
+    file = tmp_path / "shop/db.yaml"
+    file.write_text(file.read_text().replace("replicas: 1", "replicas: 2"))
+    browser.wait(f"{POINTED}?.endsWith('2 pods, shop/db-0, shop/db-1') === true")
+    assert browser.run(LIT) == "shop/db"
+
+
+def test_another_file_has_its_own_line(browser: Browser, server: Serving) -> None:
+    at_line(browser, DB, 8)
+    browser.wait(f"{LIT} === 'shop/db'")
+    other = "shop/policies/backend.yaml"
+    files = "[...document.querySelectorAll('.files a')]"
+    browser.run(f"{files}.find((e) => e.innerText === '{other}').click()")
+    browser.wait(f"document.querySelector('.text h2').innerText.trim() === '{other}'")
+    browser.wait(f"{LIT} === '' && {POINTED} === undefined")

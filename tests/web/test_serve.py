@@ -69,3 +69,31 @@ def test_a_server_that_ends_is_missed(browser: Browser, shop: Serving) -> None:
     assert "The server has ended" in browser.text(".banner[role=alert]")
     assert "4 workloads" in browser.text("footer")
     browser.leave(refused=True)
+
+
+def test_a_new_address_in_the_same_tab_gives_access_and_keeps_the_view(
+    browser: Browser, shop: Serving, tmp_path: Path
+) -> None:
+    """A browser takes it for a part of the page that is open, and loads nothing."""
+    browser.visit(shop.address)
+    browser.go("#/map?view=table&q=db")
+    shop.stop()
+    browser.wait("document.querySelector('.banner[role=alert]') !== null")
+    with Serving("-f", "shop", "--port", str(shop.port), directory=tmp_path) as anew:
+        browser.wait(
+            "document.querySelector('.banner[role=alert]')?.innerText.includes('started anew')"
+        )
+        browser.run(f"location.hash = 'token={anew.token}.'")  # with a full stop of the sentence
+        browser.wait("document.querySelector('.banner[role=alert]') === null")
+        assert browser.run("location.hash") == "#/map?view=table&q=db"
+        browser.leave(refused=True)
+
+
+def test_an_address_with_a_wrong_token_is_in_no_details(browser: Browser, shop: Serving) -> None:
+    for written in (f"{shop.token[:-2]}x", f"%20{shop.token}"):
+        browser.visit(f"http://127.0.0.1:{shop.port}/?{written[:3]}#token={written}")
+        assert "open the address that podfence serve has printed" in browser.text("#app")
+        assert browser.run("location.hash") == "#/map"
+    browser.run("location.hash = 'token=" + shop.token + "'")
+    browser.wait("document.documentElement?.dataset.state === 'ready'")
+    browser.leave(refused=True)

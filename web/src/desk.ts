@@ -48,7 +48,7 @@ export class Desk {
   ordering = false;
   /** Whom the selector means that is pointed at, and on which line. */
   selected: (Selected & { line: number }) | null = null;
-  private pointing: { timer: number | undefined; asked: string } = { timer: undefined, asked: "" };
+  private pointing: { timer: number | undefined; asked: string; again: () => void } = { timer: undefined, asked: "", again: () => undefined };
   private listed: readonly string[] = [];
   /** What there is to say of each file. */
   private readonly notes = new Map<string, string>();
@@ -93,6 +93,7 @@ export class Desk {
     } catch {
       return; // the server is away; it is done once it is back
     }
+    this.pointing.again(); // the same selector may mean others now
     this.changed();
     this.judgeSoon(0);
   }
@@ -205,7 +206,7 @@ export class Desk {
       this.selected = found.selected && { ...found.selected, line };
       this.changed();
     };
-    this.pointing = { asked, timer: setTimeout(() => void ask(), POINTED) };
+    this.pointing = { asked, timer: setTimeout(() => void ask(), POINTED), again: () => void ask() };
   };
 
   private judgeSoon(pause: number): void {
@@ -294,6 +295,17 @@ export class Desk {
     for (const { file, after } of texts) this.type(file, plain(after));
     const [first] = texts;
     return { file: first!.file, line: firstDifference(plain(first!.before), plain(first!.after)) };
+  };
+
+  begin = async (name: string, text: string): Promise<{ file: string; line: number }> => {
+    const [first = ""] = this.listed;
+    const file = first.slice(0, first.lastIndexOf("/") + 1) + name;
+    await this.read(file);
+    const known = this.open.get(file);
+    if (known === undefined) throw new Error(this.said(file));
+    if (known.saved.digest !== "" || known.text !== "") throw new Error(`${file} has a text already`);
+    this.type(file, text);
+    return { file, line: 1 };
   };
 
   /** Throws where the text of a file that is to be typed over is not what is expected. */

@@ -110,6 +110,7 @@ class View implements Editor {
       this.keep();
       this.path = path;
       this.view.setState(states.get(path) ?? this.fresh(path, text));
+      this.tellCursor();
     }
     const now = this.view.state.doc.toString();
     if (now !== text) this.view.dispatch({ changes: { from: 0, to: now.length, insert: text } });

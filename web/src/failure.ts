@@ -1,10 +1,13 @@
 // A page that cannot be shown says so, and what would help.
 
+import { copyText } from "./clipboard";
+
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** What somebody who asks for help sends along. The address holds no token. */
+/** What somebody who asks for help sends along. An address with a token is none of a page. */
 export function detailsOf(title: string, text: string): string {
-  return [title, text, `page: ${location.hash || "#/map"}`, `browser: ${navigator.userAgent}`].join("\n");
+  const page = location.hash.startsWith("#/") ? location.hash : "#/map";
+  return [title, text, `page: ${page}`, `browser: ${navigator.userAgent}`].join("\n");
 }
 
 export function showFailure(root: HTMLElement, title: string, text: string): void {
@@ -21,7 +24,7 @@ export function showFailure(root: HTMLElement, title: string, text: string): voi
   const copy = document.createElement("button");
   copy.textContent = "Copy details";
   copy.addEventListener("click", () => {
-    void navigator.clipboard?.writeText(detailsOf(title, text)).then(() => (copy.textContent = "Copied"));
+    void copyText(detailsOf(title, text)).then(() => (copy.textContent = "Copied"));
   });
   said.append(copy);
   root.replaceChildren(said);

@@ -12,11 +12,11 @@ export type Owing = { owed: readonly Owed[]; whole: boolean };
 const MOST = 30_000;
 
 /** The connections that are allowed for one policy's rules alone. `family` 0: in every IP version that
- * the two ends share. */
-export function owedTo(asking: Asking, policy: number): Owing {
+ * the two ends share. `most`: questions before it is given up. */
+export function owedTo(asking: Asking, policy: number, most = MOST): Owing {
   const { world } = asking;
   const found = new Map<string, Owed>();
-  let left = MOST;
+  let left = most;
   const written = asking.rules.policies[policy]!;
   const directions = (["ingress", "egress"] as const).filter((_, at) => written.types[at] && written.rules[at]! > 0);
   for (const direction of directions) {

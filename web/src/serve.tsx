@@ -7,7 +7,7 @@ import { editorScript } from "./editorscript";
 import { answerPrograms } from "./programs";
 import type { About, Finding, Newcomers, Rules } from "./schema";
 import { messageOf, showFailure } from "./failure";
-import { type Lost, Refused, Server, type State, type Step, takeToken } from "./server";
+import { hasToken, type Lost, Refused, Server, type State, type Step, takeToken } from "./server";
 import { showSkeleton, stepWords } from "./skeleton";
 import { turnsOf } from "./turns";
 import { visibleText } from "./visible";
@@ -197,9 +197,18 @@ function fail(root: HTMLElement, error: unknown): void {
   }
 }
 
+/** Somebody opens a printed address in this tab, which the browser takes for a part of this page: what is
+ * typed and not saved is still here, so the page stays as it is and asks the server that is there now. */
+function enter(server: Server, before: string): void {
+  const { hash } = new URL(before);
+  server.renew(takeToken(hash.startsWith("#/") ? hash : undefined));
+  if (document.documentElement.dataset.state === "failed") location.reload();
+}
+
 async function start(root: HTMLElement): Promise<void> {
   applyTheme();
   const server = new Server(takeToken());
+  addEventListener("hashchange", (event) => hasToken() && enter(server, event.oldURL));
   const skeleton = showSkeleton(root);
   const waiting = new AbortController();
   void server.wait((step) => skeleton(stepWords(step)), waiting.signal);

@@ -5,13 +5,14 @@ import { once } from "./unpack";
 
 const KEY = "podfence-token";
 
-/** Takes the token out of the address, so that a copied link or a picture does not hold it. */
-export function takeToken(): string {
-  const found = /^#token=([\w-]+)$/.exec(location.hash)?.[1];
-  if (found !== undefined) {
-    sessionStorage.setItem(KEY, found);
-    history.replaceState(null, "", "#/map");
-  }
+export const hasToken = (): boolean => location.hash.startsWith("#token=");
+
+/** Takes the token out of the address, so that a copied link or a picture does not hold it. What stands
+ * behind it came along when it was copied. `instead`: the address that is left. */
+export function takeToken(instead = "#/map"): string {
+  const found = /^#token=([\w-]+)/.exec(location.hash)?.[1];
+  if (found !== undefined) sessionStorage.setItem(KEY, found);
+  if (hasToken()) history.replaceState(null, "", instead);
   return sessionStorage.getItem(KEY) ?? "";
 }
 
@@ -79,7 +80,12 @@ export class Refused extends Error {
 const TRIES = 40;
 
 export class Server {
-  constructor(private readonly token: string) {}
+  constructor(private token: string) {}
+
+  /** Another server has taken the place: what is asked from now on is asked of it. */
+  renew(token: string): void {
+    this.token = token;
+  }
 
   async get<T>(path: string): Promise<T> {
     return this.ask<T>("GET", path);

@@ -97,7 +97,7 @@ export function App({ about, world, rules, found, tests, plan, before, newcomers
       <Rail {...{ route, world, found, tests, plan }} more={more?.pages ?? []} />
       <main id="main" tabIndex={-1}>
         {more?.standing}
-        <Banners {...{ about, world, route }} />
+        <Banners {...{ about, world, route }} proposals={more?.proposals ?? null} />
         <Missing world={later ?? world} route={route} />
         {failed !== "" && (
           <div class="banner no-rules" role="alert">

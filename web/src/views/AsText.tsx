@@ -1,13 +1,16 @@
 // A pair as words for elsewhere: the question for the command line, the answer as a test.
 
 import { useState } from "preact/hooks";
+import { copyText } from "../clipboard";
 import { placeArgument, placeWords } from "../ports";
+import { shellLine } from "../shell";
 import { visible } from "../visible";
 import type { World } from "../world";
 
 /** What podfence takes for an endpoint. */
 export function endName(world: World, endpoint: number): string {
-  const { namespace, pods, workload, kind, addresses } = world.endpoints[endpoint]!;
+  const { name, namespace, pods, workload, kind, addresses } = world.endpoints[endpoint]!;
+  if (kind === "Newcomer") return name;
   if (namespace === undefined) return (addresses?.[0] ?? "ADDRESS").replace(/\/\d+$/, "");
   const group = world.namespaces[namespace]!;
   return kind === "Pod" ? `${group}/${pods?.[0] ?? workload}` : `${group}/${kind.toLowerCase()}/${workload}`;
@@ -37,10 +40,10 @@ function target(world: World, to: number, asked: number): string {
 }
 
 const command = ({ world, from, to, asked }: Props): string =>
-  visible(`podfence why ${endName(world, from)} ${target(world, to, asked)}`);
+  shellLine(["podfence", "why", endName(world, from), target(world, to, asked)]);
 
 /** A scalar of YAML in double quotes, whose escapes are those by which text is made visible. */
-const quoted = (text: string): string => `"${visible(text).replaceAll('"', '\\"')}"`;
+export const quoted = (text: string): string => `"${visible(text).replaceAll('"', '\\"')}"`;
 
 /** An item of `tests` in a test file. */
 function asTest({ world, from, to, asked }: Props, allowed: boolean): string {
@@ -63,7 +66,7 @@ export function Copied({ text }: { text: string }) {
         type="button"
         class="quiet"
         onClick={() => {
-          void navigator.clipboard?.writeText(text).then(() => setDone(true));
+          void copyText(text).then(() => setDone(true));
         }}
       >
         {done ? "copied" : "copy"}

@@ -4,10 +4,14 @@ import { linkTo, type Route } from "../location";
 import type { About } from "../schema";
 import { count, visible, visibleText } from "../visible";
 import type { World } from "../world";
+import { DefaultDeny } from "./DefaultDeny";
+import type { Proposals } from "./Propose";
 
 const SHOWN = 3;
 
-export function Banners({ about, world, route }: { about: About; world: World; route: Route }) {
+type Props = { about: About; world: World; route: Route; proposals: Proposals | null };
+
+export function Banners({ about, world, route, proposals }: Props) {
   const pods = world.endpoints.filter((each) => each.namespace !== undefined);
   const open = pods.filter((each) => each.open === true).length;
   return (
@@ -23,6 +27,7 @@ export function Banners({ about, world, route }: { about: About; world: World; r
       {pods.length > 0 && world.reach.policies === 0 && about.doubts.length === 0 && (
         <div class="banner" role="note">
           <strong>There is no policy,</strong> so everything may talk to everything.
+          {world.reach.anonymous !== true && <DefaultDeny {...{ world, route, proposals }} />}
         </div>
       )}
       {world.reach.policies > 0 && pods.length > 0 && pods.every((each) => !each.isolated) && (

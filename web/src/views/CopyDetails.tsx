@@ -1,6 +1,7 @@
 // A button beside an error, for whoever asks somebody else about it.
 
 import { useState } from "preact/hooks";
+import { copyText } from "../clipboard";
 import { detailsOf } from "../failure";
 
 export function CopyDetails({ title, text }: { title: string; text: string }) {
@@ -10,7 +11,7 @@ export function CopyDetails({ title, text }: { title: string; text: string }) {
     <button
       type="button"
       class="quiet"
-      onClick={() => void navigator.clipboard?.writeText(details).then(() => setCopied(details))}
+      onClick={() => void copyText(details).then(() => setCopied(details))}
     >
       {copied === details ? "Copied" : "Copy details"}
     </button>

@@ -66,7 +66,7 @@ function Row({ drop, route, world, ends }: RowProps) {
         ))}
         {known && (
           <a href={linkTo(route, { pair: `${world.endpoints[from]!.name}~${world.endpoints[to]!.name}`, ask })}>
-            why, by the policies of now
+            why, under the current policies
           </a>
         )}
       </td>

@@ -3,12 +3,13 @@
 import { useMemo } from "preact/hooks";
 import { go, type Route } from "../location";
 import { isNewcomer } from "../newcomers";
+import { shellLine } from "../shell";
 import { type Turns, turnsOf } from "../turns";
 import type { Plan } from "../unpack";
 import { visible } from "../visible";
 import { allowedWords } from "../words";
 import type { World } from "../world";
-import { Copied } from "./AsText";
+import { Copied, endName } from "./AsText";
 import { MapPage } from "./MapPage";
 import { pairOf } from "./Missing";
 
@@ -51,6 +52,7 @@ export function PairToCome({ world, route }: { world: World; route: Route }) {
   if (pair === null) return null;
   const [from, to] = pair;
   const ends = pair.map((each) => visible(world.endpoints[each]!.name));
+  const isNew = isNewcomer(world.endpoints[from]!);
   const close = (): void => go(route, { pair: "", ask: "" });
   return (
     <aside class="panel" aria-label={`${ends[0]} to ${ends[1]}`} onKeyDown={(event) => event.key === "Escape" && close()}>
@@ -66,7 +68,7 @@ export function PairToCome({ world, route }: { world: World; route: Route }) {
         Allowed: <strong>{world.isOpen(from, to) ? "unknown" : allowedWords(world, from, to)}</strong>
       </p>
       <p class="remark">{TO_COME}</p>
-      <Copied text={isNewcomer(world.endpoints[from]!) ? `podfence find from ${ends[0]}` : `podfence find to ${ends[1]}`} />
+      <Copied text={shellLine(["podfence", "find", ...(isNew ? ["from", endName(world, from)] : ["to", endName(world, to)])])} />
     </aside>
   );
 }

@@ -1,6 +1,6 @@
 // All policies as a table, and one with its text, its findings and whom it selects.
 
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Asking } from "../asking";
 import { matches, searchWords } from "../filter";
 import { linkTo, type Route } from "../location";
@@ -42,6 +42,7 @@ function List({
   const shown = [...policies.keys()].filter((each) => matches(policyName(policies[each]!), asked));
   const [listed, more] = useMost(shown, PAGE, 1000);
   const said = useMemo(() => findingsByObject(found), [found]);
+  const owed = useOwed(asking, listed);
   if (policies.length === 0) {
     return (
       <p class="plain">There is no policy, so every pod may talk to every other and to everything outside.</p>
@@ -55,7 +56,7 @@ function List({
         {shown.length < policies.length ? `${shown.length} of ` : ""}
         {count(policies.length, "policy", "policies")}
       </p>
-      <Wide label="Policies" columns={["Policy", "#Selects", "Ingress", "Egress", "#Findings", "Where"]}>
+      <Wide label="Policies" columns={["Policy", "#Selects", "Ingress", "Egress", "#Only it allows", "#Findings", "Where"]}>
         <tbody>
           {listed.map((each) => {
             const policy = policies[each]!;
@@ -77,6 +78,7 @@ function List({
                 </td>
                 <td>{direction(policy.types[0], policy.rules[0], policy.tier)}</td>
                 <td>{direction(policy.types[1], policy.rules[1], policy.tier)}</td>
+                <td class="figure">{owed.get(each) ?? "…"}</td>
                 <td class="figure">{findings || ""}</td>
                 <td class="file">
                   {document === undefined || policy.line === 0 ? "" : `${fileName(document)}:${policy.line}`}
@@ -89,6 +91,45 @@ function List({
       {more}
     </div>
   );
+}
+
+/** Questions for one policy of the list, and cells that are looked at, before its number is "at least". */
+const MOST_ASKED = 3000;
+const MOST_CELLS = 400_000;
+/** Milliseconds of counting before the page may do something else. */
+const AT_ONCE = 12;
+
+/** How many connections hang on each policy alone, in words; policies that are shown are counted one after
+ * the other while nothing else is to do. */
+function useOwed(asking: Asking, shown: readonly number[]): ReadonlyMap<number, string> {
+  const known = useMemo(() => new Map<number, string>(), [asking]);
+  const [, redraw] = useState(0);
+  const wanted = shown.join();
+  useEffect(() => {
+    const left = shown.filter((each) => !known.has(each));
+    let timer: number | undefined;
+    const go = (): void => {
+      const until = performance.now() + AT_ONCE;
+      while (left.length > 0 && performance.now() < until) {
+        const each = left.shift()!;
+        known.set(each, owedWords(asking, each));
+      }
+      redraw((now) => now + 1);
+      if (left.length > 0) timer = setTimeout(go, 0);
+    };
+    if (left.length > 0) timer = setTimeout(go, 0);
+    return () => clearTimeout(timer);
+  }, [asking, known, wanted]);
+  return known;
+}
+
+function owedWords(asking: Asking, number: number): string {
+  const { rules, selected } = asking.rules.policies[number]!;
+  if (rules[0] + rules[1] === 0 || selected.length === 0) return "–";
+  if (asking.selected(number).length * asking.world.size > MOST_CELLS) return "not counted";
+  const { owed, whole } = owedTo(asking, number, MOST_ASKED);
+  const found = owed.length.toLocaleString("en");
+  return whole ? found : `${found} or more`;
 }
 
 function direction(judges: boolean, rules: number, tier: string | undefined): string {

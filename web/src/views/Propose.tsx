@@ -12,15 +12,24 @@ export type Proposals = {
   propose: (question: string) => Promise<{ file: string; line: number }>;
   /** The findings that have a repair. */
   fixes: () => Promise<readonly Fixable[]>;
+  /** Types the text of a new file beside those that are there, and says where. Throws why it cannot. */
+  begin: (name: string, text: string) => Promise<{ file: string; line: number }>;
 };
 
 type Props = { question: string; route: Route; proposals: Proposals; children: ComponentChildren };
 
-export function Propose({ question, route, proposals, children }: Props) {
+export function Propose({ question, proposals, ...more }: Props) {
+  return <Typed {...more} type={() => proposals.propose(question)} />;
+}
+
+type TypedProps = { type: () => Promise<{ file: string; line: number }>; route: Route; children: ComponentChildren };
+
+/** A button by which `type` types something, and that leads to it. */
+export function Typed({ type, route, children }: TypedProps) {
   const [said, setSaid] = useState("");
   const propose = (): void => {
     setSaid("Looking for the edit …");
-    proposals.propose(question).then(
+    type().then(
       ({ file, line }) => go(route, { file, line: String(line) }, "edit"),
       (error: unknown) => setSaid(`No edit is proposed: ${messageOf(error)}`),
     );
