@@ -31,7 +31,10 @@ func main() {
 	if err := json.NewDecoder(os.Stdin).Decode(&values); err != nil {
 		panic(err)
 	}
-	functions := template.FuncMap{"toJson": text, "quote": text, "default": orDefault}
+	functions := template.FuncMap{
+		"toJson": text, "quote": text, "default": orDefault,
+		"trimAll": func(cut, from string) string { return strings.Trim(from, cut) },
+	}
 	files, err := filepath.Glob(filepath.Join(os.Args[1], "templates", "*.yaml"))
 	if err != nil || len(files) == 0 {
 		panic("no templates")

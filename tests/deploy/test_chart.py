@@ -47,6 +47,8 @@ def test_install_yaml_is_the_chart_with_its_own_values() -> None:
         ({"podCIDRs": ["10.1.0.0/16", "fd00::/48"]}, ["10.1.0.0/16", "fd00::/48"]),
         ({"nri": True}, ["--nri=/var/run/nri/nri.sock"]),
         ({"markMask": "0xff00"}, ["--mark-mask=0xff00"]),
+        # What YAML makes of it without quotes; Go writes a large number as 4.27819008e+09.
+        ({"markMask": 0xFF000000}, ["--mark-mask=4278190080"]),
         ({"arguments": ["--run-dir=/run/x y"]}, ["--run-dir=/run/x y"]),
     ],
 )
