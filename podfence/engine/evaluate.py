@@ -59,15 +59,19 @@ class Judge:
         self._same: dict[tuple[int, ...], Decision] = {}
         self._sides: dict[IPAddress, EvaluatedEnd] = {}
 
-    def verdict(self, flow: Flow) -> Verdict:
-        """Judge one connection attempt; see :func:`evaluate`."""
-        return self.between(self.side(flow.source), self.side(flow.destination), flow)
+    def verdict(self, flow: Flow, *, through: bool = False) -> Verdict:
+        """Judge one connection attempt; see :func:`evaluate`. ``through``: a Service leads there,
+        perhaps back to the pod that asks."""
+        ends = self.side(flow.source), self.side(flow.destination)
+        return self.between(*ends, flow, through=through)
 
-    def between(self, source: EvaluatedEnd, destination: EvaluatedEnd, flow: Flow) -> Verdict:
+    def between(
+        self, source: EvaluatedEnd, destination: EvaluatedEnd, flow: Flow, *, through: bool = False
+    ) -> Verdict:
         """The same for ends that are known: a pod is itself, whoever else has its address."""
-        if is_itself(source.subjects, destination.subjects):
-            return _ITSELF
         ask = (flow.source.version, flow.protocol, flow.port)
+        if is_itself(source.subjects, destination.subjects):
+            return self._brought_back(source, ask) if through else _ITSELF
         egress = self.decision(source, Direction.EGRESS, destination.endpoint_class, ask)
         if (
             # seldom: hashing and comparing addresses is slow
@@ -81,6 +85,17 @@ class Judge:
             destination = replace(destination, subjects=tuple(others))
         ingress = self.decision(destination, Direction.INGRESS, source.endpoint_class, ask)
         return Verdict(egress, ingress)
+
+    def _brought_back(self, pod: EvaluatedEnd, ask: tuple[int, str, int]) -> Verdict:
+        """What a Service leads back to the pod that asks it: tiers in order judge it, unlike what a
+        pod sends to its own address (CNP-27); isolation does not (NP-55)."""
+
+        def one(direction: Direction) -> Decision:
+            ends = (self.end(each, direction, pod.endpoint_class, *ask) for each in pod.subjects)
+            said = [_ALLOWED[Reason.SELF] if d.reason is Reason.ISOLATED else d for d in ends]
+            return next((decision for decision in said if not decision.allowed), said[0])
+
+        return Verdict(one(Direction.EGRESS), one(Direction.INGRESS))
 
     def side(self, address: IPAddress) -> EvaluatedEnd:
         """What an address means as an end."""

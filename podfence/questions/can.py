@@ -205,12 +205,14 @@ class Asker:
         else:
             ways = behind.ways
         triples = [(s, d, port) for s in sources for d, port in ways]
-        if behind is not None:  # a client takes the address of an IP version that it has
+        if behind:  # a client takes the address of an IP version that it has
             triples = [each for each in triples if _share_a_version(*each[:2])] or triples
         others = [(s, d, port) for s, d, port in triples if s != d]
-        cases: list[EndPair] = []
-        for source, destination, port in others or triples:
-            cases += self._judged(source, destination, port, question.protocol)
+        how = question.protocol, behind is not None
+        cases = [case for each in others or triples for case in self._judged(*each, *how)]
+        if behind and others:  # it may lead back to who asks, and only tiers judge that (CNP-27)
+            back = (self._judged(*each, *how) for each in triples if each[0] == each[1])
+            cases += (c for found in back for c in found if c.family and not c.verdict.allowed)
         return tuple(cases)
 
     def _about(self, cases: tuple[EndPair, ...]) -> Iterator[str]:
@@ -234,18 +236,18 @@ class Asker:
         yield from found
 
     def _judged(
-        self, source: PartyEnd, destination: PartyEnd, port: int, protocol: str
+        self, source: PartyEnd, destination: PartyEnd, port: int, protocol: str, through: bool
     ) -> list[EndPair]:
         if not source.addresses or not destination.addresses:
             verdict = self._without_address(source, destination, port, protocol)
             return [EndPair(source, destination, None, port, protocol, verdict)]
         cases: list[EndPair] = []
         for address in destination.addresses:
-            family = address.version
-            peer = source.address(family)
+            peer = source.address(family := address.version)
             if peer is not None:
                 sides = self.side(source, peer), self.side(destination, address)
-                verdict = self._judge.between(*sides, Flow(peer, address, protocol, port))
+                flow = Flow(peer, address, protocol, port)
+                verdict = self._judge.between(*sides, flow, through=through)
                 cases.append(EndPair(source, destination, family, port, protocol, verdict))
         if not cases:
             raise QuestionError(

@@ -24,7 +24,7 @@ from podfence.model.meta import ObjectRef, labels_of
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import Service, ServicePort
 from podfence.policy.compile import compile_cluster
-from podfence.testing.builders import peer, pod, policy, rule
+from podfence.testing.builders import cluster_policy, cluster_rule, peer, pod, policy, rule
 
 
 def service(
@@ -161,3 +161,13 @@ def test_np45_np55_a_cluster_address_is_judged_at_its_backends(nodes: int) -> No
     assert got_through(report, "shop/web", "service shop/web") == {80}  # hairpin
     assert got_through(report, "shop/db-1", "service shop/db") == {5000, 6000}  # hairpin, isolated
     assert got_through(report, "shop/db-1", "service shop/web") == set()
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("ingress", "egress"), [("Deny", "Pass"), ("Pass", "Deny")])
+def test_cnp27_a_tier_judges_what_a_service_leads_back(ingress: str, egress: str) -> None:
+    to_all = cluster_policy("tier", ingress=[cluster_rule(ingress)], egress=[cluster_rule(egress)])
+    objects = (DB[0], service("db", "db", (5000, 5432)), to_all)
+    report = run_lab(compile_cluster(schedule(Cluster.of(objects))), progress=lambda line: None)
+    assert report.clean, report.disagreements[:3]
+    assert got_through(report, "shop/db-0", "service shop/db") == set()

@@ -55,12 +55,13 @@ def can(
     *objects: object,
     protocol: str = "TCP",
     names: DomainTable = NO_NAMES,
+    source: str = "a/client",
 ) -> CanAnswer:
     text = yaml.safe_dump_all([CLIENT, *objects])
     loaded = load(["-"], stdin=BytesIO(text.encode()))
     assert loaded.errors == ()
     asker = Asker(compile_cluster(loaded.cluster, names))
-    return asker.can(Can("a/client", target, port, protocol, namespace="a"))
+    return asker.can(Can(source, target, port, protocol, namespace="a"))
 
 
 def reached(answer: CanAnswer) -> list[str]:
@@ -232,3 +233,56 @@ def test_a_service_connects_to_nobody() -> None:
     )
     with pytest.raises(UnknownObject):
         Asker(compile_cluster(loaded.cluster)).can(Can("a/web", "a/client", 80))
+
+
+def tier(direction: str, action: str, app: str) -> Manifest:
+    peer = {"pods": {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": app}}}}
+    end = "from" if direction == "ingress" else "to"
+    return {
+        "apiVersion": "policy.networking.k8s.io/v1alpha2",
+        "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": "tier"},
+        "spec": {
+            "tier": "Admin",
+            "priority": 1,
+            "subject": {"namespaces": {}},
+            direction: [{"action": action, end: [peer]}],
+        },
+    }
+
+
+DENY_ALL = {
+    **OPEN,
+    "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("policies", "allowed"),
+    [
+        pytest.param([], True, id="no policy"),
+        pytest.param([DENY_ALL], True, id="NP-55 isolation"),
+        pytest.param([tier("egress", "Deny", "web")], False, id="CNP-27 egress"),
+        pytest.param([tier("ingress", "Deny", "web")], False, id="CNP-27 ingress"),
+        pytest.param([tier("egress", "Deny", "client")], True, id="other pods denied"),
+        pytest.param([tier("egress", "Pass", "web"), DENY_ALL], True, id="passed to isolation"),
+        pytest.param([tier("ingress", "Deny", "web"), DENY_ALL], False, id="denied, isolated"),
+    ],
+)
+def test_a_pod_that_a_service_leads_back_to_itself(policies: list[Manifest], allowed: bool) -> None:
+    objects = (WEB[0], service("web", PLAIN), *policies)
+    assert can("a/service/web", 80, *objects, source="a/web-1").allowed is allowed
+    assert can("a/web-1", 8080, *objects, source="a/web-1").allowed  # NP-54, whatever denies
+
+
+def test_a_service_with_other_backends_may_still_lead_back() -> None:
+    objects = (*WEB, service("web", PLAIN))
+    alone = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"one": "1"}}}
+    deny = tier("ingress", "Deny", "web")
+    deny["spec"]["subject"] = {"pods": alone}  # type: ignore[index]
+    one = backend("web-1", "10.0.0.2", 8080, one="1")
+    said = can("a/service/web", 80, one, WEB[1], service("web", PLAIN), deny, source="a/web-1")
+    denied = [case.destination.name for case in said.cases if not case.verdict.allowed]
+    assert (said.allowed, denied) == (False, ["a/web-1"])
+    plain = can("a/service/web", 80, *objects, source="a/web-1")
+    assert [case.destination.name for case in plain.cases] == ["a/web-2"]

@@ -224,7 +224,7 @@ def judge_service_probes(
         source = plan.parties[probe.source].address(probe.family)
         for address, port, name in every[probe.frontend].backends:
             flow = Flow(source, address, probe.protocol, port)
-            yield name, (flow, judge.verdict(flow))
+            yield name, (flow, judge.verdict(flow, through=True))
 
     return [dict(judged(probe)) for probe in made]
 
