@@ -134,8 +134,8 @@ def on_the_host(case: LintedPolicy) -> Iterator[Note]:
         own = NetworkPolicyPeer(case.policy.pod_selector)
         if found := _fitting(case, own, hosted):
             text = (
-                f"{found} use the network of their node, where no policy applies, so this policy "
-                "does nothing. Use the firewall of the node instead."
+                f"The selected pods use the network of their node ({found}), where no policy "
+                "applies, so this policy does nothing. Use the firewall of the node instead."
             )
             yield Note("PF360", text, "spec.podSelector")
     for item in case.peers:
@@ -143,8 +143,9 @@ def on_the_host(case: LintedPolicy) -> Iterator[Note]:
             continue
         if _asks(item.peer) and (found := _fitting(case, item.peer, hosted)):
             text = (
-                f"{found} use the network of their node: their packets have the node's address, "
-                "and no selector matches them. Use an ipBlock with the addresses of the nodes."
+                f"These pods use the network of their node ({found}): their packets have the "
+                "node's address, and no selector matches them. Use an ipBlock with the addresses "
+                "of the nodes."
             )
             path = peer_path(item.direction, item.number, item.at)
             yield Note("PF360", text, path, Severity.WARNING)

@@ -220,10 +220,10 @@ def _closed_api(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
     for ref, ends in said.items():
         names = reach.matched.names(ends, _SHOWN)
         text = (
-            f"{names} run under a ServiceAccount that has rights in the API, but may not connect "
-            "to the API server. The Service kubernetes has port 443, but policies are evaluated "
-            "after its address is replaced: allow egress to an ipBlock of the API server's "
-            "addresses on its own port, usually 6443."
+            f"These pods run under a ServiceAccount that has rights in the API ({names}), but may "
+            "not connect to the API server. The Service kubernetes has port 443, but policies are "
+            "evaluated after its address is replaced: allow egress to an ipBlock of the API "
+            "server's addresses on its own port, usually 6443."
         )
         who = tuple(group.full_name for group in grouped(ends))
         yield Finding("PF339", ref, policies[ref].source, "spec.egress", text, names=who)

@@ -109,13 +109,15 @@ def _order(outcome: Outcome) -> tuple[object, ...]:
     )
 
 
-_Key = tuple[PortSet, PortSet, int | None, Blame]
+_Key = tuple[PortSet, PortSet, Blame]
+_Rows = dict[int, BitMap]
+"""The sources of each destination."""
 
 
 def _outcomes(parts: Iterable[Blamed], ends: JointEnds) -> Iterator[Outcome]:
-    by_key: dict[_Key, list[Blamed]] = defaultdict(list)
+    by_key: dict[_Key, dict[int | None, list[Blamed]]] = defaultdict(lambda: defaultdict(list))
     for part in parts:
-        by_key[part.opened, part.closed, part.family, part.blame].append(part)
+        by_key[part.opened, part.closed, part.blame][part.family].append(part)
     outside, newcomers = ends.outside, ends.newcomers
     people = FrozenBitMap(range(len(ends.joint))) - outside - newcomers
     kinds = (
@@ -127,10 +129,15 @@ def _outcomes(parts: Iterable[Blamed], ends: JointEnds) -> Iterator[Outcome]:
         (OutcomeScope.PODS, newcomers, people, True),
         (OutcomeScope.PODS, people | newcomers, newcomers, True),
     )
-    for (opened, closed, family, blame), members in by_key.items():
+    for (opened, closed, blame), families in by_key.items():
         for scope, near, far, imaginary in kinds:
-            rows = _rows(members, near, far, ends)
-            for sources, destinations in rectangles(rows):
+            found = {each: _rows(families[each], near, far, ends) for each in families}
+            every = (
+                (family, *rectangle)
+                for family, rows in _said_once(found).items()
+                for rectangle in rectangles(rows)
+            )
+            for family, sources, destinations in every:
                 yield Outcome(
                     scope,
                     _who(sources, ends),
@@ -144,11 +151,9 @@ def _outcomes(parts: Iterable[Blamed], ends: JointEnds) -> Iterator[Outcome]:
                 )
 
 
-def _rows(
-    parts: Iterable[Blamed], near: FrozenBitMap, far: FrozenBitMap, ends: JointEnds
-) -> dict[int, BitMap]:
+def _rows(parts: Iterable[Blamed], near: FrozenBitMap, far: FrozenBitMap, ends: JointEnds) -> _Rows:
     """The sources of each destination, without a single pod from itself."""
-    rows: dict[int, BitMap] = {}
+    rows: _Rows = {}
     for part in parts:
         sources = part.sources & near
         for destination in part.destinations & far if sources else ():
@@ -160,6 +165,27 @@ def _rows(
             if not rows[destination]:
                 del rows[destination]
     return rows
+
+
+def _said_once(found: dict[int | None, _Rows]) -> dict[int | None, _Rows]:
+    """What happens to a pair in both IP versions is no matter of either. They come apart where
+    something else happens to the same pods in one of them, which another edit may have done."""
+    if 4 not in found or 6 not in found:
+        return found
+    both = {
+        destination: common
+        for destination, sources in found[4].items()
+        if (common := sources & found[6].get(destination, BitMap()))
+    }
+    left: dict[int | None, _Rows] = {
+        family: {to: rest for to, row in rows.items() if (rest := row - both.get(to, BitMap()))}
+        for family, rows in found.items()
+        if family is not None
+    }
+    every = dict(found.get(None, {}))
+    for destination, common in both.items():
+        every[destination] = every.get(destination, BitMap()) | common
+    return {None: every, **left}
 
 
 def _who(joint: FrozenBitMap, ends: JointEnds) -> Who:

@@ -9,6 +9,7 @@ import pytest
 from podfence.manifests.inputfiles import InputFile
 from podfence.manifests.load import load_files
 from podfence.model.cluster import Cluster
+from podfence.questions.plan.outcomes import OutcomeScope
 from podfence.questions.plan.parts import parts_of
 from podfence.questions.plan.plan import Plan, plan, summary
 
@@ -179,3 +180,33 @@ POLICY: dict[str, Any] = {
 def test_parts_of_a_policy(new: dict[str, object], said: list[str]) -> None:
     found = parts_of("NetworkPolicy", POLICY, {"metadata": {}, "spec": new})
     assert [part.words for part in found] == said
+
+
+OUT = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: out, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  policyTypes: [Egress]
+  egress:
+  - {to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 443}]}
+  - {to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 5432}]}
+"""
+
+
+def test_what_opens_in_both_ip_versions_is_said_once() -> None:
+    """Also where another edit closes something for the same pods in one of them only."""
+    allow = ALLOW.replace("NAME", "in")
+    old = [SPACE, WEB, DB, DB.replace("db", "log"), OUT, allow.replace("5432", "80")]
+    less = OUT.replace("0.0.0.0/0", "203.0.113.0/24")
+    found = planned([SPACE, WEB, DB, DB.replace("db", "log"), less, allow], old)
+    said = {
+        (each.destinations.names, str(each.opened), str(each.closed), each.family)
+        for each in found.outcomes
+        if each.scope is OutcomeScope.PODS
+    }
+    assert said == {
+        (("shop/db",), "TCP/5432", "", None),
+        (("shop/log", "shop/web"), "none", "TCP/443", 4),
+    }
