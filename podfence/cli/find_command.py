@@ -24,11 +24,11 @@ from podfence.cli.common import (
 from podfence.cli.ends import end_of, found_end, hop_ports, ports_of, target_of
 from podfence.cli.findentries import rows_from, rows_to, status_of
 from podfence.cli.inputs import Inputs, input_options, namespace_option
-from podfence.cli.policynames import wanted_policies
+from podfence.cli.policynames import no_policy, wanted_policies
 from podfence.cli.reaching import reached, spoken_of
 from podfence.cli.targets import qualified
 from podfence.cli.terminal import echo
-from podfence.errors import PodfenceError, QuestionError, UnknownObject
+from podfence.errors import PodfenceError, QuestionError
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
@@ -284,7 +284,7 @@ def find_pods(policy: str, asked: FindOptions) -> int:
     """Whom a policy selects, and what would close and open without it."""
     found = wanted_policies(asked.loaded, policy, asked.namespace)
     if not found:
-        raise UnknownObject(f"no policy is called {policy!r}")
+        raise no_policy(asked.loaded, policy)
     index = compile_cluster(asked.loaded.cluster, asked.names)
     answer = purpose(index, found[0])
     return _purposes("pods", [(answer, answer.without)], asked, found=answer.selects)

@@ -14,12 +14,12 @@ from podfence.cli.beside import touched_pods
 from podfence.cli.common import asking, require_certain, without_verdict
 from podfence.cli.inputs import Inputs
 from podfence.cli.pagefixes import PageFixes
-from podfence.cli.policynames import wanted_policies
+from podfence.cli.policynames import no_policy, wanted_policies
 from podfence.cli.reaching import reached
 from podfence.cli.repairing import proposal
 from podfence.cli.targets import port_of, protocol_of
 from podfence.collector import collector_paused
-from podfence.errors import PodfenceError, QuestionError, UnknownObject
+from podfence.errors import PodfenceError, QuestionError
 from podfence.manifests.load import Loaded
 from podfence.model.cluster import Policy
 from podfence.model.doubt import Doubt
@@ -185,7 +185,7 @@ class Lookups:
         wanted = wanted_policies(self._loaded, name, None)
         if not wanted:
             self._require_known(tuple(d for d in self._loaded.doubts if _may_be(d, name)))
-            raise UnknownObject(f"no policy is called {name!r}")
+            raise no_policy(self._loaded, name)
         self._require_known(self._about_selected(wanted[0]))
         found = purpose(self._index, wanted[0], self._state())
         data = FindEncoder("pods", self._loaded.locate).purposes([(found, found.without)])

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from podfence.errors import UnknownObject
+from podfence.likeness import likeness, similar
 from podfence.manifests.load import Loaded
 from podfence.model.cluster import Policy
 from podfence.model.kindnames import kind_called
 from podfence.model.meta import ObjectRef
 from podfence.questions.phrases.tierwords import policy_name
+from podfence.questions.phrases.words import some
+
+SHOWN_NEAR = 3
+SHOWN_POLICIES = 10
 
 
 def wanted_policies(loaded: Loaded, name: str | None, namespace: str | None) -> list[Policy]:
@@ -32,6 +37,22 @@ def wanted_policies(loaded: Loaded, name: str | None, namespace: str | None) -> 
     several = ", ".join(policy_name(p.ref) for p in found)
     where = "is in several namespaces" if all(p.ref.namespace for p in found) else "is several"
     raise UnknownObject(f"{name!r} {where}: {several}; use NAMESPACE/NAME or KIND/NAME")
+
+
+def no_policy(loaded: Loaded, name: str) -> UnknownObject:
+    """That no policy is called so; with names that are like it, or else with those that there
+    are."""
+    whole = loaded.cluster.with_audited()
+    policies: list[Policy] = [*whole.policies, *whole.admin_policies]
+    known = [policy_name(each.ref) for each in policies]
+    last = name.rpartition("/")[2]
+    near = [full for full in known if similar(last, [full.rpartition("/")[2]])]
+    near.sort(key=lambda full: -likeness(name, full))
+    if near:
+        hint = f"did you mean {some(near[:SHOWN_NEAR], SHOWN_NEAR, ' or ')}?"
+    else:
+        hint = f"the policies are: {some(known, SHOWN_POLICIES) or 'none'}"
+    return UnknownObject(f"no policy is called {name!r}; {hint}")
 
 
 def is_called(ref: ObjectRef, name: str, namespace: str | None) -> bool:

@@ -13,10 +13,10 @@ from podfence.cli.beside import entry_rows
 from podfence.cli.common import asking, without_verdict
 from podfence.cli.ends import end_of, found_end, hop_ports, ports_of, target_of
 from podfence.cli.inputs import Inputs
-from podfence.cli.policynames import wanted_policies
+from podfence.cli.policynames import no_policy, wanted_policies
 from podfence.cli.reaching import reached
 from podfence.cli.targets import qualified
-from podfence.errors import PodfenceError, QuestionError, UnknownObject
+from podfence.errors import PodfenceError, QuestionError
 from podfence.library.places import change_of, rule_of, shown
 from podfence.library.values import Entry, Hop, Open, Purpose, Reach, Reached, Unused
 from podfence.manifests.load import Loaded
@@ -148,7 +148,7 @@ class Find:
         with asking(self._loaded, FILES):
             found = wanted_policies(self._loaded, policy, namespace or DEFAULT_NAMESPACE)
             if not found:
-                raise UnknownObject(f"no policy is called {policy!r}")
+                raise no_policy(self._loaded, policy)
         answer = removal.purpose(self._index, found[0])
         return self._purpose(answer, answer.without)
 

@@ -117,8 +117,8 @@ def _sentences(files: Sequence[LeftOut]) -> Iterator[str]:
     if charts:
         name = next(iter(charts))
         yield (
-            f"the files of a Helm chart are left out: {_names(list(charts))}; render it and "
-            f"pipe in the result: helm template RELEASE {name} | podfence ... -f -"
+            f"the files of a Helm chart are left out: {_names(list(charts))}; to read "
+            f"what it gives, name it: -f {name}, or use --render always"
         )
     if links:
         yield f"these links lead to a directory above them and are not followed: {_names(links)}"

@@ -222,7 +222,7 @@ def _without_objects(paths: Sequence[str], manifests: Manifests) -> Problem:
 
 _NOT_BUILT = (
     "a kustomization is not built here: its bases and patches are read as if each were a whole "
-    "object; build it and pipe in the result: kubectl kustomize DIRECTORY | podfence ... -f -"
+    "object; to read what it builds, name its directory with -f, or use --render always"
 )
 
 

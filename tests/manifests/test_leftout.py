@@ -178,8 +178,8 @@ def test_a_chart_is_named_once_with_how_to_render_it(tmp_path: Path) -> None:
     loaded = walk(tmp_path, files)
     chart = tmp_path / "chart"
     assert warning(loaded) == (
-        f"the files of a Helm chart are left out: {chart}; render it and pipe in the result: "
-        f"helm template RELEASE {chart} | podfence ... -f -; the policies in "
+        f"the files of a Helm chart are left out: {chart}; to read what it gives, name it: "
+        f"-f {chart}, or use --render always; the policies in "
         f"{chart}/templates/policy.yaml, {chart}/templates/sub/quoted.yaml are missing from every "
         "answer"
     )

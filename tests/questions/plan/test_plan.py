@@ -207,6 +207,6 @@ def test_what_opens_in_both_ip_versions_is_said_once() -> None:
         if each.scope is OutcomeScope.PODS
     }
     assert said == {
-        (("shop/db",), "TCP/5432", "", None),
+        (("shop/db",), "TCP/5432", "none", None),
         (("shop/log", "shop/web"), "none", "TCP/443", 4),
     }
