@@ -19,7 +19,7 @@ def nodes_data(told: Sequence[NodeReply[NodeReport]]) -> Data:
     """status: ``podfence status``."""
     return {
         "schema": "podfence.status/v1",
-        "well": all(map(is_well, told)),
+        "well": bool(told) and all(map(is_well, told)),
         "nodes": [_node(each) for each in told],
     }
 
@@ -73,7 +73,7 @@ def policy_data(
         "name": policy.name,
         "uid": revision.uid,
         "generation": revision.generation,
-        "inForce": all(each is EnforcementState.IN_FORCE for each in standings),
+        "inForce": bool(told) and all(each is EnforcementState.IN_FORCE for each in standings),
         "nodes": [_policy_node(each, revision) for each in told],
     }
 

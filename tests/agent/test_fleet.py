@@ -264,3 +264,8 @@ def test_data_is_valid_for_the_published_schemas() -> None:
 )
 def test_ages_are_short(seconds: float | None, text: str) -> None:
     assert seconds_text(seconds) == text
+
+
+def test_no_nodes_are_not_well_and_enforce_nothing() -> None:
+    assert nodes_data(())["well"] is False
+    assert policy_data(WEB, WANTED, ())["inForce"] is False
