@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,18 @@ def test_the_order_can_be_copied_as_commands(browser: Browser, change: Path) -> 
     browser.settle()
     assert browser.run("globalThis.taken") == text
     assert browser.text(".order + details button") == "copied"
+
+
+def test_a_pair_of_a_workload_that_goes_is_told_where_it_is_shown(
+    browser: Browser, tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "examples/shop", tmp_path / "new")
+    (tmp_path / "new/db.yaml").unlink()
+    page = write(tmp_path, "-f", str(tmp_path / "new"), "--plan", "examples/shop")
+    browser.open(page, "#/map?side=before&pair=shop/backend~shop/db")
+    browser.wait("document.querySelector('.panel') !== null")
+    assert "Allowed before: TCP/5432" in browser.text(".panel")
+    assert "There is no such pair" not in browser.text("main")
+    browser.go("#/map?pair=shop/backend~shop/db")
+    assert "There is no such pair" in browser.text("main")
+    assert browser.run("document.querySelector('.panel')") is None

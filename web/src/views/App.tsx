@@ -16,7 +16,7 @@ import { Banners } from "./Banners";
 import { CopyDetails } from "./CopyDetails";
 import { Exposed } from "./Exposed";
 import { Findings } from "./Findings";
-import { Maps, PairToCome } from "./Maps";
+import { Maps, PairBeside } from "./Maps";
 import { elsewhere, Missing, pairOf } from "./Missing";
 import { Pair } from "./Pair";
 import type { Proposals } from "./Propose";
@@ -60,6 +60,9 @@ export function App({ about, world, rules, found, tests, plan, before, newcomers
   const port = parsePlace(route.asked.get("port") ?? "");
   const past = usePast(before, pair !== null || route.asked.get("side") === "before");
   const later = useLater(newcomers, world, route.asked.get("new") === "1");
+  const isBefore = before !== null && route.asked.get("side") === "before";
+  /** The map that is shown in place of that of now. */
+  const beside = isBefore ? past : later;
   const needsRules = pair !== null || route.page === "policies";
   useEffect(() => {
     if (!needsRules || asking !== null) return;
@@ -84,7 +87,7 @@ export function App({ about, world, rules, found, tests, plan, before, newcomers
   }, [needsRules, asking, world, rules]);
   const extra = more?.pages.find((each) => each.page === route.page);
   return (
-    <div class={pair === null && (later === null || pairOf(later, route) === null) ? "shell" : "shell paired"}>
+    <div class={pair === null && (beside === null || pairOf(beside, route) === null) ? "shell" : "shell paired"}>
       <a class="skip" href="#main" onClick={skip}>
         To the content
       </a>
@@ -98,7 +101,7 @@ export function App({ about, world, rules, found, tests, plan, before, newcomers
       <main id="main" tabIndex={-1}>
         {more?.standing}
         <Banners {...{ about, world, route }} proposals={more?.proposals ?? null} />
-        <Missing world={later ?? world} route={route} />
+        <Missing world={beside ?? world} route={route} />
         {failed !== "" && (
           <div class="banner no-rules" role="alert">
             <strong>The rules cannot be read,</strong> so no reasons are shown: {visibleText(failed)}{" "}
@@ -112,7 +115,7 @@ export function App({ about, world, rules, found, tests, plan, before, newcomers
         )}
       </main>
       {pair !== null && <Pair {...{ world, past, asking, route, port, pair }} proposals={more?.proposals ?? null} />}
-      {pair === null && later !== null && <PairToCome world={later} route={route} />}
+      {pair === null && beside !== null && <PairBeside {...{ isBefore, route }} world={beside} />}
       <footer>
         <span>
           {count(world.endpoints.filter((each) => each.namespace !== undefined).length, "workload")},{" "}

@@ -46,8 +46,9 @@ export function Maps({ route, world, past, hasPast, later, hasNewcomers, plan, p
 /** Of a map with other numbers than those that what is typed turns. */
 const NO_TURNS: Turns = new Map();
 
-/** What a pod to come may do; it has no reasons of its own, for no rule was written for it. */
-export function PairToCome({ world, route }: { world: World; route: Route }) {
+/** A pair that the map of now has not: what a pod to come may do, or a workload did that is gone after the
+ * change. There are no reasons, for the page has the rules of now. */
+export function PairBeside({ world, route, isBefore }: { world: World; route: Route; isBefore: boolean }) {
   const pair = pairOf(world, route);
   if (pair === null) return null;
   const [from, to] = pair;
@@ -65,10 +66,10 @@ export function PairToCome({ world, route }: { world: World; route: Route }) {
         </button>
       </header>
       <p>
-        Allowed: <strong>{world.isOpen(from, to) ? "unknown" : allowedWords(world, from, to)}</strong>
+        {isBefore ? "Allowed before" : "Allowed"}: <strong>{world.isOpen(from, to) ? "unknown" : allowedWords(world, from, to)}</strong>
       </p>
-      <p class="remark">{TO_COME}</p>
-      <Copied text={shellLine(["podfence", "find", ...(isNew ? ["from", endName(world, from)] : ["to", endName(world, to)])])} />
+      <p class="remark">{isBefore ? "One of both is not there after the change." : TO_COME}</p>
+      {!isBefore && <Copied text={shellLine(["podfence", "find", ...(isNew ? ["from", endName(world, from)] : ["to", endName(world, to)])])} />}
     </aside>
   );
 }
