@@ -52,6 +52,16 @@ def mistaken(folder: Path) -> Iterator[str]:
         yield server.address
 
 
+@contextmanager
+def without_policy(folder: Path) -> Iterator[str]:
+    """``podfence serve --edit`` on workloads alone."""
+    shutil.copytree(
+        ROOT / "examples/shop", folder / "shop", ignore=shutil.ignore_patterns("policies")
+    )
+    with Serving("-f", "shop", "--edit", directory=folder) as server:
+        yield server.address
+
+
 _FOLDERS: list[Path] = []
 _SERVERS: list[Serving] = []
 
@@ -124,8 +134,28 @@ def proposed(browser: Browser) -> None:
     browser.wait("document.querySelector('.order') !== null")
 
 
+def begin(browser: Browser) -> None:
+    """The policy that the page has where there is none."""
+    browser.run("document.querySelector('.banner button').focus()")
+    browser.press("Enter")
+    browser.wait("document.querySelector('.this-edit')?.innerText.includes('closes')")
+
+
 BACK: Final = ("ArrowLeft", *["Backspace"] * len("backend"))
 EDITS: Final = (
+    Scene(
+        "edit-no-policy",
+        without_policy,
+        (
+            View("map", "#/map", ("There is no policy", "Type a default-deny")),
+            View(
+                "typed",
+                "#/map",
+                ("not on disk yet", "namespace: monitoring", "closes"),
+                begin,
+            ),
+        ),
+    ),
     Scene(
         "edit-fixes",
         mistaken,

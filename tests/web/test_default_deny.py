@@ -47,6 +47,7 @@ def test_it_is_typed_and_not_saved_where_files_are_edited(browser: Browser, tmp_
         browser.wait("location.hash.startsWith('#/edit?file=shop/default-deny.yaml')")
         browser.wait("document.querySelector('.this-edit')?.innerText.includes('closes')")
         assert "not on disk yet" in browser.text(".said")
+        assert "Looking for" not in browser.text(".banner")
         assert not (tmp_path / "shop/default-deny.yaml").exists()
         browser.go("#/map")
         browser.run(f"{BUTTON}.click()")

@@ -30,7 +30,10 @@ export function Typed({ type, route, children }: TypedProps) {
   const propose = (): void => {
     setSaid("Looking for the edit …");
     type().then(
-      ({ file, line }) => go(route, { file, line: String(line) }, "edit"),
+      ({ file, line }) => {
+        setSaid("");
+        go(route, { file, line: String(line) }, "edit");
+      },
       (error: unknown) => setSaid(`No edit is proposed: ${messageOf(error)}`),
     );
   };
