@@ -1,10 +1,11 @@
 """The long run in the kernel: random clusters in the lab, real packets against the engine.
 
-    python -m bench.kernel --probes 20000 --seed 1 --nodes 1,3 [--tiers] [--rootless]
+    python -m bench.kernel --probes 20000 --seed 1 --nodes 1,3 [--tiers] [--odd] [--rootless]
 
-Rule: every cluster is reproducible. Cluster ``k`` of seed ``n`` depends on nothing but ``n``, ``k``
-and ``--tiers``; ``--only k`` tries that cluster alone. ``--rootless`` goes on as an ordinary user,
-in a user namespace. Exit 0: no difference; 1: some difference, or a probe without control.
+Rule: every cluster is reproducible. Cluster ``k`` of seed ``n`` depends on nothing but ``n``,
+``k``, ``--tiers`` and ``--odd``; ``--only k`` tries that cluster alone. ``--rootless`` goes on as
+an ordinary user, in a user namespace. Exit 0: no difference; 1: some difference, or a probe
+without control.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from podfence.lab.testbed.report import LabReport
 from podfence.lab.trial import LabOptions
 from podfence.policy.compile import compile_cluster
 from podfence.render.lab_report import packet_text
+from tests.support.odd_clusters import odd_cluster
 from tests.support.random_clusters import TIERS, Size, random_cluster
 
 NOBODY = "65534"
@@ -73,6 +75,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", type=int, help="one cluster, by its number")
     parser.add_argument("--nodes", type=_numbers, default=(1, 3), help="such as 1,3")
     parser.add_argument("--tiers", action="store_true", help="with ClusterNetworkPolicies")
+    parser.add_argument("--odd", action="store_true", help="of objects that are odd but legal")
     parser.add_argument("--rootless", action="store_true")
     return parser.parse_args(arguments)
 
@@ -110,7 +113,8 @@ def _reports(nodes: int, options: argparse.Namespace) -> Iterator[tuple[int, Lab
     size = TIERS if options.tiers else Size()
     numbers = count() if options.only is None else [options.only]
     for number in numbers:
-        cluster = random_cluster(Random(f"{options.seed} {number}"), size)
+        make = odd_cluster if options.odd else random_cluster
+        cluster = make(Random(f"{options.seed} {number}"), size)
         lab = LabOptions(timeout=TIMEOUT, nodes=nodes)
         try:
             yield number, run_lab(compile_cluster(cluster), lab, progress=lambda _: None)

@@ -26,7 +26,7 @@ from podfence.admission.validate_cidr import parse_cidr
 from podfence.errors import Problem, Severity, Source
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.networkpolicy import Protocol
-from podfence.sets.addresses import IPAddress, IPNetwork
+from podfence.sets.addresses import IPAddress, IPNetwork, unmapped
 
 _PROTOCOLS = {protocol.value: protocol for protocol in Protocol}
 
@@ -183,7 +183,7 @@ _OCTETS = {str(number): number for number in range(256)}
 
 @lru_cache(maxsize=1 << 14)
 def parse_address(text: str) -> IPAddress | None:
-    """An address without a zone, else ``None``."""
+    """An address without a zone, else ``None``. IPv4 written as IPv6 is IPv4, as for Go."""
     try:
         # The common spelling, in a quarter of the time that `ipaddress` takes: a large cluster has
         # an address for each of its pods.
@@ -192,6 +192,6 @@ def parse_address(text: str) -> IPAddress | None:
     except (ValueError, KeyError):
         pass
     try:
-        return None if "%" in text else ip_address(text)
+        return None if "%" in text else unmapped(ip_address(text))
     except ValueError:
         return None

@@ -30,6 +30,7 @@ from podfence.model.facts import (
 from podfence.model.meta import METADATA_NAME_LABEL, MODE_ANNOTATION
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import ContainerPort, Node
+from podfence.sets.addresses import unmapped
 
 ObjectText = bytes | Raw
 """An object as JSON."""
@@ -248,7 +249,7 @@ def _pod_facts(pod: _Pod) -> PodFacts:
     texts = [each.ip for each in status.pod_ips or ()] or [status.pod_ip]
     for text in texts:
         if text:
-            address = ip_address(text)
+            address = unmapped(ip_address(text))
             if address.version == 4:
                 v4 = int(address)
             else:

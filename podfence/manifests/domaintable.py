@@ -22,7 +22,7 @@ from podfence.manifests.inputfiles import InputFile, read_inputs
 from podfence.manifests.parsed import Parsed
 from podfence.manifests.positions import Positions
 from podfence.policy.domains import DomainTable
-from podfence.sets.addresses import IPAddress
+from podfence.sets.addresses import IPAddress, unmapped
 
 NAME_TABLE_CODES: Final = {"PF111": "a table of names (--resolve) that cannot be used"}
 
@@ -150,7 +150,7 @@ def _address_of(text: object) -> IPAddress | None:
     if not isinstance(text, str) or "%" in text:  # a zone has no meaning beyond one machine
         return None
     try:
-        return ip_address(text)
+        return unmapped(ip_address(text))
     except ValueError:
         return None
 

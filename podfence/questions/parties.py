@@ -22,8 +22,13 @@ from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.objects import Pod
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.phrases.known import ObjectLookup
-from podfence.sets.addresses import IPAddress
+from podfence.sets.addresses import IPAddress, unmapped
 
+IS_LOOPBACK = (
+    "is a loopback address, and every pod and node has it: what is sent there never leaves it, and "
+    "no policy denies it; name a pod or another address"
+)
+"""Why no question is about such an address (NP-57)."""
 NODE = "a node"
 """``PartyEnd.what`` of a node that was named."""
 
@@ -84,6 +89,8 @@ class Directory:
     def _find(self, name: str, namespace: str) -> Party:
         address = literal(name)
         if address is not None:
+            if address.is_loopback:
+                raise QuestionError(f"{name} {IS_LOOPBACK}")
             end = PartyEnd(name, self._index.by_address.get(address), (address,), "not a pod", True)
             return Party(name, (end,))
         if "/" not in name:
@@ -276,10 +283,9 @@ def literal(text: str) -> IPAddress | None:
     address as ``::ffff:…``, and so do logs; what it sends is IPv4.
     """
     try:
-        address = ip_address(text)
+        return unmapped(ip_address(text))
     except ValueError:
         return None
-    return (address.version == 6 and address.ipv4_mapped) or address
 
 
 def _is_called(workload: ObjectRef, name: str) -> bool:

@@ -1,6 +1,7 @@
 """Sets of IP addresses, both families side by side.
 
-Rule: families never mix (NP-25); an IPv4-mapped IPv6 address is an IPv6 address.
+Rule: families never mix (NP-25); an IPv4-mapped IPv6 address is an IPv6 address;
+``unmapped`` is for those who read text.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ IPNetwork = IPv4Network | IPv6Network
 V4_MAX = 2**32 - 1
 V6_MAX = 2**128 - 1
 _BITS = {4: 32, 6: 128}
+
+
+def unmapped(address: IPAddress) -> IPAddress:
+    """IPv4 that is written as IPv6 (``::ffff:10.0.0.1``) as IPv4, as Go reads addresses (NP-29)."""
+    return (address.version == 6 and address.ipv4_mapped) or address
 
 
 def _span(network: IPNetwork) -> tuple[int, int]:

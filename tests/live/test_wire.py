@@ -72,6 +72,7 @@ def pod_of(**fields: Any) -> PodFacts | None:
         pytest.param({}, NO_ADDRESS, NO_ADDRESS, id="none"),
         pytest.param({"podIP": "10.0.0.1"}, 0x0A000001, NO_ADDRESS, id="the older field"),
         pytest.param({"podIPs": [{"ip": "::1"}, {"ip": "10.0.0.1"}]}, 0x0A000001, 1, id="both"),
+        pytest.param({"podIP": "::ffff:10.0.0.1"}, 0x0A000001, NO_ADDRESS, id="IPv4 as IPv6"),
         pytest.param({"podIPs": None, "podIP": ""}, NO_ADDRESS, NO_ADDRESS, id="empty"),
         pytest.param({"podIP": "no address"}, NO_ADDRESS, NO_ADDRESS, id="not readable"),
         pytest.param({"podIP": 7}, NO_ADDRESS, NO_ADDRESS, id="of a wrong type"),

@@ -42,6 +42,7 @@ def names(text: str) -> dict[str, set[str]]:
             '{"a.example": ["192.0.2.1", "2001:db8::1"],\n\t"b.example": "192.0.2.2"}', id="JSON"
         ),
         pytest.param("{a.example: [192.0.2.1, '2001:db8::1'], b.example: [192.0.2.2]}", id="flow"),
+        pytest.param("a.example ::ffff:192.0.2.1 2001:db8::1\nb.example 192.0.2.2", id="mapped"),
         pytest.param("a.example 192.0.2.1 2001:db8::1\r\nb.example 192.0.2.2\r\n", id="CRLF"),
     ],
 )

@@ -18,6 +18,7 @@ from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.render import render
 from podfence.policy.compile import compile_cluster
 from tests.nft.cases import CASES, NODE, Case
+from tests.support.odd_clusters import LONG, odd_cluster
 from tests.support.random_clusters import TIERS, Size, random_cluster
 
 SMALL = "add table inet podfence\n"
@@ -76,6 +77,14 @@ def test_random_rulesets_load_over_each_other(kernel: Kernel) -> None:
     for seed in range(12):
         size = Size(pods=12, policies=12, admin_policies=12 if seed % 2 else 0)
         index = compile_cluster(random_cluster(Random(seed), size))
+        node = LocalNode("n", pod_cidrs=NODE.pod_cidrs, epoch=seed + 1)
+        assert_round_trip(kernel, render(lower(index, node)))
+
+
+@pytest.mark.kernel
+def test_rulesets_of_odd_clusters_load_over_each_other(kernel: Kernel) -> None:
+    for seed in range(12):
+        index = compile_cluster(odd_cluster(Random(seed), (LONG, TIERS)[seed % 2]))
         node = LocalNode("n", pod_cidrs=NODE.pod_cidrs, epoch=seed + 1)
         assert_round_trip(kernel, render(lower(index, node)))
 

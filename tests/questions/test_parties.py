@@ -12,8 +12,18 @@ from podfence.model.objects import Pod
 from podfence.policy.compile import compile_cluster
 from podfence.questions.can import Asker, Can
 from podfence.questions.parties import Directory
+from podfence.questions.tests.words import read_end
 from podfence.questions.why import why
 from podfence.testing.builders import namespace, node, peer, pod, policy, rule
+
+
+@pytest.mark.parametrize("loopback", ["127.0.0.1", "127.255.0.3", "::1", "::ffff:127.0.0.1"])
+def test_what_a_pod_sends_to_itself_is_no_question_of_policies(loopback: str) -> None:
+    asker = Asker(compile_cluster(Cluster.of([pod("shop/db"), policy("shop/deny")])))
+    with pytest.raises(QuestionError, match="never leaves it, and no policy denies it"):
+        asker.can(Can("shop/db", loopback, 80))
+    with pytest.raises(ValueError, match="never leaves it, and no policy denies it"):
+        read_end(loopback, "shop")
 
 
 def owned(name: str, kind: str, owner: str, **more: object) -> Pod:

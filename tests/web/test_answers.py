@@ -14,6 +14,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.questions.report import Report, report
 from podfence.sets import PortSet
 from tests.cli.session import ROOT, podfence
+from tests.support.odd_clusters import LONG, odd_cluster
 from tests.support.random_clusters import TIERS, Size, random_cluster
 from tests.web.chromium import Browser
 from tests.web.pages import ASK, EXAMPLES, answers, places, write, write_cluster
@@ -98,6 +99,17 @@ def test_random_clusters(browser: Browser, tmp_path: Path, seed: int, size: Size
     assert cells_shown(browser) == cells_of(found)
     pairs = all_pairs_of(found)
     compare(browser, found, Random(seed).sample(pairs, min(len(pairs), 120)), 10)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_odd_clusters(browser: Browser, tmp_path: Path, seed: int) -> None:
+    page, found = write_cluster(
+        tmp_path, odd_cluster(Random(seed), (Size(), TIERS, LONG)[seed % 3])
+    )
+    browser.open(page)
+    assert cells_shown(browser) == cells_of(found)
+    pairs = all_pairs_of(found)
+    compare(browser, found, Random(seed).sample(pairs, min(len(pairs), 60)), 10)
 
 
 def test_the_page_lists_the_pairs_that_map_prints(browser: Browser, tmp_path: Path) -> None:

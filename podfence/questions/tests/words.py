@@ -11,7 +11,7 @@ from ipaddress import ip_network
 
 from podfence.model.kindnames import kind_called
 from podfence.model.selectors import LabelSelector
-from podfence.questions.parties import literal
+from podfence.questions.parties import IS_LOOPBACK, literal
 from podfence.questions.tests.form import (
     ALL_PORTS,
     AddressEnd,
@@ -91,6 +91,8 @@ def read_end(word: str, namespace: str) -> End:
     if word == "internet":
         return AddressEnd(word, INTERNET, is_outside=True)
     if network := _network(word):
+        if network.is_loopback:
+            raise ValueError(f"{word} {IS_LOOPBACK}")
         return AddressEnd(word, AddressSet.of([network]))
     if word == "*":
         return SelectedEnd(word, None, LabelSelector(), LabelSelector())
