@@ -235,7 +235,16 @@ def without_verdict(loaded: Loaded, doubts: Sequence[Doubt]) -> str:
 
 
 def _some(loaded: Loaded, doubts: Sequence[Doubt]) -> str:
-    return some([f"{printable(str(d))}{_place(loaded, d)}" for d in doubts], SHOWN_DOUBTS)
+    lost = {
+        each.source.file for each in loaded.problems if each.code in FILE_UNREAD and each.source
+    }
+    said = [
+        printable(doubt.source.file)
+        if doubt.source is not None and doubt.source.file in lost
+        else f"{printable(str(doubt))}{_place(loaded, doubt)}"
+        for doubt in doubts
+    ]
+    return some(said, SHOWN_DOUBTS)
 
 
 def _place(loaded: Loaded, doubt: Doubt) -> str:

@@ -101,6 +101,12 @@ spec: {podSelector: {matchLabels: {tier: db}}, policyTypes: [Ingress]}
 """
 
 
+def test_a_file_that_could_not_be_read_is_named_as_one() -> None:
+    """Nothing is known of what it holds, so it is no object of some kind at some line."""
+    done = podfence(["map", "-f", "examples/shop", "-f", "examples/nowhere"])
+    assert ": examples/nowhere could not be read and could change this" in done.err
+
+
 @pytest.mark.parametrize(
     "command",
     [
