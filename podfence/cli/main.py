@@ -9,6 +9,7 @@ reaches a user.
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import re
@@ -146,6 +147,9 @@ def cli(context: click.Context) -> None:
         click.echo(text, nl=False)
 
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
 def main() -> NoReturn:
     """Run the command line and end the process at once. The interpreter would free every module and
     value one by one, which takes as long as a good part of a small command."""
@@ -174,6 +178,11 @@ def run() -> NoReturn:
         # Nothing is said; and the interpreter must not flush into the closed pipe once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(READER_GONE)
+    except OSError as error:
+        if error.errno not in _FULL:
+            _failed(error)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(2, f"error[PF004]: cannot write: {error.strerror}")
     except Exception as error:  # noqa: BLE001 - the last resort: a person never sees a traceback
         _failed(error)
     sys.exit(status if isinstance(status, int) else 0)
