@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from podfence.errors import Locate
     from podfence.model.entries import Entries
     from podfence.questions.entryrows import EntryRow
+    from podfence.questions.tests.throughentries import KnownEntries
 
 _NAMED = 3
 _SHOWN = 20
@@ -103,3 +104,12 @@ def entry_rows(
     if not entries.entries:
         return ()
     return judge_entries(index, entries, read_settings(None, none=False).cluster.controllers)
+
+
+def known_entries(loaded: Loaded) -> KnownEntries:
+    """The ways in from outside for tests, by the settings of ``podfence.toml``."""
+    from podfence.cli.settings import read_settings
+    from podfence.questions.tests.throughentries import KnownEntries
+
+    entries = loaded.beside.entries(loaded.cluster, loaded.raw)
+    return KnownEntries(entries, read_settings(None, none=False).cluster.controllers)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from podfence._version import __version__
-from podfence.cli.beside import map_remarks
+from podfence.cli.beside import known_entries, map_remarks
 from podfence.cli.check_answer import all_problems
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests
@@ -101,7 +101,7 @@ class PageParts(Struct, frozen=True):
         from podfence.questions.tests.run import Runs  # few pages need it
         from podfence.render.report_tests import tests_data
 
-        runs = Runs(self.loaded.cluster, self.index.names)
+        runs = Runs(self.loaded.cluster, self.index.names, known_entries(self.loaded))
         locate = self.tests.locating(self.loaded.locate)
         return tests_data(runs.all(self.tests.files), self.found, locate)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from podfence.cli.allcontexts import each_context
+from podfence.cli.beside import known_entries
 from podfence.cli.common import (
     asking,
     has_errors,
@@ -139,7 +140,8 @@ def command(
 
     FILE is a file of kind PolicyTests, or a directory of them; without any, those that
     podfence.toml names. Its floors for --touched and --score count where the figure is asked for.
-    Exit status 0: every test passed; 1: one failed, or looked at nobody; 2: no test ran, a file is
+    Exit status 0: every test passed; 1: one failed, looked at nobody,
+    or is about an entry of which the answer is unknown; 2: no test ran, a file is
     wrong, or part of the input cannot be judged.
     """
     if first is not None:
@@ -172,7 +174,8 @@ def command(
         loaded = load_cluster(inputs)
         if LAB in where:
             lab_refuses(loaded)
-        runs = Runs(loaded.cluster, names)
+        asked = any(test.entries for file in tests.files for test in file.tests)
+        runs = Runs(loaded.cluster, names, known_entries(loaded) if asked else None)
         touching = _touching(loaded) if coverage else None
         found = _judged(tests, runs, wanted_tests, touching, loaded, names, where)
         figures = Figures(
@@ -297,7 +300,7 @@ def _status(found: Judged, loaded: Loaded, *, strict: bool, keep_going: bool) ->
     if not found.ran:
         echo("error[PF001]: no test was run", err=True)
         return 2
-    open_ = any(result.status is ResultStatus.UNDECIDED for result in results)
+    open_ = any(r.status is ResultStatus.UNDECIDED and not r.unknown for r in results)
     if open_:
         said = without_verdict(loaded, loaded.doubts)
         level = "warning" if keep_going else "error"
@@ -306,5 +309,5 @@ def _status(found: Judged, loaded: Loaded, *, strict: bool, keep_going: bool) ->
     if lacks_files(loaded) or ((open_ or missing) and not keep_going):
         return 2
     wrong = (ResultStatus.FAILED, ResultStatus.VACUOUS)
-    failed = int(any(r.status in wrong or (strict and r.weak) for r in results))
+    failed = int(any(r.status in wrong or r.unknown or (strict and r.weak) for r in results))
     return max(failed, found.lab_status()) if found.packets else failed

@@ -105,6 +105,8 @@ def _not_by_packets(test: PolicyTest) -> str:
         return f"runs only in {', '.join(test.runs_in)}"
     if test.isolated:
         return "packets cannot show that rules allow nothing else; podfence test judges it"
+    if test.entries:
+        return "no packet of a lab comes through an entry; podfence test judges it"
     if test.by is not None:
         return "a packet is judged in both directions; podfence test judges a single one"
     return ""

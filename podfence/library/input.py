@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
+from podfence.cli.beside import known_entries
 from podfence.cli.check_answer import all_problems
 from podfence.cli.common import asking, has_errors, require_certain, without_verdict
 from podfence.cli.targets import question
@@ -148,10 +149,10 @@ class Input:
 
         found = [
             each
-            for file in Runs(self.cluster, self._names).all(read.files)
+            for file in Runs(self.cluster, self._names, known_entries(self._loaded)).all(read.files)
             for each in file.results
         ]
-        if any(result.status is ResultStatus.UNDECIDED for result in found):
+        if any(r.status is ResultStatus.UNDECIDED and not r.unknown for r in found):
             raise self._open()
         return tuple(
             self._result(result, shown(read.positions.shown(result.test.source, result.test.path)))

@@ -118,7 +118,8 @@ class Planned(Struct, frozen=True):
 
 
 class TestResult(Struct, frozen=True):
-    """One test. ``status``: passed, failed, vacuous, skipped. ``because``: why it did not pass."""
+    """One test. ``status``: passed, failed, vacuous, skipped, or undecided: about an entry of which
+    the answer is unknown. ``because``: why it did not pass."""
 
     __test__ = False
 

@@ -75,7 +75,8 @@ class _Judge:
         self._finder = Finder(index, entries, known)
         self._services = {service.ref: service for service in index.cluster.services}
         self._table = PortTable()
-        self._uncertain = Certainty(index).open_pods()
+        self._certainty = Certainty(index)
+        self._uncertain = self._certainty.open_pods()
         self._admitted: dict[tuple[int, int, PortSet], BitMap] = {}
 
     @cached_property
@@ -97,7 +98,10 @@ class _Judge:
             yield nowhere(entry, f"Service {entry.service} is not in the input")
             return
         found = list(self._targets(entry, service))
-        if not found:
+        unread = () if service is None else self._certainty.behind(service)
+        if unread:
+            yield nowhere(entry, f"{unread[0]} could not be read and may be behind it")
+        elif not found:
             yield nowhere(entry, self._emptiness(entry, service))
         for target in found:
             if not self._uncertain.isdisjoint(target.pods):

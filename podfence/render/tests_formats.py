@@ -10,7 +10,7 @@ from podfence.errors import Locate, Position
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.tierwords import origin_name
 from podfence.questions.phrases.words import count
-from podfence.questions.tests.ends import WEAK
+from podfence.questions.tests.ends import UNKNOWN_WAY, WEAK
 from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import Result, ResultStatus, Witness
 from podfence.render.annotations import SHOWN, annotation
@@ -73,6 +73,8 @@ def test_data(result: Result, locate: Locate) -> dict[str, Any]:
         data["counterexamples"] = [_witness_data(result.witness, locate)]
     if result.weak:
         data["reasons"].append({"code": WEAK, "message": result.weak})
+    if result.unknown:
+        data["reasons"].append({"code": UNKNOWN_WAY, "message": result.unknown})
     if result.text:
         data["text"] = result.text
     return data

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from podfence.errors import Locate
 from podfence.policy.flow import Direction, Reason
 from podfence.questions.phrases.words import count
-from podfence.questions.tests.ends import WEAK
+from podfence.questions.tests.ends import UNKNOWN_WAY, WEAK
 from podfence.questions.tests.judge import Result, ResultStatus, Witness
 from podfence.questions.tests.run import FileResults
 from podfence.render.verdicts import origin_text, protocol_text
@@ -60,7 +60,9 @@ def reasons(result: Result, locate: Locate) -> Iterator[str]:
             yield f"podfence why {why_words(result.witness)} -f ..."
     for miss in result.misses:
         yield f"{printable(miss.text)} [{miss.code}]"
-    if result.status is ResultStatus.UNDECIDED:
+    if result.unknown:
+        yield f"{printable(result.unknown)} [{UNKNOWN_WAY}]"
+    elif result.status is ResultStatus.UNDECIDED:
         yield f"cannot be judged: {printable(result.text)} could not be read, or not in full"
     elif result.text and result.status is not ResultStatus.PASSED:
         yield printable(result.text)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from podfence.errors import Locate
 from podfence.policy.origin import Origin
-from podfence.questions.tests.ends import TEST_CODES, WEAK
+from podfence.questions.tests.ends import TEST_CODES, UNKNOWN_WAY, WEAK
 from podfence.questions.tests.form import PolicyTest, PolicyTests
 from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.questions.tests.run import FileResults
@@ -80,7 +80,7 @@ def _told(result: Result, locate: Locate, *, strict: bool) -> Told:
     if status is ResultStatus.FAILED:
         code = FAILS
     elif status is ResultStatus.UNDECIDED:
-        code = UNREAD
+        code = UNKNOWN_WAY if result.unknown else UNREAD
     elif status is ResultStatus.VACUOUS:
         code = result.misses[0].code
     return Told(

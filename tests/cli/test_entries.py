@@ -193,3 +193,26 @@ def test_a_target_that_only_an_unknown_entry_may_reach_is_no_proof_of_nobody() -
     done = podfence(["find", "to", "shop/web", "-f", "-"], stdin=closed.encode())
     assert done.status == 2
     assert "unknown" in done.out
+
+
+TESTS = """
+apiVersion: podfence.io/v1alpha1
+kind: PolicyTests
+tests:
+- {name: in, from: "entry/loadbalancer/shop/frontend :80", to: shop/frontend:http, expect: allow}
+- {name: who, from: entry/httproute/monitoring/metrics, to: monitoring/prometheus, expect: deny}
+"""
+
+
+def test_a_test_about_an_unknown_entry_is_no_pass(tmp_path: Path) -> None:
+    file = tmp_path / "t.podfence.yaml"
+    file.write_text(TESTS)
+    done = podfence(["test", str(file), *INPUT])
+    assert done.status == 1
+    assert "pass    in" in done.out
+    assert "UNKNOWN who" in done.out
+    assert "[PF510]" in done.out
+    assert podfence(["test", str(file), "--run", "in", *INPUT]).status == 0
+    data = json.loads(podfence(["test", str(file), "-o", "json", *INPUT]).out)
+    assert [each["status"] for each in data["tests"]] == ["passed", "undecided"]
+    assert data["tests"][1]["reasons"][0]["code"] == "PF510"

@@ -28,6 +28,8 @@ from podfence.questions.tests.form import (
     PolicyTests,
     Removal,
     Unless,
+    entries_among,
+    is_of_entries,
 )
 from podfence.sets.ports import MAX_PORT
 
@@ -167,11 +169,27 @@ class _Reader:
         elif not test.group_by and (test.sources is None or test.targets is None):
             missing = "from" if test.sources is None else "to"
             refuse(path, f"has no {missing}; name both ends of the connection")
+        self._check_entries(test, path)
         if "newcomers" in found and kinds != ["isolated"]:
             refuse(
                 at(path, "newcomers"),
                 "goes only with isolated; as an end write from: {namespace: NAME, newcomer: {}}",
             )
+
+    def _check_entries(self, test: PolicyTest, path: str) -> None:
+        """An entry is where the connections of a test with expect come from, and nothing else."""
+        alone = "an entry goes with other entries alone, in from of a test with expect and to"
+        others = [test.targets or (), *(item.targets for item in test.only or ())]
+        others += [
+            each for item in test.unless for each in (item.sources or (), item.targets or ())
+        ]
+        misplaced = [end for targets in others for end in entries_among(targets)]
+        kinds = {is_of_entries(each.end) for each in test.sources or ()}
+        mixed = bool(test.entries) and kinds != {True}
+        narrowed = test.entries and (test.expect is None or test.unless or test.by or test.group_by)
+        if misplaced or mixed or narrowed:
+            text = (misplaced or test.entries)[0].text
+            self.fields.refuse(path, f"{text}: {alone}; leave out only, unless, by and groupBy")
 
     def _only(self, found: Json, path: str, to: bool) -> tuple[OnlyItem, ...]:
         """``to``: the entries are sources."""

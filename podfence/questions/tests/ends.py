@@ -23,6 +23,7 @@ from podfence.questions.tests.form import (
     ALL_PORTS,
     AddressEnd,
     End,
+    EntryEnd,
     NamedEnd,
     NewcomerEnd,
     PortSpec,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from podfence.questions.tests.world import ClusterWorld
 
 NOBODY, NOT_JUDGED, NO_PORT = "PF501", "PF502", "PF503"
-NOTHING_LEFT, MISSPELT, WEAK = "PF504", "PF505", "PF506"
+NOTHING_LEFT, MISSPELT, WEAK, UNKNOWN_WAY = "PF504", "PF505", "PF506", "PF510"
 TEST_CODES: Mapping[str, str] = {
     NOBODY: "an end of a test matches nobody",
     NOT_JUDGED: "a test looks at no pair that policies judge",
@@ -45,6 +46,7 @@ TEST_CODES: Mapping[str, str] = {
     NOTHING_LEFT: "the exceptions of a test leave no pair",
     MISSPELT: "an optional entry of a test is probably misspelt",
     WEAK: "a test proves little",
+    UNKNOWN_WAY: "a test is about an entry of which the answer is unknown",
 }
 """Why a test may prove nothing, in one line each."""
 
@@ -110,6 +112,15 @@ class Aim(Struct, frozen=True):
 
     found: ResolvedEnd
     ports: PortSpec
+
+
+def _of_entry(text: str) -> ResolvedEnd:
+    """An entry has no pods of its own: whose packets come through it, is a question of its own."""
+    said = (
+        f"{text}: an entry (Ingress, route ...) is only where connections come from: of can, why, "
+        "find from, and of a test with expect; here name the pods of its controller"
+    )
+    return ResolvedEnd(misses=(Miss(NOT_JUDGED, said),))
 
 
 def union(parts: Iterable[ResolvedEnd]) -> ResolvedEnd:
@@ -179,6 +190,8 @@ class Resolver:
                 return self._addressed(end)
             case NewcomerEnd():
                 return self._coming(end)
+            case EntryEnd():
+                return _of_entry(end.text)
             case UnionEnd():
                 whole = union(map(self.found, end.ends))
                 less = union(map(self.found, end.without))
@@ -203,11 +216,7 @@ class Resolver:
             return self._parties(self._world.directory.find(name, end.namespace).ends)
         except UnknownObject as error:
             if end.text.startswith(PREFIX):
-                text = (
-                    f"{end.text}: an entry (Ingress, route ...) can be where the connections of "
-                    "can, why and find from begin; here name the pods of its controller"
-                )
-                return ResolvedEnd(misses=(Miss(NOT_JUDGED, text),))
+                return _of_entry(end.text)
             is_near = "did you mean" in error.message
             return ResolvedEnd(misses=(Miss(NOBODY, error.message, is_near=is_near),))
         except QuestionError as error:

@@ -5,7 +5,7 @@ Rule: only shapes. ``text`` is the original text; ``path`` is the field, for mes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 
 from msgspec import Struct
@@ -76,6 +76,13 @@ class NewcomerEnd(Struct, frozen=True):
     labels: Labels = ()
 
 
+class EntryEnd(Struct, frozen=True):
+    """What comes through an entry from outside, as an end to come from."""
+
+    text: str
+    namespace: str
+
+
 class UnionEnd(Struct, frozen=True):
     """Several ends. ``without``: less these."""
 
@@ -84,7 +91,7 @@ class UnionEnd(Struct, frozen=True):
     without: tuple[End, ...] = ()
 
 
-End = NamedEnd | SelectedEnd | AddressEnd | NewcomerEnd | UnionEnd
+End = NamedEnd | SelectedEnd | AddressEnd | NewcomerEnd | EntryEnd | UnionEnd
 
 
 class TargetEnd(Struct, frozen=True):
@@ -172,6 +179,32 @@ class PolicyTest(Struct, frozen=True):
     runs_in: tuple[str, ...] = ()
     """Where it runs: ``model``, ``lab``; () everywhere."""
     allow_empty: bool = False
+
+    @property
+    def entries(self) -> tuple[EntryEnd, ...]:
+        """The entries that its connections come through; () where they come from other ends."""
+        return tuple(entries_among(self.sources or ()))
+
+
+def entries_among(targets: Iterable[TargetEnd]) -> Iterator[EntryEnd]:
+    """The entries among ends, also those in groups."""
+    for target in targets:
+        yield from _entries_in(target.end)
+
+
+def is_of_entries(end: End) -> bool:
+    """Whether an end is an entry, or a group of entries alone."""
+    if isinstance(end, UnionEnd):
+        return not end.without and all(map(is_of_entries, end.ends))
+    return isinstance(end, EntryEnd)
+
+
+def _entries_in(end: End) -> Iterator[EntryEnd]:
+    if isinstance(end, EntryEnd):
+        yield end
+    elif isinstance(end, UnionEnd):
+        for each in (*end.ends, *end.without):
+            yield from _entries_in(each)
 
 
 class FixturePod(Struct, frozen=True):

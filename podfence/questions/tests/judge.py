@@ -76,6 +76,8 @@ class Result(Struct, frozen=True):
     misses: tuple[Miss, ...] = ()
     text: str = ""
     weak: str = ""
+    unknown: str = ""
+    """Of a test about an entry that is undecided: what is not known."""
 
     @property
     def is_good(self) -> bool:
@@ -85,7 +87,12 @@ class Result(Struct, frozen=True):
 
 def judge(test: PolicyTest, world: ClusterWorld, resolver: Resolver) -> Result:
     """Judge one test. Doubts of the cluster are not considered here."""
-    found = _judge(test, world, resolver)
+    return expected(_judge(test, world, resolver))
+
+
+def expected(found: Result) -> Result:
+    """A result, turned where its test is expected to fail."""
+    test = found.test
     if not test.expect_failure or found.status not in (ResultStatus.PASSED, ResultStatus.FAILED):
         return found
     if found.status is ResultStatus.FAILED:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # few runs need more than to judge, and it takes a while to i
     from podfence.live.clusterindex import ClusterIndex
     from podfence.questions.tests.coverage import Touching
     from podfence.questions.tests.mutation import Mutation
+    from podfence.questions.tests.throughentries import KnownEntries
 
 _MAKES_PODS = WORKLOAD_KINDS | {"Pod", ""}
 
@@ -45,12 +46,18 @@ class FileResults(Struct, frozen=True):
 
 
 class Runs:
-    """Judges tests against one cluster. ``live``: compile it so that it can be changed step by
-    step, as mutation and what-if edits do."""
+    """Judges tests against one cluster. ``entries``: of the input; without them tests about entries
+    are skipped."""
 
-    def __init__(self, cluster: Cluster, names: DomainTable = NO_NAMES) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        names: DomainTable = NO_NAMES,
+        entries: KnownEntries | None = None,
+    ) -> None:
         self._cluster = cluster
         self._names = names
+        self._entries = entries
 
     def all(
         self,
@@ -63,15 +70,16 @@ class Runs:
         plain: Bench | None = None
         for file in files:
             if file.fixture_pods or file.fixture_namespaces:
-                bench = Bench(prepared(self._cluster, files, file), self._names)
+                bench = Bench(prepared(self._cluster, files, file), self._names, self._entries)
             else:
                 if plain is None:
-                    plain = Bench(prepared(self._cluster, files, file), self._names)
+                    plain = Bench(prepared(self._cluster, files, file), self._names, self._entries)
                 bench = plain
             results = [bench.result(test) for test in file.tests if wanted(test)]
             if touching is not None:
                 for result in results:
-                    if result.status in (ResultStatus.PASSED, ResultStatus.FAILED):
+                    judged = result.status in (ResultStatus.PASSED, ResultStatus.FAILED)
+                    if judged and not result.test.entries:
                         bench.touch(result.test, touching)
             yield FileResults(file, tuple(results))
 
@@ -94,7 +102,8 @@ class Runs:
             result.test
             for each in found
             for result in each.results
-            if result.status is ResultStatus.PASSED and not result.test.allow_empty
+            if result.status is ResultStatus.PASSED
+            and not (result.test.allow_empty or result.test.entries)
         ]
         return mutate(bench.state, passed, most)
 
@@ -102,9 +111,12 @@ class Runs:
 class Bench:
     """One prepared cluster, on which tests are judged."""
 
-    def __init__(self, cluster: Cluster, names: DomainTable) -> None:
+    def __init__(
+        self, cluster: Cluster, names: DomainTable, entries: KnownEntries | None = None
+    ) -> None:
         self.cluster = cluster
         self.names = names
+        self._entries = entries
 
     @cached_property
     def state(self) -> ClusterIndex:
@@ -134,12 +146,27 @@ class Bench:
         world, resolver, misses = self.supposed(test)
         if misses:
             return Result(test, ResultStatus.VACUOUS, misses=misses)
+        if test.entries:
+            return self._through_entries(test, world, resolver)
         found = judge(test, world, resolver)
         if found.status is ResultStatus.VACUOUS and resolver is self.resolver and test.given:
             found = judge(test, world, Resolver(world))  # an end that is given first
         if not self.cluster.doubts:
             return found
         return self._certain(found, world, resolver)
+
+    def _through_entries(self, test: PolicyTest, world: ClusterWorld, resolver: Resolver) -> Result:
+        from podfence.questions.tests.throughentries import judge_entries_of
+
+        if self._entries is None:
+            text = "an entry is judged by podfence test alone"
+            return Result(test, ResultStatus.SKIPPED, text=text)
+        found = judge_entries_of(test, world, resolver, self._entries)
+        doubts = tuple(d for d in self.cluster.doubts if d.kind in _MAKES_PODS)
+        if not doubts or found.status is ResultStatus.FAILED:
+            return found
+        said = ", ".join(dict.fromkeys(map(str, doubts)))
+        return Result(test, ResultStatus.UNDECIDED, text=said)
 
     def touch(self, test: PolicyTest, touching: Touching) -> None:
         """Collect the rules that a test looks at."""

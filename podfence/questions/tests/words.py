@@ -11,11 +11,13 @@ from ipaddress import ip_network
 
 from podfence.model.kindnames import kind_called
 from podfence.model.selectors import LabelSelector
+from podfence.questions.entrynames import is_entry
 from podfence.questions.parties import IS_LOOPBACK, literal
 from podfence.questions.tests.form import (
     ALL_PORTS,
     AddressEnd,
     End,
+    EntryEnd,
     NamedEnd,
     NamedPort,
     PortSpec,
@@ -96,6 +98,8 @@ def read_end(word: str, namespace: str) -> End:
         return AddressEnd(word, AddressSet.of([network]))
     if word == "*":
         return SelectedEnd(word, None, LabelSelector(), LabelSelector())
+    if is_entry(word):
+        return EntryEnd(word, namespace)
     first, slash, rest = word.partition("/")
     if not first or (slash and not rest) or any(c.isspace() for c in word):
         raise ValueError(
@@ -114,7 +118,7 @@ def read_end(word: str, namespace: str) -> End:
 
 def read_target(word: str, namespace: str) -> tuple[End, PortSpec | None]:
     """``END`` or ``END:PORT``; an IPv6 address with a port is in brackets."""
-    if _network(word):
+    if _network(word) or is_entry(word):  # a host or a port that it is asked for may follow
         return read_end(word, namespace), None
     bracketed = re.fullmatch(r"\[(?P<end>[^\]]+)\](?::(?P<port>.+))?", word)
     if bracketed:
