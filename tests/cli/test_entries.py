@@ -119,6 +119,8 @@ def test_an_entry_is_answered_and_unknown_is_no_answer(
     [
         (["why", FRONT, "--repair"], "--repair takes the pod that sends"),
         (["why", "shop/frontend"], "DST:PORT is missing"),
+        (["why", "shop/frontend", f"{FRONT}:80"], "write it in place of SRC"),
+        (["can", "shop/frontend", FRONT], "write it in place of SRC"),
         (["can", FRONT, "shop/db:5432:1"], "is no pod or workload"),
         (["can", FRONT, "shop/bd"], "no pod or workload is called 'shop/bd'"),
         (["can", FRONT, "shop/backend:9"], "does not lead to shop/backend:9"),
