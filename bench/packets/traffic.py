@@ -151,8 +151,8 @@ class Pair:
         return median(waits), median(cycles)
 
     def passes(self, port: int) -> bool:
-        """Whether packets to ``port`` get to the server: the first of a namespace may be lost, while
-        its neighbours are looked for."""
+        """Whether packets to ``port`` get to the server: the first may be lost while a neighbour is
+        looked for."""
         before = self._delivered()
         with netns.inside(self._triple.client), self._udp_client(port) as probe:
             for _ in _attempts():
