@@ -26,7 +26,7 @@ def bind_address(text: str) -> Address:
         found = ip_address(text)
     except ValueError as error:
         raise ValueError(
-            f"{printable(text)} is no address, such as 192.0.2.7 or 2001:db8::7"
+            f"{printable(text)} is not an address such as 192.0.2.7 or 2001:db8::7"
         ) from error
     if isinstance(found, IPv6Address):
         if found.scope_id is not None:

@@ -20,8 +20,8 @@ SERVE = ("serve", "-f", "examples/shop")
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--bind", "host.example"), "host.example is no address"),
-        (("--bind", "a\x1b[2J"), "is no address, such as 192.0.2.7"),
+        (("--bind", "host.example"), "host.example is not an address"),
+        (("--bind", "a\x1b[2J"), "is not an address such as 192.0.2.7"),
         (("--bind", "0.0.0.0", "--i-know"), "0.0.0.0 stands for every address"),
         (("--bind", "::", "--i-know"), ":: stands for every address"),
         (("--bind", "fe80::1%eth0", "--i-know"), "no address with a zone"),
