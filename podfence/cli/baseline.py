@@ -7,7 +7,6 @@ one more name makes it new.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from podfence.errors import UNREADABLE, PodfenceError
-from podfence.manifests.wholefiles import replace_whole
+from podfence.manifests.wholefiles import is_stream, replace_whole
 from podfence.questions.lint.findings import Finding
 
 _SCHEMA = "podfence.baseline/v3"
@@ -127,10 +126,12 @@ def write_baseline(path: str, findings: Iterable[Finding]) -> None:
 
 
 def _require_baseline_or_nothing(path: str) -> None:
-    """A manifest that is named by mistake is not replaced."""
+    """A manifest that is named by mistake is not replaced. A stream never is."""
+    if is_stream(path):
+        return
     try:
         with open(path, "rb") as stream:
-            data = stream.read() if os.path.isfile(path) else b""
+            data = stream.read()
     except OSError:
         return  # not there, or writing says what is wrong
     if not data.strip():
