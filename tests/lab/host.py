@@ -6,6 +6,7 @@ lab did and nobody else. Prints one JSON object.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -70,6 +71,7 @@ def reap() -> None:
 def lab(timeout: float) -> None:
     """Run a lab and say on stdout how far it is."""
     options = LabOptions(timeout=timeout)
+    faulthandler.enable()  # SIGABRT tells where every thread is
     try:
         report = run_lab(placed(*SHOP), options, progress=lambda line: print(line, flush=True))
     except KeyboardInterrupt:
@@ -91,7 +93,11 @@ def host(ending: str, step: str) -> None:
                 break
         else:
             during = before
-        status = running.wait(10)
+        try:
+            status = running.wait(10)
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGABRT)
+            raise
     changed = sorted(words for words in during if during[words] != before[words])
     print(json.dumps({"status": status, "left": settled(before), "during": changed}))
 
