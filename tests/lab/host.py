@@ -94,7 +94,7 @@ def host(ending: str, step: str) -> None:
         else:
             during = before
         try:
-            status = running.wait(10)
+            status = running.wait(20)
         except subprocess.TimeoutExpired:
             running.send_signal(signal.SIGABRT)
             raise
