@@ -17,7 +17,7 @@ from podfence.manifests.load import Loaded
 from podfence.manifests.rewrite import Rewritten, edited_cluster, edited_texts
 from podfence.manifests.yamledit import MAX_EDITED, CannotEdit
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import NO_NAMES
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.fixes import Fix, Fixes
 from podfence.questions.lint.note import WrittenObjects
@@ -92,23 +92,34 @@ def fixes_for(
             withdrawn.append((fix, "this run has edited as much as it may; run it again"))
             continue
         try:
-            then = tried(loaded, [*made, fix], now.texts)
+            now = proved(loaded, fix, made, now)
         except CannotEdit as error:
             withdrawn.append((fix, error.message))
             continue
-        _, harm = judged(now.cluster, then.cluster, NO_NAMES, fix.policy)
-        if harm is not None and not fix.unsafe:
-            withdrawn.append((fix, f"it would open more: {outcome_words(harm)}"))
-            continue
         made.append(fix)
-        now = then
     found = plan(loaded.cluster, now.cluster) if made else None
     return Fixed(tuple(made), tuple(withdrawn), now.texts, found, len(every) - len(wanted))
 
 
-def tried(
-    loaded: Loaded, fixes: Sequence[Fix], known: Mapping[str, tuple[str, str]] | None = None
+def proved(
+    loaded: Loaded,
+    fix: Fix,
+    made: Sequence[Fix] = (),
+    now: Rewritten | None = None,
+    names: DomainTable = NO_NAMES,
 ) -> Rewritten:
+    """What a fix and those ``made`` before it make of the files; ``now``: what these did, None:
+    there are none. Raises CannotEdit, also for a safe fix that would open what its policy does not
+    say."""
+    before = now or Rewritten({}, loaded.cluster)
+    then = _tried(loaded, [*made, fix], before.texts)
+    _, harm = judged(before.cluster, then.cluster, names, fix.policy)
+    if harm is not None and not fix.unsafe:
+        raise CannotEdit(f"it would open more: {outcome_words(harm)}")
+    return then
+
+
+def _tried(loaded: Loaded, fixes: Sequence[Fix], known: Mapping[str, tuple[str, str]]) -> Rewritten:
     """What fixes make of the files. ``known``: what all of them but the last made. Raises
     CannotEdit."""
     beside = [each for each in fixes if _file(each) == _file(fixes[-1])]
@@ -117,7 +128,7 @@ def tried(
     cluster = edited_cluster(loaded, [*_edits(fixes)])
     if len(cluster.doubts) > len(loaded.cluster.doubts):
         raise CannotEdit("a server would refuse the result")
-    return Rewritten({**(known or {}), **texts}, cluster)
+    return Rewritten({**known, **texts}, cluster)
 
 
 def _source(fix: Fix) -> Source:

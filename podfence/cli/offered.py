@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from podfence.cli.editedfiles import line_end_of
-from podfence.cli.fixing import MOST, tried
+from podfence.cli.fixing import MOST, proved
 from podfence.manifests.load import Loaded
 from podfence.manifests.yamledit import CannotEdit
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import NO_NAMES
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.fixes import Fixes
 from podfence.questions.lint.note import WrittenObjects
-from podfence.questions.repair.harmless import judged
 from podfence.questions.repair.textedits import Offer, text_edits
 from podfence.sets.addresses import IPNetwork
 
@@ -38,11 +36,8 @@ def offers_for(
     found = {}
     for fix in every[:MOST]:
         try:
-            made = tried(loaded, [fix])
+            made = proved(loaded, fix)
         except CannotEdit:
-            continue
-        _, harm = judged(loaded.cluster, made.cluster, NO_NAMES, fix.policy)
-        if harm is not None and not fix.unsafe:
             continue
         edits = [
             edit

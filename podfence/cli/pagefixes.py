@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from podfence.cli.check_answer import judge
-from podfence.cli.fixing import tried
+from podfence.cli.fixing import proved
 from podfence.errors import Problem, UnknownObject
 from podfence.manifests.load import Loaded
 from podfence.manifests.rendering import RENDERED
@@ -20,8 +20,6 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.findings import LINT_RULES
 from podfence.questions.lint.fixes import Fix, Fixes
 from podfence.questions.lint.note import WrittenObjects
-from podfence.questions.repair.harmless import judged
-from podfence.render.plan_text import outcome_words
 
 Key = tuple[str, str, str]
 """A finding: its code, the object and the path of its field, as ``check -o json`` has them."""
@@ -58,12 +56,9 @@ class PageFixes:
         if fix is None:
             raise UnknownObject("no finding of this code, object and path has a repair")
         try:
-            made = tried(self._loaded, [fix])
+            made = proved(self._loaded, fix, names=self._names)
         except CannotEdit as error:
             return _answer(fix, because=error.message)
-        _, harm = judged(self._loaded.cluster, made.cluster, self._names, fix.policy)
-        if harm is not None and not fix.unsafe:
-            return _answer(fix, because=f"it would open more: {outcome_words(harm)}")
         return _answer(fix, made.texts)
 
     @cached_property
