@@ -6,12 +6,12 @@ import { isNewcomer } from "../newcomers";
 import { shellLine } from "../shell";
 import { type Turns, turnsOf } from "../turns";
 import type { Plan } from "../unpack";
-import { visible } from "../visible";
 import { allowedWords } from "../words";
 import type { World } from "../world";
 import { Copied, endName } from "./AsText";
 import { MapPage } from "./MapPage";
 import { pairOf } from "./Missing";
+import { PairPanel } from "./Pair";
 
 type Props = {
   route: Route;
@@ -52,25 +52,16 @@ export function PairBeside({ world, route, isBefore }: { world: World; route: Ro
   const pair = pairOf(world, route);
   if (pair === null) return null;
   const [from, to] = pair;
-  const ends = pair.map((each) => visible(world.endpoints[each]!.name));
   const isNew = isNewcomer(world.endpoints[from]!);
   const close = (): void => go(route, { pair: "", ask: "" });
   return (
-    <aside class="panel" aria-label={`${ends[0]} to ${ends[1]}`} onKeyDown={(event) => event.key === "Escape" && close()}>
-      <header>
-        <h2>
-          <span>{ends[0]}</span> <span class="arrow">→</span> <span>{ends[1]}</span>
-        </h2>
-        <button type="button" class="quiet" onClick={close} aria-label="Close">
-          ✕
-        </button>
-      </header>
+    <PairPanel {...{ world, pair, close }}>
       <p>
         {isBefore ? "Allowed before" : "Allowed"}: <strong>{world.isOpen(from, to) ? "unknown" : allowedWords(world, from, to)}</strong>
       </p>
       <p class="remark">{isBefore ? "One of both is not there after the change." : TO_COME}</p>
       {!isBefore && <Copied text={shellLine(["podfence", "find", ...(isNew ? ["from", endName(world, from)] : ["to", endName(world, to)])])} />}
-    </aside>
+    </PairPanel>
   );
 }
 

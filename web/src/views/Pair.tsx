@@ -1,5 +1,6 @@
 // The panel of a pair: what is allowed, and for one port why.
 
+import type { ComponentChildren, RefObject } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { alike, type Answer, type Asking } from "../asking";
 import { go, type Route } from "../location";
@@ -22,6 +23,39 @@ type Props = {
   proposals: Proposals | null;
 };
 
+/** What stands about two ends of a map, under their names; it closes by a button and by Escape. */
+export function PairPanel({ world, pair, close, panel, children }: PanelProps) {
+  const ends = pair.map((each) => visible(world.endpoints[each]!.name));
+  return (
+    <aside
+      class="panel"
+      ref={panel ?? null}
+      aria-label={`${ends[0]} to ${ends[1]}`}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") close();
+      }}
+    >
+      <header>
+        <h2>
+          <span>{ends[0]}</span> <span class="arrow">→</span> <span>{ends[1]}</span>
+        </h2>
+        <button type="button" class="quiet" onClick={close} aria-label="Close">
+          ✕
+        </button>
+      </header>
+      {children}
+    </aside>
+  );
+}
+
+type PanelProps = {
+  world: World;
+  pair: readonly [number, number];
+  close: () => void;
+  panel?: RefObject<HTMLElement | null>;
+  children: ComponentChildren;
+};
+
 export function Pair({ world, past, asking, route, port, pair: [from, to], proposals }: Props) {
   const panel = useRef<HTMLElement>(null);
   const asked = parsePlace(route.asked.get("ask") ?? "") ?? port ?? usual(world, from, to);
@@ -39,24 +73,8 @@ export function Pair({ world, past, asking, route, port, pair: [from, to], propo
     (document.querySelector<HTMLElement>("[role=grid]") ?? document.getElementById("main"))?.focus({ preventScroll: true });
   };
   const open = world.isOpen(from, to);
-  const ends = [from, to].map((each) => visible(world.endpoints[each]!.name));
   return (
-    <aside
-      class="panel"
-      ref={panel}
-      aria-label={`${ends[0]} to ${ends[1]}`}
-      onKeyDown={(event) => {
-        if (event.key === "Escape") close();
-      }}
-    >
-      <header>
-        <h2>
-          <span>{ends[0]}</span> <span class="arrow">→</span> <span>{ends[1]}</span>
-        </h2>
-        <button type="button" class="quiet" onClick={close} aria-label="Close">
-          ✕
-        </button>
-      </header>
+    <PairPanel {...{ world, close, panel }} pair={[from, to]}>
       {open ? (
         <p class="verdict unknown">Unknown: an object could not be read that may change this.</p>
       ) : (
@@ -80,7 +98,7 @@ export function Pair({ world, past, asking, route, port, pair: [from, to], propo
       {!world.reach.anonymous && (
         <AsText {...{ world, from, to, asked }} allowed={answers.length === 0 || open ? null : answers.every((each) => each.allowed)} />
       )}
-    </aside>
+    </PairPanel>
   );
 }
 
