@@ -15,11 +15,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from podfence.manifests.inputfiles import (
-    CHART_FILE,
     KUSTOMIZATION_FILES,
     InputFile,
     Skipped,
     folders,
+    is_chart,
     is_source,
     sources_of,
 )
@@ -62,7 +62,7 @@ def with_rendered(
         and is_source(file.path)
         and (everything or not file.walked or _place(file) in roots_named)
     ]
-    charts = [file for file in sources if os.path.basename(file.path) == CHART_FILE]
+    charts = [file for file in sources if is_chart(file.path)]
     others = [file for file in sources if file not in charts]
     inner = {_place(file) for file in charts}
     chosen = [f for f in charts if not f.walked or not _is_below(_parent(_place(f)), inner)]
@@ -126,7 +126,7 @@ def _read(path: str) -> InputFile:
 
 def _render(file: InputFile, options: ChartOptions) -> Rendered | None:
     """None for a chart that gives no objects by itself."""
-    if os.path.basename(file.path) != CHART_FILE:
+    if not is_chart(file.path):
         return render_kustomization(_folder(file))
     chart = _mapping(file)
     name = chart.get("name")

@@ -11,12 +11,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.cli.schema import SCHEMAS, violations
+from tests.cli.schema import violations
+from tests.cli.serveanswers import SCHEMA, asked
 from tests.cli.session import ROOT, podfence
 from tests.support.serving import Serving
 
 pytestmark = pytest.mark.timeout(300)
-SCHEMA = json.loads((SCHEMAS / "serve.schema.json").read_text("utf-8"))
 INPUTS = ("-f", "gotchas")
 KEY = ("code", "object", "path")
 
@@ -32,12 +32,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(folder: Path) -> Iterator[Serving]:
     with Serving(*INPUTS, directory=folder) as found:
         yield found
-
-
-def asked(server: Serving, path: str) -> Any:
-    data = server.get(path)
-    assert violations(data, SCHEMA, SCHEMA) == []
-    return data
 
 
 def fix(server: Serving, of: dict[str, Any]) -> Any:

@@ -23,12 +23,12 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.can import Asker
 from podfence.render.jsontext import json_bytes
 from podfence.web.revision import ReadInput, followed_of
-from tests.cli.schema import SCHEMAS, violations
+from tests.cli.schema import violations
+from tests.cli.serveanswers import SCHEMA, asked
 from tests.cli.session import ROOT, podfence
 from tests.support.serving import Answer, Serving
 
 pytestmark = pytest.mark.timeout(300)
-SCHEMA = json.loads((SCHEMAS / "serve.schema.json").read_text("utf-8"))
 INPUTS = ("-f", "examples/shop", "-f", "examples/tiers")
 
 
@@ -36,14 +36,6 @@ INPUTS = ("-f", "examples/shop", "-f", "examples/tiers")
 def server() -> Iterator[Serving]:
     with Serving(*INPUTS) as found:
         yield found
-
-
-def asked(server: Serving, path: str) -> Any:
-    """An answer, which is one of those that the schema knows."""
-    data = server.get(path)
-    assert violations(data, SCHEMA, SCHEMA) == []
-    assert data["revision"] == server.get("state")["revision"]
-    return data
 
 
 def printed(*words: str) -> Any:

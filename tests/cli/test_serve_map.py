@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from podfence.web.keptdrafts import MOST, SECONDS, KeptDrafts
-from tests.cli.schema import SCHEMAS, violations
+from tests.cli.schema import violations
+from tests.cli.serveanswers import SCHEMA, asked
 from tests.cli.session import ROOT, podfence
 from tests.support.serving import Serving
 
 pytestmark = pytest.mark.timeout(300)
-SCHEMA = json.loads((SCHEMAS / "serve.schema.json").read_text("utf-8"))
 SHOP = "examples/shop"
 DB = "shop/policies/db.yaml"
 TORN = (
@@ -38,13 +38,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(folder: Path) -> Iterator[Serving]:
     with Serving("-f", "shop", "--edit", directory=folder) as found:
         yield found
-
-
-def asked(server: Serving, path: str) -> Any:
-    data = server.get(path)
-    assert violations(data, SCHEMA, SCHEMA) == []
-    assert data["revision"] == server.get("state")["revision"]
-    return data
 
 
 def cells(reach: Any) -> dict[Pair, list[Any]]:
