@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from podfence.cli.inputs import Inputs, RenderMode, complete_files
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Problem, Severity, UnknownObject, UnreadObject
-from podfence.manifests.inputfiles import is_chart, is_source, sources_of
-from podfence.manifests.load import Loaded, load, load_files
+from podfence.manifests.inputfiles import InputFile, Skipped, is_chart, is_source, sources_of
+from podfence.manifests.inputfiles import read_inputs as read_files
+from podfence.manifests.load import Loaded, load_files
 from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.domains import NO_NAMES, DomainTable
@@ -117,24 +118,23 @@ def read_inputs(
         return load_live(inputs, about, policies_of=policies_of)
     if stdin is None and "-" in inputs.paths:
         stdin = sys.stdin.buffer
-    if renders(inputs):
-        from podfence.cli.rendering import rendered_files
-
-        return load_files(
-            rendered_files(inputs, stdin),
-            inputs.paths,
-            namespace=inputs.namespace,
-            strict_cidrs=inputs.strict_cidrs,
-            kept=kept,
-        )
-    return load(
+    return load_files(
+        input_files(inputs, stdin),
         inputs.paths,
         namespace=inputs.namespace,
-        exclude=inputs.exclude,
-        stdin=stdin,
         strict_cidrs=inputs.strict_cidrs,
         kept=kept,
     )
+
+
+def input_files(inputs: Inputs, stdin: BinaryIO | None) -> Iterable[InputFile | Skipped]:
+    """The files of an input, rendered where that is asked for. Raises RenderError, and UsageError
+    for options of charts without a chart."""
+    if not renders(inputs):
+        return read_files(inputs.paths, stdin, inputs.exclude)
+    from podfence.cli.rendering import rendered_files
+
+    return rendered_files(inputs, stdin)
 
 
 def renders(inputs: Inputs, *, directories: bool = True) -> bool:

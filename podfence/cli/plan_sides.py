@@ -7,7 +7,7 @@ before the side: an object that both define is the side's.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from itertools import chain
 from typing import BinaryIO
@@ -16,12 +16,11 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.cli.common import read_inputs, renders
+from podfence.cli.common import input_files, read_inputs
 from podfence.cli.inputs import Inputs
 from podfence.intake.build import Reading
 from podfence.intake.kept import DecodedDocuments
-from podfence.manifests.inputfiles import InputFile, Skipped, is_empty_directory, limited
-from podfence.manifests.inputfiles import read_inputs as read_files
+from podfence.manifests.inputfiles import is_empty_directory, limited
 from podfence.manifests.load import Loaded, load_files
 
 
@@ -139,15 +138,11 @@ class _Common:
         self, revision: str, paths: Sequence[str], kept: DecodedDocuments
     ) -> Loaded:
         """One side as it is in a revision, with what is common from the disk. Raises GitError."""
-        from podfence.cli.rendering import rendered_files, revision_files
+        from podfence.cli.rendering import revision_files
         from podfence.manifests.gittree import GitTree
 
         inputs, tree = self._inputs, GitTree.of(revision)
-        beside: Iterable[InputFile | Skipped]
-        if renders(inputs) and inputs.paths:
-            beside = rendered_files(inputs, self._stdin())
-        else:
-            beside = read_files(inputs.paths, self._stdin(), inputs.exclude)
+        beside = input_files(inputs, self._stdin())
         files = chain(beside, revision_files(inputs, tree, paths))
         names = [f"{revision}:{path}" for path in paths]
         return load_files(
@@ -166,13 +161,8 @@ def _applied(asked: Inputs, paths: Sequence[str]) -> tuple[Loaded, Loaded]:
     def read(onto: Reading, namespace: str) -> Loaded:
         inputs = replace(asked, paths=tuple(paths), namespace=asked.namespace or namespace)
         stdin = sys.stdin.buffer if "-" in paths else None
-        files: Iterable[InputFile | Skipped] = read_files(paths, stdin, inputs.exclude)
-        if renders(inputs):
-            from podfence.cli.rendering import rendered_files
-
-            files = rendered_files(inputs, stdin)
         return load_files(
-            files,
+            input_files(inputs, stdin),
             paths,
             namespace=inputs.namespace,
             strict_cidrs=inputs.strict_cidrs,

@@ -262,9 +262,8 @@ class SettingsReader:
         return labels_of(labels)
 
     def _codes(self, value: object, key: str) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            self._refuse(key, 'use a list of codes, such as ["PF350"]')
-        codes = tuple(_code_of(each) for each in value)
+        found = self._texts(value, key, 'use a list of codes, such as ["PF350"]')
+        codes = tuple(map(_code_of, found))
         for code in codes:
             if not code.startswith("PF") or not any(each.startswith(code) for each in _codes()):
                 close = similar(code, [rule.slug for rule in _codes().values()])
