@@ -115,6 +115,9 @@ class FakeCluster:
 
     def respond(self, request: Request) -> Answer:
         """The answer to one request."""
+        # Before anything else is looked at: what a test takes away and then cuts is either not
+        # found any more or cut, however late the watch of it begins to send.
+        cuts = self.cuts
         if (own := self.before(request)) is not None:
             return own
         if request.path == "/apis":
@@ -145,7 +148,7 @@ class FakeCluster:
             if field_ not in self.selects:
                 return refusal(400, f"field label not supported: {field_}")
         if request.query.get("watch") == "true":
-            return self._watch(request.query, selected)
+            return self._watch(request.query, selected, cuts)
         return self._list(request.query, selected, found[0])
 
     def _discovery(self) -> Json:
@@ -193,16 +196,15 @@ class FakeCluster:
                     then[_key(plural, item)] = item
         return then
 
-    def _watch(self, query: dict[str, str], selected: _Selected) -> Answer:
+    def _watch(self, query: dict[str, str], selected: _Selected, cuts: int) -> Answer:
         initial = query.get("sendInitialEvents") == "true"
         if initial and not self.watch_list:
             return refusal(422, "sendInitialEvents is forbidden for watch")
-        return Answer(stream=self._events(query, selected, initial=initial))
+        return Answer(stream=self._events(query, selected, cuts, initial=initial))
 
     def _events(
-        self, query: dict[str, str], selected: _Selected, *, initial: bool
+        self, query: dict[str, str], selected: _Selected, cuts: int, *, initial: bool
     ) -> Iterator[bytes]:
-        cuts = self.cuts
         if initial:
             with self.changed:
                 position, items = self.version, selected.among(self.objects)

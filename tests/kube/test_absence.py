@@ -83,6 +83,17 @@ def test_at_a_start_who_knows_nothing_is_not_a_cluster_without_anything() -> Non
         reader.until(lambda: reader.store == state_of(cluster))
 
 
+def test_a_watch_that_has_not_begun_to_send_is_cut_too() -> None:
+    """Else what a test takes away is watched for ever, if its server is slow."""
+    cluster = cluster_with_both()
+    asked = {"watch": "true", "resourceVersion": str(cluster.version)}
+    answer = cluster.respond(Request(f"/apis/{TIER[0]}/{TIER[1]}/{TIER[2]}", asked, {}, "GET", b""))
+    assert answer.stream is not None
+    cluster.cut()
+    with pytest.raises(ConnectionAbortedError):
+        next(iter(answer.stream))
+
+
 def test_a_kind_that_was_removed_is_given_up() -> None:
     cluster = cluster_with_both()
     with known(cluster) as reader:
