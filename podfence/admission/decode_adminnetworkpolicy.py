@@ -26,7 +26,7 @@ from podfence.admission.decode_clusternetworkpolicy import (
     stored_form,
     subject_of,
 )
-from podfence.admission.policy_values import is_audited, text_labels
+from podfence.admission.policy_values import text_labels
 from podfence.admission.refusals import quote
 from podfence.admission.schema import Json
 from podfence.admission.validate_clusternetworkpolicy import (
@@ -46,6 +46,7 @@ from podfence.model.clusternetworkpolicy import (
     ProtocolMatch,
     Tier,
 )
+from podfence.model.meta import is_audited
 from podfence.model.networkpolicy import Protocol
 
 _PROTOCOLS = {protocol.value: protocol for protocol in Protocol}
@@ -151,7 +152,7 @@ def _decode(manifest: Json, source: Source, schema: Object, tier: Tier) -> Decod
         egress=read_rules(spec.get("egress", []), "to", egress_peer),
         labels=text_labels(stored["metadata"].get("labels")),
         source=source,
-        audited=is_audited(stored["metadata"]),
+        audited=is_audited(stored["metadata"].get("annotations")),
     )
     return policy, problems
 

@@ -16,7 +16,7 @@ from podfence.admission.decode_names import generated_name
 from podfence.admission.decode_partial import readable_part
 from podfence.admission.decode_policy import leave_meaning, takes_meaning
 from podfence.admission.decode_strict import metadata_problems
-from podfence.admission.policy_values import is_audited, text_labels
+from podfence.admission.policy_values import text_labels
 from podfence.admission.refusals import quote
 from podfence.admission.schema import NOTHING, OBJECT_META, Json
 from podfence.admission.validate_cidr import parse_cidr
@@ -40,7 +40,7 @@ from podfence.model.clusternetworkpolicy import (
     Subject,
     Tier,
 )
-from podfence.model.meta import ObjectRef
+from podfence.model.meta import ObjectRef, is_audited
 from podfence.model.networkpolicy import Protocol
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 from podfence.sets.addresses import IPNetwork
@@ -67,7 +67,7 @@ def decode_clusternetworkpolicy(
         egress=read_rules(spec.get("egress", []), "to", EGRESS_PEER),
         labels=text_labels(stored["metadata"].get("labels")),
         source=source,
-        audited=is_audited(stored["metadata"]),
+        audited=is_audited(stored["metadata"].get("annotations")),
     )
     return policy, problems
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 from podfence.admission.policy_values import (
-    is_audited,
     peers_of,
     policy_types_of,
     ports_of,
@@ -38,7 +37,7 @@ from podfence.admission.validate import (
 )
 from podfence.admission.validate_metadata import metadata_refusals, selector_refusals
 from podfence.errors import Problem, Source
-from podfence.model.meta import ObjectRef
+from podfence.model.meta import ObjectRef, is_audited
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
 from podfence.model.selectors import LabelSelector
 
@@ -133,7 +132,7 @@ def decode_known(manifest: Json, source: Source) -> NetworkPolicy | None:
         labels=text_labels(metadata.get("labels")),
         declared_types=bool(declared),
         source=source,
-        audited=is_audited(metadata),
+        audited=is_audited(metadata.get("annotations")),
     )
 
 

@@ -17,7 +17,6 @@ from podfence.admission.decode_names import generated_name
 from podfence.admission.decode_partial import independent, readable_part
 from podfence.admission.decode_strict import strict_problems
 from podfence.admission.policy_values import (
-    is_audited,
     policy_types_of,
     rules_of,
     selector_of,
@@ -27,7 +26,7 @@ from podfence.admission.schema import NETWORK_POLICY, NOTHING, Json
 from podfence.admission.validate import cidr_warnings, validate
 from podfence.errors import Problem, Severity, Source
 from podfence.likeness import similar
-from podfence.model.meta import ObjectRef
+from podfence.model.meta import ObjectRef, is_audited
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.selectors import LabelSelector
 
@@ -125,5 +124,5 @@ def _policy(manifest: Json, source: Source) -> NetworkPolicy:
         labels=text_labels(metadata.get("labels")),
         declared_types=bool(declared),
         source=source,
-        audited=is_audited(metadata),
+        audited=is_audited(metadata.get("annotations")),
     )

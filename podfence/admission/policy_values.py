@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from podfence.admission.schema import NOTHING, Json
 from podfence.admission.validate_cidr import parse_cidr
-from podfence.model.meta import AUDIT, MODE_ANNOTATION, Labels
+from podfence.model.meta import Labels
 from podfence.model.networkpolicy import (
     IPBlock,
     NetworkPolicyPeer,
@@ -114,13 +114,6 @@ def text_labels(labels: Mapping[str, str | None] | None) -> Labels:
     if not labels:
         return ()
     return _shared_labels(tuple(sorted([(key, value or "") for key, value in labels.items()])))
-
-
-def is_audited(metadata: Json) -> bool:
-    """Whether a policy is only audited (AUD-1). A value that nobody knows, or that is no text, is
-    none: the policy is enforced."""
-    annotations = metadata.get("annotations")
-    return isinstance(annotations, Mapping) and annotations.get(MODE_ANNOTATION) == AUDIT
 
 
 @lru_cache(maxsize=1 << 16)

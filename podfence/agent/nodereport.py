@@ -101,6 +101,8 @@ class PolicyReport(Struct, frozen=True):
     """Of the revision in force; "" for none."""
     generation: Count = 0
     """Of the revision in force."""
+    audited: bool | None = None
+    """Whether that revision is audited (AUD-1); None: the agent is too old to tell."""
     pods: Count | None = None
     """How many pods of this node the policy selects; None where that could not be told in time."""
     closed: Count = 0
@@ -129,6 +131,7 @@ def policy_report(
         alive=status.is_alive(now),
         uid=revision.uid if revision else "",
         generation=revision.generation if revision else 0,
+        audited=revision.audited if revision else None,
         pods=found.pods if found else None,
         closed=found.closed if found else 0,
         conditions=tuple(

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from podfence.agent.fleet import EnforcementState, NodeReply, standing
+from podfence.agent.fleet import EnforcementState, NodeReply, is_there, on_nodes, standing
 from podfence.agent.nodereport import PolicyReport
 from podfence.model.meta import Revision
 from podfence.text import printable
@@ -40,18 +40,13 @@ def condition_of(
     told: Sequence[NodeReply[PolicyReport]],
     now: str,
     before: PolicyCondition | None,
-    *,
-    audited: bool,
 ) -> PolicyCondition:
-    """``now``: RFC 3339. ``before``: the condition that the policy has. ``audited``: the policy is
-    audited, so that it is in the kernels of nodes and enforces nothing (AUD-2)."""
-    missing = [each for each in told if standing(each, revision) is not EnforcementState.IN_FORCE]
+    """``now``: RFC 3339. ``before``: the condition that the policy has."""
+    missing = [each for each in told if not is_there(each, revision)]
     status, reason = "Unknown", "NoNodes"
     if told:
-        status, reason = _judged(missing, revision, audited=audited)
-    message = f"in force on {len(told) - len(missing)} of {len(told)} nodes"
-    if audited:
-        message = f"audited, so it enforces nothing; known on {len(told) - len(missing)} nodes"
+        status, reason = _judged(missing, revision)
+    message = on_nodes(told, revision)
     names = [printable(each.node)[:_LONGEST] for each in missing]
     if names:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -63,13 +58,11 @@ def condition_of(
     return PolicyCondition(TYPE, status, reason, message, revision.generation, since)
 
 
-def _judged(
-    missing: Sequence[NodeReply[PolicyReport]], revision: Revision, *, audited: bool
-) -> tuple[str, str]:
+def _judged(missing: Sequence[NodeReply[PolicyReport]], revision: Revision) -> tuple[str, str]:
     found = {standing(each, revision) for each in missing}
     if EnforcementState.REFUSED in found:
         return "False", "Refused"
-    if audited:
+    if revision.audited:
         return "False", "Audited"
     if found & {EnforcementState.OTHER, EnforcementState.NOT_IN_SYNC}:
         return "False", "NotYet"

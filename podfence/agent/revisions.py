@@ -13,7 +13,7 @@ from msgspec.json import Decoder
 
 from podfence.errors import UNREADABLE
 from podfence.model.facts import Event, Gone, PolicyFacts, Put
-from podfence.model.meta import ObjectRef, Revision
+from podfence.model.meta import ObjectRef, Revision, is_audited
 
 
 class Selected(Struct, frozen=True):
@@ -27,6 +27,7 @@ class Selected(Struct, frozen=True):
 class _Metadata(Struct):
     uid: str = ""
     generation: int = 0
+    annotations: dict[str, object] | None = None
 
 
 class _Object(Struct):
@@ -68,4 +69,4 @@ def revision_of(document: bytes) -> Revision:
         metadata = _object.decode(document).metadata
     except UNREADABLE:
         return _NONE
-    return Revision(metadata.uid, metadata.generation)
+    return Revision(metadata.uid, metadata.generation, is_audited(metadata.annotations))

@@ -30,7 +30,7 @@ from podfence.kube.discovery import decode_as
 from podfence.kube.resource import Resource, resources_of
 from podfence.kube.source import find_access
 from podfence.model.kindnames import kind_called
-from podfence.model.meta import AUDIT, MODE_ANNOTATION, ObjectRef, Revision
+from podfence.model.meta import MODE_ANNOTATION, ObjectRef, Revision, is_audited
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -150,7 +150,8 @@ class Agents:
         for ref in refs:
             if found := self._stored(ref, _Object):
                 metadata = found[1].metadata
-                return ref, Revision(metadata.uid, metadata.generation)
+                audited = is_audited(metadata.annotations)
+                return ref, Revision(metadata.uid, metadata.generation, audited)
         looked = " or ".join(f"{ref.kind} {ref}" for ref in refs)
         raise UnknownObject(f"the cluster has no {looked}")
 
@@ -172,10 +173,14 @@ class Agents:
                 f"{policy.kind} {policy} was replaced meanwhile: its condition is not written; "
                 "ask again"
             )
+        if is_audited(found.metadata.annotations) != revision.audited:
+            raise ClusterError(
+                f"the annotation {MODE_ANNOTATION} of {policy.kind} {policy} was changed "
+                "meanwhile: its condition is not written; ask again"
+            )
         before = next((each for each in found.status.conditions if each.type == TYPE), None)
-        audited = found.metadata.annotations.get(MODE_ANNOTATION) == AUDIT
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        condition = condition_of(revision, told, now, before, audited=audited)
+        condition = condition_of(revision, told, now, before)
         if condition != before:
             body = {
                 "apiVersion": resource.api_version,
@@ -244,7 +249,7 @@ class Agents:
 class _Metadata(Struct):
     uid: str = ""
     generation: int = 0
-    annotations: dict[str, str] = {}
+    annotations: dict[str, object] | None = None
 
 
 class _Object(Struct):

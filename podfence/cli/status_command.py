@@ -40,7 +40,7 @@ def command(
     server has now is in the node's kernel, and how many pods of the node it selects.
 
     Exit status 0: every node is in sync and nothing is wrong, or the policy is in force everywhere;
-    1: not so, or a node has no agent that answers.
+    1: not so, or a node has no agent that answers, or the policy is audited: it enforces nothing.
     """
     with Agents(where) as agents:
         if name is not None:

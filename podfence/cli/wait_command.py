@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from podfence.agent.fleet import EnforcementState, NodeReply, standing
+from podfence.agent.fleet import NodeReply, is_there
 from podfence.agent.nodereport import PolicyReport
 from podfence.cli.agents import (
     AgentAccess,
@@ -57,7 +57,7 @@ def command(
 
     A later revision will do; another object of the same name will not. A node without an agent that
     answers is waited for. Exit status 0: in force everywhere; 1: not within the time, and the nodes
-    that miss are printed.
+    that miss are printed; or the policy is audited, so it enforces nothing.
     """
     end = time.monotonic() + timeout
     with Agents(where) as agents:
@@ -68,9 +68,7 @@ def command(
         done: dict[str, NodeReply[PolicyReport]] = {}
         while True:
             told = agents.ask(POLICY_PATH, query, PolicyReport, frozenset(done))
-            holding = {
-                e.node: e for e in told if standing(e, revision) is EnforcementState.IN_FORCE
-            }
+            holding = {each.node: each for each in told if is_there(each, revision)}
             done.update(holding)
             missing = [each for each in told if each.node not in holding]
             is_last = time.monotonic() + PAUSE > end
@@ -81,7 +79,7 @@ def command(
         _show(policy, revision, every, output)
         if condition:  # after the answer, which is not lost where this is refused
             agents.write_condition(policy, revision, every)
-    return 0 if done and not missing else 1
+    return 0 if done and not missing and not revision.audited else 1
 
 
 def _show(

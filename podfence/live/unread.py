@@ -15,11 +15,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.admission.decode import decode
-from podfence.admission.policy_values import is_audited
 from podfence.errors import Source
 from podfence.model.cluster import Policy
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, Rule, RuleAction
-from podfence.model.meta import ObjectRef
+from podfence.model.meta import ObjectRef, is_audited
 from podfence.model.networkpolicy import NetworkPolicy, PolicyType
 from podfence.model.selectors import LabelSelector
 
@@ -53,7 +52,7 @@ def instead_of(ref: ObjectRef, document: Mapping[str, Any]) -> tuple[Policy | No
     if ref.kind != NETWORK_POLICY:
         return _of_cluster(ref, document)
     metadata = document.get("metadata")
-    if isinstance(metadata, Mapping) and is_audited(metadata):
+    if isinstance(metadata, Mapping) and is_audited(metadata.get("annotations")):
         return None, Instead.NOTHING
     spec = document.get("spec")
     known = selector(ref, spec.get("podSelector")) if isinstance(spec, dict) else None

@@ -39,11 +39,20 @@ class ObjectRef(Struct, frozen=True, order=True, cache_hash=True):
 
 class Revision(Struct, frozen=True):
     """``uid``: of the object, another one when it was deleted and made anew. ``generation``: as the
-    API server counts changes of its ``spec``; 0 where it does not."""
+    API server counts changes of its ``spec``; 0 where it does not. ``audited``: as AUD-1 has it, of
+    a policy; that is an annotation, of which no generation tells."""
 
     uid: str
     generation: int = 0
+    audited: bool = False
 
     def covers(self, wanted: Revision) -> bool:
-        """Whether this is a revision, or a later one of the same object."""
-        return self.uid == wanted.uid and self.generation >= wanted.generation
+        """Whether this is a revision, or a later one of the same object, and as much enforced."""
+        same = self.uid == wanted.uid and self.audited == wanted.audited
+        return same and self.generation >= wanted.generation
+
+
+def is_audited(annotations: object) -> bool:
+    """Whether a policy with these annotations, as JSON has them, is only audited (AUD-1). A value
+    that nobody knows, or that is no text, is none: the policy is enforced."""
+    return isinstance(annotations, Mapping) and annotations.get(MODE_ANNOTATION) == AUDIT

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from podfence.agent.fleet import EnforcementState, NodeReply, standing
+from podfence.agent.fleet import EnforcementState, NodeReply, is_there, on_nodes, standing
 from podfence.agent.nodereport import ConditionReport, NodeReport, PolicyReport
 from podfence.model.meta import ObjectRef, Revision
 from podfence.questions.phrases.words import count, some
@@ -96,7 +96,7 @@ def waited_text(
     policy: ObjectRef, revision: Revision, told: Sequence[NodeReply[PolicyReport]]
 ) -> str:
     """``podfence wait POLICY``: one line where all is well, else the nodes that miss."""
-    missing = [each for each in told if standing(each, revision) is not EnforcementState.IN_FORCE]
+    missing = [each for each in told if not is_there(each, revision)]
     if not missing:
         return _head(policy, revision, told)
     rows = [_policy_row(each, revision) for each in missing]
@@ -105,15 +105,13 @@ def waited_text(
 
 
 def _head(policy: ObjectRef, revision: Revision, told: Sequence[NodeReply[PolicyReport]]) -> str:
-    holds = sum(standing(each, revision) is EnforcementState.IN_FORCE for each in told)
-    return (
-        f"{policy.kind} {printable(str(policy))}, generation {revision.generation}: "
-        f"in force on {holds} of {count(len(told), 'node')}\n"
-    )
+    what = f"{policy.kind} {printable(str(policy))}, generation {revision.generation}"
+    return f"{what}: {on_nodes(told, revision)}\n"
 
 
 _STANDINGS = {
     EnforcementState.IN_FORCE: "yes",
+    EnforcementState.AUDITED: "audited",
     EnforcementState.OTHER: "not yet",
     EnforcementState.REFUSED: "refused",
     EnforcementState.NOT_IN_SYNC: "not in sync",

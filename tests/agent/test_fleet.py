@@ -46,8 +46,8 @@ STATUS = NodeStatus(
 )
 
 
-def put(uid: str, generation: int, name: str = "web") -> Put:
-    document = {"metadata": {"name": name, "uid": uid, "generation": generation}}
+def put(uid: str, generation: int, name: str = "web", **more: object) -> Put:
+    document = {"metadata": {"name": name, "uid": uid, "generation": generation, **more}}
     return Put(PolicyFacts("NetworkPolicy", "shop", name, json.dumps(document).encode()))
 
 
@@ -67,6 +67,23 @@ def test_a_revision_is_known_until_another_or_none_takes_its_place() -> None:
     assert found.of(WEB) is None
 
 
+@pytest.mark.parametrize(
+    ("annotations", "audited"),
+    [
+        (None, False),
+        ({}, False),
+        ({"podfence.io/mode": "audit", "a": "b"}, True),
+        ({"podfence.io/mode": "Audit"}, False),
+        ({"podfence.io/mode": "enforce"}, False),
+        ({"podfence.io/mode": None}, False),
+    ],
+)
+def test_a_revision_tells_whether_it_is_audited(annotations: object, audited: bool) -> None:
+    found = Revisions()
+    found.arrived([put("u1", 1, annotations=annotations)])
+    assert found.of(WEB) == Revision("u1", 1, audited)
+
+
 @pytest.mark.parametrize("document", [b"", b"[]", b'{"metadata": {"uid": 7}}', b"\xff"])
 def test_what_cannot_be_read_is_no_revision_that_anybody_waits_for(document: bytes) -> None:
     found = Revisions()
@@ -83,6 +100,7 @@ def test_what_cannot_be_read_is_no_revision_that_anybody_waits_for(document: byt
         (Revision("u1", 2), False),
         (Revision("u2", 3), False),
         (Revision("u2", 9), False),
+        (Revision("u1", 4, audited=True), False),  # no generation tells of an annotation
     ],
 )
 def test_a_later_revision_of_the_same_object_will_do(held: Revision, covers: bool) -> None:
@@ -97,6 +115,9 @@ def told(
 ) -> NodeReply[PolicyReport]:
     status = msgspec.structs.replace(STATUS, conditions=conditions)
     return NodeReply("n1", policy_report(status, NOW, WEB, revision, Selected(2, closed)))
+
+
+HOLDS_UNTOLD = NodeReply("n1", PolicyReport("n1", in_sync=True, uid="u1", generation=3, pods=1))
 
 
 @pytest.mark.parametrize(
@@ -127,6 +148,28 @@ def test_a_policy_is_in_force_where_its_rules_are_in_the_kernel(
     found: NodeReply[PolicyReport], expected: EnforcementState
 ) -> None:
     assert standing(found, WANTED) is expected
+
+
+AUDITED = Revision("u1", 3, audited=True)
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "expected"),
+    [
+        (told(revision=AUDITED), AUDITED, EnforcementState.AUDITED),
+        (told(revision=AUDITED), WANTED, EnforcementState.OTHER),  # its annotation went just now
+        (told(), AUDITED, EnforcementState.OTHER),
+        (told(REFUSED, revision=AUDITED), AUDITED, EnforcementState.REFUSED),
+        # of agents that do not tell
+        (HOLDS_UNTOLD, AUDITED, EnforcementState.AUDITED),
+        (HOLDS_UNTOLD, WANTED, EnforcementState.IN_FORCE),
+    ],
+)
+def test_an_audited_policy_is_in_force_nowhere(
+    held: NodeReply[PolicyReport], wanted: Revision, expected: EnforcementState
+) -> None:
+    assert standing(held, wanted) is expected
+    assert policy_data(WEB, wanted, [held])["inForce"] is (expected is EnforcementState.IN_FORCE)
 
 
 # --- what a node says of itself
@@ -220,6 +263,20 @@ def test_a_policy_is_a_line_a_node_and_waiting_shows_those_that_miss() -> None:
     assert waited_text(WEB, WANTED, [told()]) == all_
 
 
+def test_of_an_audited_policy_it_is_said_that_it_enforces_nothing() -> None:
+    held, away = told(revision=AUDITED), NodeReply[PolicyReport]("n3", None, "away")
+    head = "NetworkPolicy shop/web, generation 3: audited on"
+    columns = "NODE   IN FORCE   GENERATION   PODS   CLOSED\n"
+    first = "n1     audited    3            2      0\n"
+    last = "n3     unknown    -            -      -\nn3: away\n"
+    all_ = f"{head} 1 of 1 node, so it enforces nothing\n"
+    some = f"{head} 1 of 2 nodes, so it enforces nothing\n"
+    assert policy_text(WEB, AUDITED, [held]) == all_ + columns + first
+    assert waited_text(WEB, AUDITED, [held]) == all_
+    assert policy_text(WEB, AUDITED, [held, away]) == some + columns + first + last
+    assert waited_text(WEB, AUDITED, [held, away]) == some + columns + last
+
+
 HOSTILE = "a\x1b[31m\nb\u202e"
 
 
@@ -248,11 +305,13 @@ def test_data_is_valid_for_the_published_schemas() -> None:
     policies = [
         told(CLOSED, closed=1),
         told(revision=None),
+        told(revision=AUDITED),
         NodeReply[PolicyReport]("n3", None, "away"),
     ]
     for name, data in (
         ("status", nodes_data(NODES)),
         ("policy-status", policy_data(WEB, WANTED, policies)),
+        ("policy-status", policy_data(WEB, AUDITED, policies)),
     ):
         schema = json.loads((ROOT / f"docs/schemas/{name}.schema.json").read_text("utf-8"))
         assert violations(json.loads(msgspec.json.encode(data)), schema, schema) == []

@@ -48,7 +48,14 @@ def told(*reports: PolicyReport) -> list[NodeReply[PolicyReport]]:
             True,
             "False",
             "Audited",
-            "audited, so it enforces nothing; known on 1 nodes",
+            "audited on 1 of 1 node, so it enforces nothing",
+        ),
+        (
+            [*told(HOLDS), SILENT],
+            True,
+            "False",
+            "Audited",
+            "audited on 1 of 2 nodes, so it enforces nothing; not on n3",
         ),
     ],
 )
@@ -59,7 +66,7 @@ def test_what_is_said(
     reason: str,
     message: str | None,
 ) -> None:
-    found = condition_of(HERE, nodes, "now", None, audited=audited)
+    found = condition_of(replace(HERE, audited=audited), nodes, "now", None)
     assert (found.type, found.status, found.reason) == (TYPE, status, reason)
     assert (found.observed_generation, found.last_transition_time) == (3, "now")
     assert message in (None, found.message)
@@ -67,13 +74,13 @@ def test_what_is_said(
 
 def test_the_time_is_that_of_the_last_change_of_status() -> None:
     before = PolicyCondition(TYPE, "True", "InForce", "", 2, "then")
-    same = condition_of(HERE, told(HOLDS), "now", before, audited=False)
-    other = condition_of(HERE, told(OLD), "now", before, audited=False)
+    same = condition_of(HERE, told(HOLDS), "now", before)
+    other = condition_of(HERE, told(OLD), "now", before)
     assert (same.last_transition_time, other.last_transition_time) == ("then", "now")
 
 
 def test_names_of_nodes_are_few_and_harmless() -> None:
     many = [NodeReply[PolicyReport](f"n{n}\x1b[2J", None, "") for n in range(500)]
-    found = condition_of(HERE, many, "now", None, audited=False)
+    found = condition_of(HERE, many, "now", None)
     assert "\x1b" not in found.message
     assert found.message.endswith(" and 495 more")

@@ -216,7 +216,7 @@ def report_seeds() -> Iterator[bytes]:
     waits = Pending("x/c", 2.0)
     node = NodeReport("n", "1", in_sync=True, pending=(waits,), conditions=(held,))
     yield encode(replace(node, sources=(heard,), lag=1.5, denied=(tally,)))
-    yield encode(PolicyReport("n", True, True, "u", 1, 2, conditions=(held,)))
+    yield encode(PolicyReport("n", True, True, "u", 1, pods=2, conditions=(held,)))
 
 
 def usages(data: bytes) -> None:
