@@ -143,7 +143,7 @@ class FileReader:
         if kind and not self._may_matter(kind, chunk):
             self._contents.passed_over[kind] += 1
             return 1
-        if chunk.text.startswith(("{", "["), chunk.lead) and not chunk.is_after_end:
+        if chunk.is_flow and not chunk.is_after_end:
             return self._read_flow(file, number, chunk)
         source = Source(file, number, None, chunk.content_line)
         if chunk.is_after_end and guess_identity(chunk.text)[0]:
@@ -188,7 +188,7 @@ class FileReader:
         from podfence.manifests import jsonreader
 
         text = chunk.text[chunk.lead :]
-        documents = jsonreader.read_json(text, chunk.content_line)
+        documents = jsonreader.read_json(text, chunk.content_line, many=chunk.begins_file)
         if documents[0].parsed.is_syntax_error:
             source = Source(file, number, None, chunk.content_line)
             parsed = self._parse_yaml(chunk)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.manifests.jsonpositions import line_and_column, repeated_keys, skip_blank
 from podfence.manifests.parsed import (
@@ -75,19 +76,31 @@ class JsonDocument(Struct, frozen=True):
     parsed: Parsed
 
 
-def read_json(text: str, first_line: int) -> list[JsonDocument]:
+def read_json(text: str, first_line: int, *, many: bool = True) -> list[JsonDocument]:
     """Every value of ``text``, which begins on ``first_line`` of its file.
 
     Values may follow one another with or without newlines. A broken one is reported, and reading
-    goes on at the next line that begins with a brace.
+    goes on at the next line that begins with a brace. ``many``: whether kubectl reads more than the
+    first; else the others are reported.
     """
     start = skip_blank(text, 0)
     line = first_line + text.count("\n", 0, start)
     try:
         parsed = _list_of_texts(text) or _checked(READER.decode(text), text, line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return list(_stream(text, start, line))
+        found = list(_stream(text, start, line))
+        return found if many else [found[0], *map(_not_first, found[1:])]
     return [JsonDocument(start, len(text), line, parsed)]
+
+
+def _not_first(document: JsonDocument) -> JsonDocument:
+    return replace(document, parsed=unreadable("PF101", _NOT_FIRST, document.line, 1))
+
+
+_NOT_FIRST: Final = (
+    "kubectl reads only the first JSON value of this document, because a comment or another "
+    'document stands before it: write "---" before this one'
+)
 
 
 def _list_of_texts(text: str) -> Parsed | None:

@@ -14,6 +14,7 @@ from msgspec import Struct
 _MARKERS = ("---", "...")
 _BEHIND_MARKER = frozenset(("", " ", "\t", "\n"))
 _LEAD = re.compile(r"(?:---(?=[ \t\n]|\Z))?(?:[ \t]*(?:#[^\n]*)?\n|%[^\n]*\n)*")
+_FLOW = re.compile(r"[ \t]*[{[]")
 _ONLY_COMMENT = re.compile(r"[ \t]*(?:#[^\n]*)?(?:%[^\n]*)?\Z")
 _KIND = re.compile(r"""kind["']?[ \t]*:[ \t]*(.*)""")
 _WORD = re.compile(r"([A-Za-z][A-Za-z0-9]*)[ \t]*(?:#.*)?\Z")
@@ -49,6 +50,17 @@ class Chunk(Struct, frozen=True):
     def end(self) -> int:
         """Offset in the file behind the text."""
         return self.start + len(self.text)
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether the content begins as JSON does."""
+        return _FLOW.match(self.text, self.lead) is not None
+
+    @property
+    def begins_file(self) -> bool:
+        """Whether nothing but blanks stands before the content: there kubectl reads JSON values as
+        long as they follow one another, and one of a document anywhere else."""
+        return self.start == 0 and not self.text[: self.lead].strip()
 
     @property
     def content_line(self) -> int:

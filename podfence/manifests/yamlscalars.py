@@ -97,6 +97,8 @@ def key_text(value: float | bool) -> str:
     """
     if type(value) is not float:
         return str(value).lower()
+    if math.isnan(value):
+        return ".nan"
     if abs(value) > _LARGEST_NARROW:
         return ".inf" if value > 0 else "-.inf"
     from decimal import Decimal

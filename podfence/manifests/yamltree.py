@@ -155,6 +155,12 @@ def _are_same(one: Any, other: Any) -> bool:
     return one is other or (not isinstance(one, dict | list) and one == other)
 
 
+def _is_spelling(key: Node, text: str) -> bool:
+    """Whether a key that has no tag of its own is read as ``text``."""
+    value = resolve_plain(key.value) if key.tag == PLAIN else key.value
+    return (key_text(value) if isinstance(value, float | int) else value) == text
+
+
 class TreeBuilder:
     """Builds the value of one document; ``notes`` then holds the findings.
 
@@ -230,7 +236,7 @@ class TreeBuilder:
             if key is None:
                 continue
             if key in result and key not in merged:
-                self._note_duplicate(node, key_node)
+                self._note_duplicate(node, key_node, key)
             merged.discard(key)
             result[key] = (
                 scalars[value_node.value] if value_node.tag == PLAIN else build(value_node, depth)
@@ -299,11 +305,11 @@ class TreeBuilder:
         self.notes.add(node, "PF103", message, severity=Severity.WARNING)
         return text
 
-    def _note_duplicate(self, mapping: MappingNode, key_node: Node) -> None:
+    def _note_duplicate(self, mapping: MappingNode, key_node: Node, text: str) -> None:
         if self.notes.full():  # the search below would make many duplicates quadratic
             self.notes.omitted += 1
             return
-        first = next(key for key, _ in mapping.value if key.value == key_node.value)
+        first = next((key for key, _ in mapping.value if _is_spelling(key, text)), key_node)
         line, column = self.notes.place(first)
         where = f"it is already set at line {line}, column {column}"
         message = f'duplicate field "{{path}}": {where}; keep one of the two'
@@ -314,8 +320,12 @@ class TreeBuilder:
         self.notes.add(node, "PF108", message, severity=Severity.WARNING)
 
     def _note_not_finite(self, root: Node) -> None:
-        for node, _ in walk(root):
-            value = self._scalars[node.value] if node.tag == PLAIN else None
+        nodes = [node for node, _ in walk(root)]
+        maps = (node for node in nodes if type(node) is MappingNode)
+        keys = {id(key) for node in maps for key, _ in node.value}
+        for node in nodes:
+            is_number = node.tag == PLAIN and id(node) not in keys  # a key becomes its text
+            value = self._scalars[node.value] if is_number else None
             if type(value) is float and not math.isfinite(value):
                 message = f"{node.value} is not a number that JSON has: quote it"
                 self.notes.add(node, "PF108", message, fatal=True)

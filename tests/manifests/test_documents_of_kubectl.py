@@ -1,6 +1,7 @@
 """Which documents of a file kubectl reads: where one ends, and what stands in front of one.
 
-Rule: every file was given to kubectl 1.32 (``create --dry-run=client -o name``).
+Rule: every file was given to kubectl 1.32 (``create --dry-run=client -o name``), or to the decoder
+of 1.37 that it reads with (``NewYAMLOrJSONDecoder`` of apimachinery).
 """
 
 from __future__ import annotations
@@ -55,6 +56,19 @@ def test_behind_the_end_of_a_document_nothing_is_read(between: str, second: str)
     """kubectl leaves it out without a word: a verdict with it would be about another cluster."""
     line = (P + between).count("\n") + 1
     assert read(P + between + second) == (["p"], [f"PF101:{line}"])
+
+
+@pytest.mark.parametrize("before", ["# both\n", "---\n", "\n# both\n", P + "---\n", JSON + "---\n"])
+def test_of_json_values_behind_something_else_kubectl_reads_the_first(before: str) -> None:
+    """It reads them as YAML, and leaves the others out without a word."""
+    line = (before + JSON).count("\n") + 1
+    names, errors = read(before + JSON + JSON.replace('"q"', '"left-out"'))
+    assert ({*names} - {"p"}, errors) == ({"q"}, [f"PF101:{line}"])
+
+
+@pytest.mark.parametrize("before", ["", "\n\n", "  ", "\n \t"])
+def test_json_values_in_a_row_are_read_where_a_file_begins(before: str) -> None:
+    assert read(before + JSON + JSON.replace('"q"', '"r"')) == (["q", "r"], [])
 
 
 def test_a_mark_inside_a_document_stays() -> None:

@@ -53,11 +53,31 @@ def test_so_is_one_in_json(text: str, value: object, around: str) -> None:
         ("0.0001", "0.0001"), ("0.00001", "1e-05"), ("123456789.5", "1.2345679e+08"),
         ("1234567.5", "1.2345675e+06"), (".5", "0.5"), ("-0.0", "-0"), ("0.1", "0.1"),
         ("1e-50", "0"), ("3.4e39", ".inf"), ("-3.4e39", "-.inf"), ("1.50", "1.5"),
+        (".nan", ".nan"), (".NaN", ".nan"), ("!!float .nan", ".nan"), ("-.INF", "-.inf"),
         ("0x10", "16"), ("16777217.0", "1.6777216e+07"), ("off", "false"),
     ],
 )  # fmt: skip
 def test_a_number_as_a_key_is_written_with_32_bits(key: str, text: str) -> None:
     assert value_of(f"{{{key}: a}}") == {text: "a"}
+
+
+def test_beside_such_a_key_a_number_that_json_has_not_is_refused() -> None:
+    found = read_yaml("{.nan: 1, a: .nan}", 1, Scalars())
+    assert [(each.code, each.column) for each in found.findings] == [("PF103", 2), ("PF108", 14)]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "column"),
+    [
+        ("{1: a, 0x1: b}", 2),
+        ("{a: b, 1.0: a, 1: b}", 8),
+        ("{on: a, true: b}", 2),
+        ("{'1': a, 1: b}", 2),
+    ],
+)
+def test_a_key_that_is_there_in_other_letters_is_found(mapping: str, column: int) -> None:
+    (found,) = (each for each in read_yaml(mapping, 1, Scalars()).findings if each.code == "PF102")
+    assert f"already set at line 1, column {column};" in found.message
 
 
 @pytest.mark.parametrize(

@@ -327,8 +327,8 @@ def test_without_standard_input_a_dash_is_a_problem() -> None:
 _FRAGMENTS = st.sampled_from(
     ["kind: Pod\n", "apiVersion: v1\n", "a", ":", " ", "\n", "- ", "---\n", "...\n", "{", "}", "[",
      "]", '"', "'", "&a ", "*a", "<<: ", "? ", "!!int ", "!x ", "|\n", ">-\n", "#", "%", "\t",
-     "{{ x }}", "\\ud800", "1e999", ".inf", "0x", "on", "~", ",", "items:\n", "kind: List\n", "\r",
-     "\x85", "\ufeff", "\u2028", "@", "`"]
+     "{{ x }}", "\\ud800", "1e999", ".inf", ".nan", "0x", "on", "~", ",", "items:\n",
+     "kind: List\n", "\r", "\x85", "\ufeff", "\u2028", "@", "`"]
 )  # fmt: skip
 
 
