@@ -21,13 +21,13 @@ from podfence.cli.settings import NO_SETTINGS, Settings
 from podfence.collector import collector_paused
 from podfence.errors import Problem, Severity
 from podfence.manifests.load import Loaded
+from podfence.model.meta import IGNORE_ANNOTATION
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.conflicts import Twin
 from podfence.questions.lint.findings import LINT_CODES, LINT_RULES, Finding
 from podfence.questions.lint.ignoring import (
-    ANNOTATION,
     IGNORE_CODES,
     Remark,
     remarks_of_documents,
@@ -98,7 +98,7 @@ def judge(
     if loaded.doubts:
         return Judged()
     weights = {**(_STRICT if strict else {}), **settings.severity}
-    remarked = [each for each in loaded.documents if each.may_hold(ANNOTATION)]
+    remarked = [each for each in loaded.documents if each.may_hold(IGNORE_ANNOTATION)]
     annotated = [*remarks_of_documents((each.source, each.data) for each in remarked)]
     with collector_paused():
         index = index or compile_cluster(loaded.cluster.with_audited())

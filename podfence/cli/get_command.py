@@ -42,8 +42,9 @@ def command(inputs: Inputs, namespace: str | None, output: str) -> int:
     """Write what podfence reads of a cluster to standard output, for -f or for somebody else.
 
     It is all that verdicts depend on, of all namespaces, and nothing besides: no environment
-    variables, arguments, images, annotations, Secrets or ConfigMaps. Answers about it are those
-    about the cluster. What could not be listed is written down too, and makes the exit status 2.
+    variables, arguments, images, Secrets or ConfigMaps, and of annotations only podfence.io/mode
+    and podfence.io/ignore. Answers about it are those about the cluster. What could not be listed
+    is written down too, and makes the exit status 2.
     """
     found = snapshot(inputs, [namespace] if namespace else [])
     whole = {"apiVersion": "v1", "kind": "List", "items": list(documents_of(found))}

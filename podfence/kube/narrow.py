@@ -1,17 +1,21 @@
 """Objects of a cluster, cut down to the fields that verdicts depend on.
 
 Rule: only fields that are listed here are kept. All others (environment variables, arguments,
-images, annotations, managed fields) are never even decoded, so a snapshot can be sent to somebody.
+images, annotations of others, managed fields) are never even decoded, so a snapshot can be sent to
+somebody.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, cast
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
+
+from podfence.model.meta import IGNORE_ANNOTATION, MODE_ANNOTATION
 
 Keep = bool | Mapping[str, "Keep"] | list["Keep"]
 """True: the field whole. A mapping: these fields of it. A list of one: that of each item."""
@@ -22,13 +26,18 @@ _META: Final[Mapping[str, Keep]] = {
     "labels": True,
     "creationTimestamp": True,
     "deletionTimestamp": True,
+    "annotations": {IGNORE_ANNOTATION: True},
 }
 _OWNED: Final[Mapping[str, Keep]] = {
     **_META,
     "ownerReferences": [{"apiVersion": True, "kind": True, "name": True, "controller": True}],
 }
 _CONTAINERS: Final[list[Keep]] = [{"name": True, "ports": True, "restartPolicy": True}]
-_POLICY: Final[Mapping[str, Keep]] = {"metadata": _META, "spec": True}
+_POLICY: Final[Mapping[str, Keep]] = {
+    # An audited policy enforces nothing (AUD-2): without its mode, verdicts would be wrong.
+    "metadata": {**_META, "annotations": {IGNORE_ANNOTATION: True, MODE_ANNOTATION: True}},
+    "spec": True,
+}
 
 KEPT: Final[Mapping[str, Mapping[str, Keep]]] = {
     "Namespace": {"metadata": _META},
@@ -128,12 +137,20 @@ def page_decoder(kind: str) -> msgspec.json.Decoder[Page]:
 
 def plain(kind: str, api_version: str, narrow: Struct) -> dict[str, Any]:
     """A narrow object as the JSON value that it was read from, with its kind in front."""
-    return {"apiVersion": api_version, "kind": kind, **msgspec.to_builtins(narrow)}
+    value = {"apiVersion": api_version, "kind": kind, **msgspec.to_builtins(narrow)}
+    metadata = value.get("metadata")
+    if metadata and metadata.get("annotations") == {}:
+        del metadata["annotations"]  # all of them were others'
+    return value
 
 
 def _struct(name: str, keep: Mapping[str, Keep]) -> type[Struct]:
-    fields = [(each, _type_of(f"{name}_{each}", how), UNSET) for each, how in keep.items()]
-    return msgspec.defstruct(name, fields, frozen=True)
+    attributes = {re.sub(r"\W", "_", each): each for each in keep}
+    fields = [
+        (attribute, _type_of(f"{name}_{attribute}", keep[each]), UNSET)
+        for attribute, each in attributes.items()
+    ]
+    return msgspec.defstruct(name, fields, frozen=True, rename=attributes)
 
 
 def _type_of(name: str, keep: Keep) -> Any:

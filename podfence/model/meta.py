@@ -17,6 +17,9 @@ MODE_ANNOTATION = "podfence.io/mode"
 AUDIT, ENFORCE = "audit", "enforce"
 """Its values; whatever else it says, the policy is enforced."""
 
+IGNORE_ANNOTATION = "podfence.io/ignore"
+"""Annotation of an object that says which findings about it are meant."""
+
 DEFAULT_NAMESPACE = "default"
 """Namespace of objects and names that are given without one."""
 

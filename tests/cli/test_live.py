@@ -27,6 +27,20 @@ def test_a_question_is_answered_without_files(tmp_path: Path) -> None:
         assert ask("can", "watch/probe", "shop/db:5432").status == 1
 
 
+def test_an_audited_policy_of_a_cluster_enforces_nothing(tmp_path: Path) -> None:
+    cluster = shop()
+    (policy,) = [each for each in yaml.safe_load_all(SHOP) if each["kind"] == "NetworkPolicy"]
+    policy["metadata"]["annotations"] = {"podfence.io/mode": "audit", "note": "hush"}
+    cluster.apply(policy)
+    with asking(cluster, tmp_path) as ask:
+        answered = ask("can", "watch/probe", "shop/db:5432")
+        written = ask("get").out
+    assert answered.status == 0
+    assert "audited: no, if shop/db were enforced" in answered.out
+    assert "podfence.io/mode: audit" in written
+    assert "hush" not in written
+
+
 def test_a_place_is_a_name_and_a_field(tmp_path: Path) -> None:
     with asking(shop(), tmp_path) as ask:
         done = ask("why", "watch/probe", "shop/pg:5432")

@@ -110,7 +110,7 @@ def test_a_pod_keeps_what_decides_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("kind", list(KEPT))
-def test_no_kind_keeps_annotations_or_managed_fields(kind: str) -> None:
+def test_no_kind_keeps_annotations_of_others_or_managed_fields(kind: str) -> None:
     metadata = {"name": "a", "annotations": {"a": SECRET}, "managedFields": [SECRET], "uid": SECRET}
     data = {"apiVersion": "v1", "kind": kind, "metadata": metadata, "data": {"a": SECRET}}
     assert narrowed(data) == {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}}
@@ -143,3 +143,50 @@ def test_what_is_kept_has_the_meaning_of_the_whole(seed: int) -> None:
 def test_the_other_kinds_too(data: dict[str, Any]) -> None:
     assert decode(narrowed(data), SOURCE) == decode(data, SOURCE)
     assert decode(data, SOURCE).objects
+
+
+POLICIES: list[dict[str, Any]] = [
+    {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "a", "namespace": "shop"},
+        "spec": {"podSelector": {}},
+    },
+    {
+        "apiVersion": "policy.networking.k8s.io/v1alpha2",
+        "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": "a"},
+        "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}},
+    },
+    {
+        "apiVersion": "policy.networking.k8s.io/v1alpha1",
+        "kind": "AdminNetworkPolicy",
+        "metadata": {"name": "a"},
+        "spec": {"priority": 1, "subject": {"namespaces": {}}},
+    },
+    {
+        "apiVersion": "policy.networking.k8s.io/v1alpha1",
+        "kind": "BaselineAdminNetworkPolicy",
+        "metadata": {"name": "default"},
+        "spec": {"subject": {"namespaces": {}}},
+    },
+]
+
+
+@pytest.mark.parametrize("mode", ["audit", "enforce", "Audit"])
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda data: data["kind"])
+def test_a_policy_keeps_its_mode(policy: dict[str, Any], mode: str) -> None:
+    """AUD-1: an audited policy of a live cluster enforces nothing."""
+    annotations = {"podfence.io/mode": mode, "kubectl.kubernetes.io/last-applied": SECRET}
+    data = {**policy, "metadata": {**policy["metadata"], "annotations": annotations}}
+    (kept,) = decode(narrowed(data), SOURCE).objects
+    assert kept.audited is (mode == "audit")  # type: ignore[union-attr]  # of a policy
+    assert narrowed(data)["metadata"]["annotations"] == {"podfence.io/mode": mode}
+
+
+@pytest.mark.parametrize("kind", list(KEPT))
+def test_every_kind_keeps_which_findings_are_meant(kind: str) -> None:
+    remark = {"podfence.io/ignore": "PF350 closed by the firewall"}
+    metadata = {"name": "a", "annotations": {**remark, "a": SECRET}}
+    data = {"apiVersion": "v1", "kind": kind, "metadata": metadata}
+    assert narrowed(data)["metadata"] == {"name": "a", "annotations": remark}

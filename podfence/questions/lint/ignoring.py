@@ -14,7 +14,7 @@ from datetime import date
 from msgspec import Struct
 
 from podfence.errors import Position, Problem, Severity, Source
-from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
+from podfence.model.meta import DEFAULT_NAMESPACE, IGNORE_ANNOTATION, ObjectRef
 from podfence.questions.lint.findings import LINT_RULES, Finding, code_of
 
 IGNORE_CODES: Mapping[str, str] = {
@@ -24,7 +24,6 @@ IGNORE_CODES: Mapping[str, str] = {
     "PF604": "the date of a remark has passed",
 }
 """Codes of what is wrong with remarks, with their meaning in one line."""
-ANNOTATION = "podfence.io/ignore"
 _MARK = "podfence:"
 _WORD = "podfence"
 _SPELLING = "this is not a remark; write podfence: ignore[PF331] and a reason after it"
@@ -56,7 +55,7 @@ class Remark(Struct, frozen=True):
 
     def problem(self, code: str, text: str) -> Problem:
         """Something wrong with it."""
-        path = f"metadata.annotations[{ANNOTATION}]" if self.object else ""
+        path = f"metadata.annotations[{IGNORE_ANNOTATION}]" if self.object else ""
         name = f"{self.object.kind} {self.object}" if self.object else ""
         return Problem(code, Severity.WARNING, text, self.source, path, name, self.place)
 
@@ -98,7 +97,7 @@ def remarks_of_text(file: str, text: str) -> Iterator[Remark]:
 def remarks_of_object(ref: ObjectRef, source: Source, annotations: object) -> Iterator[Remark]:
     """The remarks of an object's annotation: they apply to all findings of the object, or of all
     objects in it for a Namespace."""
-    value = annotations.get(ANNOTATION) if isinstance(annotations, Mapping) else None
+    value = annotations.get(IGNORE_ANNOTATION) if isinstance(annotations, Mapping) else None
     for part in value.split(";") if isinstance(value, str) else ():
         codes, _, rest = part.strip().partition(" ")
         yield _remark(codes, rest, None, None, ref, source)
