@@ -73,7 +73,7 @@ class Feed:
         self.pods = [item for item in cluster if item["kind"] == "Pod"]
         self.policies, self._spare = policies[:wanted], policies[wanted:]
         for pod in self.pods:
-            self._place(pod, self._rng.randrange(self._nodes))
+            self._schedule(pod, self._rng.randrange(self._nodes))
         self._waiting: list[Manifest] = []
         self._number = 0
 
@@ -153,7 +153,7 @@ class Feed:
         self._waiting.append(pod)
         return pod
 
-    def _place(self, pod: Manifest, node: int) -> None:
+    def _schedule(self, pod: Manifest, node: int) -> None:
         pod["spec"]["nodeName"] = f"node-{node}"
         self._give_address(pod)
 

@@ -58,8 +58,8 @@ def stored(shape: Shape) -> Iterator[tuple[str, Manifest]]:
         metadata = found["metadata"]
         metadata["uid"] = f"00000000-0000-0000-0000-{number:012}"
         metadata["creationTimestamp"] = "2026-01-01T00:00:00Z"
-        place = f"{metadata['namespace']}/" if "namespace" in metadata else ""
-        yield f"/registry/{_FOLDERS[found['kind']]}/{place}{metadata['name']}", found
+        namespace = f"{metadata['namespace']}/" if "namespace" in metadata else ""
+        yield f"/registry/{_FOLDERS[found['kind']]}/{namespace}{metadata['name']}", found
 
 
 def fill(folder: Path, shape: Shape) -> int:

@@ -353,7 +353,9 @@ def written(text: str, table: str, marks: tuple[str, str] = (BEGIN, END)) -> str
     before, begin, rest = text.partition(first)
     _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"no place for the table: write {first} and {last} on lines of their own")
+        raise ValueError(
+            f"no markers for the table: write {first} and {last} on lines of their own"
+        )
     return f"{before}{first}\n{table}\n{last}{after}"
 
 

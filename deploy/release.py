@@ -1,6 +1,6 @@
 """What a release is made of, and whether it may be made: ``python -m deploy.release``.
 
-    check TAG                                  every place that names a version names this one
+    check TAG                                  every file that names a version names this one
     build DIR --home URL --revision TAG        wheel, sources, chart, krew plugin and notes
 
 Rule: the sources know no address of their own. Where they live is known when a release is made, and
@@ -26,7 +26,7 @@ from deploy import krew
 from deploy.links import ROOT, rewritten
 
 CHART = "deploy/chart"
-PLACES = {
+VERSION_FILES = {
     "pyproject.toml": r'^version = "([^"]+)"$',
     "podfence/_version.py": r'^__version__ = "([^"]+)"$',
     f"{CHART}/Chart.yaml": r"^(?:version|appVersion): (\S+)$",
@@ -44,7 +44,7 @@ def mistakes(tag: str, root: Path = ROOT) -> list[str]:
     found = []
     if not re.fullmatch(r"v\d+\.\d+\.\d+((a|b|rc)\d+)?", tag):
         found.append(f"the tag {tag} is no version such as v1.2.3")
-    for name, pattern in PLACES.items():
+    for name, pattern in VERSION_FILES.items():
         named = re.findall(pattern, (root / name).read_text(encoding="utf-8"), re.MULTILINE)
         if not named:
             found.append(f"{name} names no version")

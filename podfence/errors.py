@@ -124,7 +124,7 @@ class Source(Struct, frozen=True, cache_hash=True):
 
 
 class Position(Struct, frozen=True, order=True):
-    """A place in a file; ``line`` and ``column`` count from 1."""
+    """A position in a file; ``line`` and ``column`` count from 1."""
 
     file: str
     line: int
@@ -139,10 +139,10 @@ Locate = Callable[[Source | None, str], Position | None]
 
 
 class Problem(Struct, frozen=True):
-    """Something wrong with the input, with its place.
+    """Something wrong with the input, with its position.
 
     ``path`` is the field path (``spec.ingress[0].ports[1].port``), relative to the object, ``""``
-    for the document as a whole. ``message`` is complete without the place. ``position`` is set
+    for the document as a whole. ``message`` is complete without the position. ``position`` is set
     where the reader already knows it (a syntax error); otherwise ``source`` and ``path`` say where.
     ``reason`` is the API server's error type (``FieldValueInvalid``, ...) when there is one.
     ``object`` is ``Kind namespace/name`` when known, else ``""``.

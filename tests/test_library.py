@@ -149,7 +149,7 @@ def test_a_wrong_test_file_is_an_error(shop: podfence.Input) -> None:
     assert caught.value.code == "PF500"
 
 
-def test_findings_have_places() -> None:
+def test_findings_have_positions() -> None:
     found = podfence.load(str(ROOT / "examples/gotchas")).check()
 
     assert {finding.code for finding in found} >= {"PF320", "PF304"}

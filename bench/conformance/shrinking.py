@@ -93,7 +93,7 @@ Path = tuple[str | int, ...]
 
 
 def _paths(value: object, here: Path = ()) -> Iterator[Path]:
-    """Every place that may be taken away, the outer ones first."""
+    """Every path that may be taken away, the outer ones first."""
     if isinstance(value, dict):
         for key in value:
             if key == "labels" and METADATA_NAME_LABEL in value[key]:

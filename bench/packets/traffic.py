@@ -37,7 +37,7 @@ _EMPTY_CALLS = 1_000
 _BUFFER = 1
 """Receive buffer of the server: the kernel's least, soon full; every packet then ends alike."""
 _MEMINFO, _DROPS = 55, 8
-"""``SO_MEMINFO``, and the place of the count of dropped packets in its answer."""
+"""``SO_MEMINFO``, and the index of the count of dropped packets in its answer."""
 _LINGER = struct.pack("=ii", 1, 0)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 

@@ -1,4 +1,4 @@
-"""The cluster of the tests as a soak uses it: places, agents, tables, and what is expected.
+"""The cluster of the tests as a soak uses it: ends, agents, tables, and what is expected.
 
 Rule: one thread changes the cluster, one write at a time, and waits until every node's table is
 that of a compile from nothing. Of flows on which the nodes may differ meanwhile nothing is
@@ -65,7 +65,7 @@ class Field:
         self.agents = {agent.node.name: agent for agent in agents}
         self.nodes = cluster.nodes[:2]
         self.model = agreement.nothing(population, self.nodes)
-        namespaces = {a: place.namespace for place in population.places for a in place.addresses}
+        namespaces = {a: end.namespace for end in population.ends for a in end.addresses}
         self.flows = [*flows]
         self.traffic = Traffic(self.flows, namespaces, rate)
         self.slowest = 0.0

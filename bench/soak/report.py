@@ -30,7 +30,7 @@ class Minute(Struct, frozen=True):
     changes: int
     faults: int
     tried: int
-    """Pairs of places and ports that were all tried once, over TCP."""
+    """Pairs of ends and ports that were all tried once, over TCP."""
     tried_wrong: int
     slowest: float
     """Seconds until a change was in force on all nodes, the longest of this minute."""

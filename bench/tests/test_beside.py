@@ -34,7 +34,7 @@ def test_the_table_goes_between_its_marks() -> None:
     begin, end = MARKS
     text = written(f"a\n{begin}\nold\n{end}\nb", "new", MARKS)
     assert text == f"a\n{begin}\nnew\n{end}\nb"
-    with pytest.raises(ValueError, match="no place"):
+    with pytest.raises(ValueError, match="no markers"):
         written("a", "new", MARKS)
 
 

@@ -51,13 +51,13 @@ def test_an_expected_status_is_no_failure() -> None:
     assert "FAILED" not in line(row, [Sample(1, 1, 1, 1)], [Sample(1, 1, 1, 0)])
 
 
-def test_the_table_takes_the_place_between_its_marks() -> None:
+def test_the_table_stands_between_its_markers() -> None:
     assert written(f"a\n{BEGIN}\nold\n{END}\nb", "new") == f"a\n{BEGIN}\nnew\n{END}\nb"
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, END])
-def test_a_table_without_a_place_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no place"):
+def test_a_table_without_markers_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no markers"):
         written(text, "new")
 
 

@@ -16,7 +16,7 @@ _NAMED_PORTS_BEFORE = ("ports", "namedPort")
 
 
 def experimental_fields(policy: ClusterNetworkPolicy) -> Iterator[Problem]:
-    """A warning at the first place of each field that the standard channel lacks."""
+    """A warning at the first path of each field that the standard channel lacks."""
     first: dict[str, str] = {}
     for path, name in _fields(policy):
         first.setdefault(name, f"{path}.{name}")

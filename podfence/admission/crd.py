@@ -88,7 +88,7 @@ def dropped_labels(value: Any, schema: CrdType, path: str = "") -> Iterator[Prob
 
 
 def crd_problems(value: Any, schema: CrdType, path: str = "") -> Iterator[Problem]:
-    """Everything that the server has against a value of which nulls are gone, place by place.
+    """Everything that the server has against a value of which nulls are gone, path by path.
 
     PF201 unknown field, PF202 wrong type, PF203 violation: all are errors. A rule of the schema is
     judged where nothing that it may look at is wrong in a way that keeps the server from judging
@@ -238,7 +238,7 @@ def _array(items: list[Any], schema: Array, path: str) -> Iterator[Problem]:
 
 
 def _duplicates(items: list[Any], path: str) -> Iterator[Problem]:
-    """A value that occurs several times is named once, at its second place."""
+    """A value that occurs several times is named once, at its second index."""
     seen: Counter[str] = Counter()
     for index, item in enumerate(items):
         if isinstance(item, str):

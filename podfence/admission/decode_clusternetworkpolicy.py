@@ -161,8 +161,8 @@ def _unknown_field(schema: Object, value: Json) -> str:
 
 
 def _fault(parent: Json) -> str:
-    for place, fault in selector_faults(parent):
-        return f"{place}.{fault}"
+    for field, fault in selector_faults(parent):
+        return f"{field}.{fault}"
     return ""
 
 

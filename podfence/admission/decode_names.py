@@ -16,8 +16,8 @@ _LONGEST_PREFIX = 58
 def generated_name(prefix: str, source: Source) -> str:
     """The name of an object that has only ``generateName``: the prefix, cut as the server cuts it,
     and five letters that depend on where the object was read."""
-    place = f"{prefix}\0{source.file}\0{source.document}\0{source.item}"
-    number = crc32(place.encode("utf-8", "surrogatepass"))
+    origin = f"{prefix}\0{source.file}\0{source.document}\0{source.item}"
+    number = crc32(origin.encode("utf-8", "surrogatepass"))
     suffix = ""
     for _ in range(5):
         number, letter = divmod(number, len(_LETTERS))

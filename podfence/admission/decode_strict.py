@@ -259,7 +259,7 @@ def _field_hint(key: str, wire: Struct, names: str) -> str:
 
 
 def _nearest(cursors: tuple[str, ...], names: str) -> list[str]:
-    """The places that share most with where the field was found, the least deep of them."""
+    """The paths that share most with where the field was found, the least deep of them."""
     here = names.split(".")
 
     def shared(cursor: str) -> int:
@@ -286,7 +286,7 @@ def _structs(wire: WireType, path: str) -> Iterator[tuple[str, Struct]]:
 
 @cache
 def _known_fields() -> dict[str, tuple[str, ...]]:
-    """Field name to every place of the schema that has such a field."""
+    """Field name to every path of the schema that has such a field."""
     known: dict[str, list[str]] = {}
     for path, struct in _structs(NETWORK_POLICY, ""):
         for name in struct.fields:

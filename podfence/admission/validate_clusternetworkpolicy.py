@@ -218,11 +218,11 @@ CLUSTER_NETWORK_POLICY = resource(_SPEC)
 def selector_faults(parent: Json) -> Iterator[tuple[str, str]]:
     """Where and why selectors of a subject or a peer cannot be evaluated, one fault a selector."""
     pods = parent.get("pods", {})
-    places = {name: parent.get(name) for name in ("namespaces", "nodes")}
-    places |= {f"pods.{name}": pods.get(name) for name in ("namespaceSelector", "podSelector")}
-    for place, selector in places.items():
+    selectors = {name: parent.get(name) for name in ("namespaces", "nodes")}
+    selectors |= {f"pods.{name}": pods.get(name) for name in ("namespaceSelector", "podSelector")}
+    for field, selector in selectors.items():
         if selector and (fault := _selector_fault(selector)):
-            yield place, fault
+            yield field, fault
 
 
 def _selector_fault(selector: Json) -> str:
@@ -251,9 +251,9 @@ def stored_but_risky(spec: Json, ports: str, named_port: str) -> Iterator[Proble
 
 
 def _risky_selectors(parent: Json, path: str, effect: str) -> Iterator[Problem]:
-    for place, fault in selector_faults(parent):
-        text = f"{path}.{place}.{fault}: stored all the same, but cannot be evaluated: {effect}"
-        yield _warning("PF209", text, f"{path}.{place}")
+    for field, fault in selector_faults(parent):
+        text = f"{path}.{field}.{fault}: stored all the same, but cannot be evaluated: {effect}"
+        yield _warning("PF209", text, f"{path}.{field}")
 
 
 def _risky_names(rule: Json, peer: Json, path: str) -> Iterator[Problem]:

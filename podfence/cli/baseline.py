@@ -62,7 +62,7 @@ class Baseline(msgspec.Struct, frozen=True):
         new = []
         held = 0
         for finding in findings:
-            key = _place(finding) if self.is_older else finding.fingerprint
+            key = _field_key(finding) if self.is_older else finding.fingerprint
             there = left[key] > 0
             left[key] -= 1
             if there and (self.is_older or names[key].issuperset(self._names(finding))):
@@ -80,7 +80,7 @@ class Baseline(msgspec.Struct, frozen=True):
 NO_BASELINE = Baseline()
 
 
-def _place(finding: Finding) -> str:
+def _field_key(finding: Finding) -> str:
     return f"{finding.code} {finding.object.kind} {finding.object} {finding.path}"
 
 

@@ -21,7 +21,7 @@ from podfence.cli.outputs import (
     Output,
     outputs_option,
     read_outputs,
-    require_places,
+    require_writable,
     write_outputs,
 )
 from podfence.cli.settings import Settings, read_settings, settings_options
@@ -195,8 +195,8 @@ def command(
             if fix_diff:
                 show_fixes(fixed, loaded, diff=True)
                 return 1 if fixed.made else 0
-            require_places("-o", (each.file for each in formats))
-            require_places("--write-baseline", (write_baseline or "",))
+            require_writable("-o", (each.file for each in formats))
+            require_writable("--write-baseline", (write_baseline or "",))
             write_edits(fixed.texts, "--fix")
             show_fixes(fixed, loaded, diff=False)
             loaded, judged = read()

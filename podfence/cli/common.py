@@ -213,7 +213,7 @@ SHOWN_DOUBTS = 3
 
 
 def without_verdict(loaded: Loaded, doubts: Sequence[Doubt]) -> str:
-    """Which objects leave a verdict open, with their places, in one sentence."""
+    """Which objects leave a verdict open, with their positions, in one sentence."""
     unlisted = [doubt for doubt in doubts if doubt.listed_in is not None]
     unread = [doubt for doubt in doubts if doubt.listed_in is None and not doubt.pods]
     said = []
@@ -241,13 +241,13 @@ def _some(loaded: Loaded, doubts: Sequence[Doubt]) -> str:
     said = [
         printable(doubt.source.file)
         if doubt.source is not None and doubt.source.file in lost
-        else f"{printable(str(doubt))}{_place(loaded, doubt)}"
+        else f"{printable(str(doubt))}{_position(loaded, doubt)}"
         for doubt in doubts
     ]
     return some(said, SHOWN_DOUBTS)
 
 
-def _place(loaded: Loaded, doubt: Doubt) -> str:
+def _position(loaded: Loaded, doubt: Doubt) -> str:
     position = loaded.locate(doubt.source, doubt.path)
     return f" ({printable(str(position))})" if position else ""
 
@@ -282,10 +282,10 @@ def asking(loaded: Loaded, inputs: Inputs) -> Iterator[None]:
             raise
         raise UnknownObject(f"{error.message} ({printable(str(position))})") from error
     except UnknownObject as error:
-        if inputs.namespace is not None or not loaded.unplaced:
+        if inputs.namespace is not None or not loaded.without_namespace:
             raise
         hint = (
-            f"objects of the input without a namespace ({loaded.unplaced}) are in "
+            f"objects of the input without a namespace ({loaded.without_namespace}) are in "
             f"{DEFAULT_NAMESPACE}; --input-namespace NAME puts them in another"
         )
         raise UnknownObject(f"{error.message}; {hint}") from error

@@ -136,7 +136,7 @@ def _texts(loaded: Loaded, wanted: list[Policy], names: DomainTable) -> Iterator
 
 
 def _texts_of(loaded: Loaded, index: PolicyIndex, wanted: list[Policy]) -> Iterator[str]:
-    place = _place(loaded)
+    locate = _text_locator(loaded)
     written = WrittenObjects(index, loaded.raw)
     findings = (
         tier_findings(index) if any(isinstance(p, ClusterNetworkPolicy) for p in wanted) else ()
@@ -146,15 +146,15 @@ def _texts_of(loaded: Loaded, index: PolicyIndex, wanted: list[Policy]) -> Itera
             yield AUDITED.format(printable(policy_name(one.ref)))
         if isinstance(one, NetworkPolicy):
             notes = notes_for(index, one, loaded.raw(one.source), written=written)
-            yield render_description(describe(index, one), place, notes)
+            yield render_description(describe(index, one), locate, notes)
         else:
             found = tuple(f for f in findings if f.object == one.ref)
-            yield render_tier_description(describe_tier_policy(index, one), place, found)
+            yield render_tier_description(describe_tier_policy(index, one), locate, found)
 
 
-def _place(loaded: Loaded) -> Callable[[Source | None, str], str]:
-    def place(source: Source | None, path: str) -> str:
+def _text_locator(loaded: Loaded) -> Callable[[Source | None, str], str]:
+    def locate(source: Source | None, path: str) -> str:
         position = loaded.locate(source, path)
         return str(position) if position else ""
 
-    return place
+    return locate

@@ -198,6 +198,6 @@ def show_fixes(fixed: Fixed, loaded: Loaded, *, diff: bool) -> None:
 
 def _said(fix: Fix, loaded: Loaded, what: str) -> str:
     position = loaded.locate(fix.finding.source, fix.finding.path)
-    place = f"{printable(str(position))}: " if position else ""
+    where = f"{printable(str(position))}: " if position else ""
     finding = fix.finding
-    return f"{place}{finding.code}: NetworkPolicy {printable(str(fix.policy))}: {what}"
+    return f"{where}{finding.code}: NetworkPolicy {printable(str(fix.policy))}: {what}"

@@ -20,9 +20,9 @@ def read_seen(files: Sequence[str]) -> FlowRecords:
     """The records of all files together; the first damaged records are named on standard error.
     Raises PodfenceError (PF011) for a file that cannot be read."""
     seen = read_flows(files, sys.stdin.buffer if "-" in files else None)
-    for place in seen.unread_at:
-        where = f"{printable(place.file)}:{place.line}"
-        echo(f"{where}: error[PF011]: {printable(place.message)}", err=True)
+    for position in seen.unread_at:
+        where = f"{printable(position.file)}:{position.line}"
+        echo(f"{where}: error[PF011]: {printable(position.message)}", err=True)
     more = seen.unread - len(seen.unread_at)
     if more > 0:
         echo(f"error[PF011]: {more:,} more records cannot be read", err=True)

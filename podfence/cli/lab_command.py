@@ -23,8 +23,8 @@ from podfence.cli.common import (
 from podfence.cli.inputs import Inputs, complete_files, input_options, namespace_option
 from podfence.cli.lab_drops import name_option
 from podfence.cli.targets import qualified, question
+from podfence.cli.testenvironments import lab_progress, lab_refuses, tried_in_lab
 from podfence.cli.testinputs import read_tests
-from podfence.cli.testplaces import lab_progress, lab_refuses, tried_in_lab
 from podfence.errors import HostError, LabError, LabGone, Locate, PodfenceError
 from podfence.kernel import mounts, netns
 from podfence.kernel.bindnotice import announce_binds
@@ -34,8 +34,8 @@ from podfence.lab.probing.process import LabProcess
 from podfence.lab.run import run_lab
 from podfence.lab.server import start
 from podfence.lab.session import LabWorld, Session, world
-from podfence.lab.testbed.placement import MAX_NODES, NODES_OF_INPUT
 from podfence.lab.testbed.report import LabReport
+from podfence.lab.testbed.scheduling import MAX_NODES, NODES_OF_INPUT
 from podfence.lab.trial import LabOptions
 from podfence.manifests.load import Loaded
 from podfence.model.meta import DEFAULT_NAMESPACE

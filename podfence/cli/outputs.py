@@ -45,7 +45,7 @@ class Output(Struct, frozen=True):
 
 def read_outputs(words: Sequence[str], formats: Sequence[str]) -> tuple[Output, ...]:
     """What ``-o`` asks for; ``=-`` is standard output. Raises UsageError for an unknown format, and
-    for two in one place."""
+    for two to one file."""
     found: list[Output] = []
     for word in words:
         name, is_named, file = word.partition("=")
@@ -64,7 +64,7 @@ def read_outputs(words: Sequence[str], formats: Sequence[str]) -> tuple[Output, 
     return tuple(found)
 
 
-def require_places(option: str, files: Iterable[str]) -> None:
+def require_writable(option: str, files: Iterable[str]) -> None:
     """Before other files are edited. Raises UsageError for a file in a directory that does not
     exist or that nobody may write to, and for a directory."""
     for file in filter(None, files):

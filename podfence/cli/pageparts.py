@@ -119,9 +119,9 @@ class PageParts(Struct, frozen=True):
     def _doubts(self) -> Iterable[dict[str, object]]:
         for doubt in self.loaded.doubts:
             position = self.loaded.locate(doubt.source, doubt.path)
-            place = {} if position is None else {"file": position.file, "line": position.line}
+            location = {} if position is None else {"file": position.file, "line": position.line}
             unlisted = {} if doubt.listed_in is None else {"unlisted": True}
-            yield {"object": str(doubt), "namespace": doubt.namespace, **place, **unlisted}
+            yield {"object": str(doubt), "namespace": doubt.namespace, **location, **unlisted}
 
 
 def map_before(loaded: Loaded, names: DomainTable, scope: Collection[str] = ()) -> object:

@@ -237,7 +237,7 @@ def _page(
 
 
 def _judged(read: ReadTests, before: Loaded, after: Loaded, names: DomainTable) -> Tests:
-    """The tests on both sides. Places are those of their files and of NEW."""
+    """The tests on both sides. Positions are those of their files and of NEW."""
     from podfence.questions.tests.turning import turning
 
     found = turning(read.files, before.cluster, after.cluster, names)

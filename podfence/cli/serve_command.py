@@ -224,8 +224,8 @@ def _with_tests(source: InputSource, tests: tuple[str, ...]) -> InputSource:
         promises = read_test_files(tests)
         for problem in promises.problems:
             if problem.severity is Severity.ERROR:
-                place = promises.positions.locate_problem(problem)
-                raise PodfenceError(problem_line(problem, place), code=problem.code)
+                position = promises.positions.locate_problem(problem)
+                raise PodfenceError(problem_line(problem, position), code=problem.code)
         return replace(source.read(), tests=promises)
 
     return replace(source, read=read, stamp=lambda: (source.stamp(), folder.stamp()))

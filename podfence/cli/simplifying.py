@@ -91,11 +91,11 @@ def simplified(loaded: Loaded, namespaces: Sequence[str], *, join: bool, today: 
     now = rewritten(loaded, [*_patches(loaded, made)])
     if made:
         _prove(cluster, now.cluster, any(e.strength is Strength.TODAY for e in made))
-    made.sort(key=lambda each: (each.origin.policy, _place(each)))
+    made.sort(key=lambda each: (each.origin.policy, _position(each)))
     return Simplified(tuple(made), tuple(left), now.texts, _rules(cluster, namespaces))
 
 
-def _place(each: Simplification) -> tuple[str, list[int]]:
+def _position(each: Simplification) -> tuple[str, list[int]]:
     """Sorts in the order of the text."""
     return each.origin.path.partition("[")[0], _numbers(each.origin.path)
 
@@ -103,7 +103,7 @@ def _place(each: Simplification) -> tuple[str, list[int]]:
 def _size(loaded: Loaded, source: Source) -> int:
     """The number of characters of the document that holds an object."""
     try:
-        _, start, end, _ = loaded.positions.placed(source)
+        _, start, end, _ = loaded.positions.extent_of(source)
     except KeyError:  # it was not read from a file
         return 0
     return end - start

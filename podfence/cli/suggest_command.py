@@ -162,7 +162,7 @@ def command(
     kept = run_written(tests, made, found, names) if tests is not None and made else None
     locate = loaded.locate if given is None else given.locating(loaded.locate)
     tried = run_given(asked, found, names) if given is not None else None
-    report = SuggestReport(found, seen, locate, words.unplaced, tried)
+    report = SuggestReport(found, seen, locate, words.unresolved, tried)
     _show(report, output, folder is not None, kept)
     proofs = [each.is_proved for each in (kept, tried) if each is not None]
     return _status(loaded, seen, found, all(proofs), keep_going=keep_going)

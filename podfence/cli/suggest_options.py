@@ -24,7 +24,7 @@ _USUAL: Final = {4: 32, 6: 64}
 
 class SuggestWords(Struct, frozen=True):
     """``group``: a key of labels, "" for a policy a workload. ``least``: flows that make evidence.
-    ``widths``: as of ``SuggestOptions``; ``unplaced``: every flow that could not be placed is
+    ``widths``: as of ``SuggestOptions``; ``unresolved``: every flow that could not be resolved is
     named."""
 
     group: str
@@ -32,7 +32,7 @@ class SuggestWords(Struct, frozen=True):
     widths: Mapping[int, int] | None
     outside: Outside | None
     against: bool
-    unplaced: bool
+    unresolved: bool
 
     def where(self, *, is_written: bool) -> Outside:
         """What is written for addresses outside. ``is_written``: a person wrote down which are
@@ -79,7 +79,12 @@ def suggest_options(function: Callable[..., Any]) -> Callable[..., Any]:
         help="Also compare with the policies that exist: which of their rules no record used, and "
         "what closes, line by line.",
     )
-    @click.option("--unplaced", is_flag=True, help="List every record that could not be placed.")
+    @click.option(
+        "--unplaced",
+        "unresolved",
+        is_flag=True,
+        help="List every record with an unknown end.",
+    )
     @wraps(function)
     def command(
         *args: Any,
@@ -88,7 +93,7 @@ def suggest_options(function: Callable[..., Any]) -> Callable[..., Any]:
         group: str,
         least: int,
         against: bool,
-        unplaced: bool,
+        unresolved: bool,
         **others: Any,
     ) -> Any:
         widths = _widths(wide) if wide is not None else None
@@ -96,7 +101,7 @@ def suggest_options(function: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError(f"--wide-outside is about addresses; drop --outside {outside}")
         usual = None if widths is None else Outside.ADDRESSES
         where = usual if outside is None else Outside(outside)
-        words = SuggestWords(_key(group), least, widths, where, against, unplaced)
+        words = SuggestWords(_key(group), least, widths, where, against, unresolved)
         return function(*args, words=words, **others)
 
     return command

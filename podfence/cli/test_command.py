@@ -28,16 +28,16 @@ from podfence.cli.numbers import Number
 from podfence.cli.outputs import outputs_option, read_outputs, write_outputs
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
-from podfence.cli.testfigures import Figures
-from podfence.cli.testinputs import read_tests
-from podfence.cli.testplaces import (
+from podfence.cli.testenvironments import (
     Judged,
     compared,
+    environments_option,
     lab_refuses,
-    places_option,
-    read_places,
+    read_environments,
     tried_in_lab,
 )
+from podfence.cli.testfigures import Figures
+from podfence.cli.testinputs import read_tests
 from podfence.errors import Locate, PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests
@@ -68,7 +68,7 @@ FORMATS = ("text", "json", "junit", "tap", "github", "sarif")
 @click.option(
     "--tag", "tags", multiple=True, metavar="TAG", help="Only tests with this tag. Repeatable."
 )
-@places_option
+@environments_option
 @outputs_option(FORMATS)
 @click.option(
     "--init",
@@ -121,7 +121,7 @@ def command(
     inputs: Inputs,
     pattern: str,
     tags: tuple[str, ...],
-    places: str,
+    environments: str,
     outputs: tuple[str, ...],
     first: str | None,
     coverage: bool,
@@ -160,7 +160,7 @@ def command(
 
     if touched is not None and not coverage:
         raise click.UsageError("--touched is for the coverage; add --coverage")
-    where = read_places(places)
+    where = read_environments(environments)
     if MODEL not in where and (coverage or mutate):
         raise click.UsageError("--coverage and --mutate ask the model; add --in model")
     wanted_tests = _chosen(pattern, tags)

@@ -156,7 +156,7 @@ def _record(data: bytes, at: int) -> tuple[WireName, int, int, int, int] | None:
 def _name(data: bytes, at: int) -> tuple[WireName, int] | None:
     """A name, and where the bytes after it begin.
 
-    A pointer must lead to before the place where the reading of it began, so none is met twice.
+    A pointer must lead to before the position where the reading of it began, so none is met twice.
     """
     parts: list[bytes] = []
     size, pointers = 1, 0

@@ -16,7 +16,7 @@ EVERYTHING_ID = 1
 
 
 class PortTable:
-    """Large clusters have thousands of places that combine the same few hundred port sets.
+    """Large clusters have thousands of callers that combine the same few hundred port sets.
 
     ``known``: sets that will be combined. Policies name few ports, so what comes of these sets is
     told apart by a few bits (``PortPieces``). A set that is cut elsewhere has none, and is combined

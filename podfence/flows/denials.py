@@ -1,7 +1,7 @@
 """What ``podfence drops -o json`` prints, with or without ``--follow`` and ``--audit``.
 
 Rule: all of it was denied but what an audited policy would have denied, which passed (AUD-4);
-answers are none of it. Addresses that may be several pods' are not placed (NP-60a).
+answers are none of it. Addresses that may be several pods' are not resolved (NP-60a).
 """
 
 from __future__ import annotations

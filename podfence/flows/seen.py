@@ -20,7 +20,7 @@ MAX_FLOWS: Final = 100_000
 MAX_OUTSIDE: Final = 10_000
 """Different addresses outside that are told apart; more of them are one end without an address."""
 MAX_UNREAD: Final = 5
-"""Places of records that cannot be read, told at most."""
+"""Positions of records that cannot be read, told at most."""
 
 
 class RecordedVerdict(Enum):

@@ -1,7 +1,7 @@
 """What stands beside policies and pods: ways in from outside, and policies of other APIs.
 
-Rule: none of it decides over a verdict. An object that cannot be read is a warning with its place,
-and the rest is kept. Nothing is read, or imported for it, where there is none.
+Rule: none of it decides over a verdict. An object that cannot be read is a warning with its
+position, and the rest is kept. Nothing is read, or imported for it, where there is none.
 """
 
 from __future__ import annotations

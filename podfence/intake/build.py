@@ -1,7 +1,7 @@
 """Documents -> Cluster: decode, validate, expand workloads, give addresses.
 
-Rule: nothing is silently missing. An object that could not be read is a problem with its place and
-a doubt of the cluster, so that nobody judges what it could change.
+Rule: nothing is silently missing. An object that could not be read is a problem with its position
+and a doubt of the cluster, so that nobody judges what it could change.
 """
 
 from __future__ import annotations

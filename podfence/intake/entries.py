@@ -1,6 +1,6 @@
 """Objects beside the policies -> entries from outside, and policies of other APIs.
 
-Rule: what cannot be read is a warning with its place, and the rest is kept.
+Rule: what cannot be read is a warning with its position, and the rest is kept.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Documents decoded by an earlier reading: an object that did not change is decoded once.
 
-Rule: only what has no problem is kept, so that every problem has the place where it was read.
+Rule: only what has no problem is kept, so that every problem has the position where it was read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A cluster as a source of objects: found as kubectl finds it, and read for ``intake``.
 
-Rule: objects come from no file, so their places are their names and field paths. Each has a source
-without a file, numbered in the order of reading.
+Rule: objects come from no file, so their positions are their names and field paths. Each has a
+source without a file, numbered in the order of reading.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def directory() -> Path:
         path.mkdir(mode=0o700, exist_ok=True)
         found = path.lstat()
     except OSError as error:
-        raise LabError(f"no place for the lab's socket: {path}: {error.strerror}") from error
+        raise LabError(f"cannot make the lab's socket {path}: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o077:
         raise LabError(
             f"{path} is not a directory of yours alone (owner {found.st_uid}, mode "

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from podfence.engine.permitted import from_own_node
 from podfence.lab.run import Progress, run_lab
-from podfence.lab.testbed.placement import schedule
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
 from podfence.lab.testbed.proved import Disagreement, Proved
 from podfence.lab.testbed.report import LabReport, PacketCheck, PortSeen
+from podfence.lab.testbed.scheduling import schedule
 from podfence.lab.trial import LabOptions
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster

@@ -33,10 +33,12 @@ class RulePositions(Struct, frozen=True):
         """Those of some origins, found by ``locate``."""
         wanted = {(o.source, o.path) for o in origins if o.source is not None}
         found = ((source, path, locate(source, path)) for source, path in wanted)
-        return cls({(source, path): place for source, path, place in found if place is not None})
+        return cls(
+            {(source, path): position for source, path, position in found if position is not None}
+        )
 
     def locate(self, source: Source | None, path: str) -> Position | None:
-        """The place of a field; None when the origin has none, or is not of this answer."""
+        """The position of a field; None when the origin has none, or is not of this answer."""
         return None if source is None else self.known.get((source, path))
 
 

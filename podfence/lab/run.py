@@ -19,9 +19,9 @@ from podfence.collector import collector_paused
 from podfence.errors import LabError
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import Build, Enforce
-from podfence.lab.testbed.placement import schedule
 from podfence.lab.testbed.probeplan import PartyKind, ProbePlan, make_plan
 from podfence.lab.testbed.report import LabReport
+from podfence.lab.testbed.scheduling import schedule
 from podfence.lab.testbed.services import services_text
 from podfence.lab.trial import LabOptions, Trial, families, local_node
 from podfence.nft.difference import load

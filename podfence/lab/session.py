@@ -59,10 +59,10 @@ from podfence.lab.testbed.control import control_of
 from podfence.lab.testbed.hostnames import RESOLVER, hosts_text
 from podfence.lab.testbed.liveflows import Flows, flows_across
 from podfence.lab.testbed.livetraffic import TrafficLosses, account
-from podfence.lab.testbed.placement import schedule
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty, ProbePlan, make_plan
 from podfence.lab.testbed.probes import Probe, ProbeOutcome
 from podfence.lab.testbed.report import SentProbe
+from podfence.lab.testbed.scheduling import schedule
 from podfence.lab.testbed.services import frontends, services_text
 from podfence.lab.trial import LabOptions, Trial, families, local_node
 from podfence.model.cluster import Cluster

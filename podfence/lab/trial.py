@@ -57,7 +57,7 @@ class LabOptions(Struct, frozen=True):
     repeats: int = 3
     """How often a lost probe is sent again."""
     nodes: int = 0
-    """How many; 0: as the input says (``testbed.placement``)."""
+    """How many; 0: as the input says (``testbed.scheduling``)."""
 
 
 def families() -> tuple[int, ...]:

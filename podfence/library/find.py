@@ -17,7 +17,7 @@ from podfence.cli.policynames import no_policy, wanted_policies
 from podfence.cli.reaching import reached
 from podfence.cli.targets import qualified
 from podfence.errors import PodfenceError, QuestionError
-from podfence.library.places import change_of, rule_of, shown
+from podfence.library.positions import change_of, rule_of, shown
 from podfence.library.values import Entry, Hop, Open, Purpose, Reach, Reached, Unused
 from podfence.manifests.load import Loaded
 from podfence.model.doubt import Doubt

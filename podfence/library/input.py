@@ -2,7 +2,7 @@
 
 Rule: the answers are those of the commands, guarded as theirs are: where an object that could not
 be read may turn an answer, PodfenceError (PF007) is raised and names it. Addresses, ports and
-places are text. Nothing is printed.
+positions are text. Nothing is printed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from podfence.cli.common import asking, has_errors, require_certain, without_ver
 from podfence.cli.targets import question
 from podfence.errors import Locate, PodfenceError, Problem
 from podfence.library.find import FILES, Find
-from podfence.library.places import change_of, rule_of, shown
+from podfence.library.positions import change_of, rule_of, shown
 from podfence.library.traffic import seen_in, traffic_of
 from podfence.library.values import Answer, Connection, Finding, Planned, TestResult, Way
 from podfence.manifests.load import Loaded
@@ -67,7 +67,7 @@ class Input:
 
     @property
     def locate(self) -> Locate:
-        """The place of a field."""
+        """The position of a field."""
         return self._loaded.locate
 
     @cached_property
@@ -185,13 +185,13 @@ class Input:
         return Way(*ends, case.protocol, case.port, verdict.allowed, rules)
 
     def _finding(self, problem: Problem) -> Finding:
-        place = shown(self._loaded.positions.locate_problem(problem))
+        position = shown(self._loaded.positions.locate_problem(problem))
         words = problem.code, problem.severity.value, problem.object, problem.message
-        return Finding(*words, place)
+        return Finding(*words, position)
 
-    def _result(self, result: Result, place: str) -> TestResult:
+    def _result(self, result: Result, position: str) -> TestResult:
         because = () if result.is_good else tuple(reasons(result, self.locate))
-        return TestResult(result.test.name, result.status.value, because, place)
+        return TestResult(result.test.name, result.status.value, because, position)
 
 
 def load(

@@ -1,4 +1,4 @@
-"""What the library answers: plain values, their addresses, ports and places as text.
+"""What the library answers: plain values, their addresses, ports and positions as text.
 
 Rule: names are text of the API and may hold anything; print them with ``podfence.text.printable``.
 """
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 
 class Rule(Struct, frozen=True):
-    """A rule, or a policy that isolates, with its place (``file:line:column``, "" for none)."""
+    """A rule, or a policy that isolates, and ``place``: ``file:line:column``, "" for none."""
 
     policy: str
     path: str

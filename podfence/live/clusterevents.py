@@ -62,8 +62,8 @@ def ref_of_doubt(doubt: Doubt) -> ObjectRef:
     if doubt.kind and doubt.name:
         return ObjectRef(doubt.kind, doubt.namespace, doubt.name)
     source = doubt.source
-    place = "" if source is None else f"{source.file}#{source.document}"
-    return ObjectRef(f"unread {doubt.kind}", doubt.namespace, place)
+    position = "" if source is None else f"{source.file}#{source.document}"
+    return ObjectRef(f"unread {doubt.kind}", doubt.namespace, position)
 
 
 class KnownObject(Struct, frozen=True):
@@ -89,7 +89,7 @@ def known_of(cluster: Cluster) -> dict[ObjectRef, KnownObject]:
 
 def changes(before: Mapping[ObjectRef, KnownObject], after: Cluster) -> Iterator[ClusterEvent]:
     """The events that lead from what was known to a cluster. Objects that differ only in their
-    place in a file have changed, since answers name that place."""
+    position in a file have changed, since answers name that position."""
     found = known_of(after)
     for ref in before:
         if ref not in found:

@@ -30,7 +30,7 @@ _KINDS = (Namespace, Node, Pod, Service, EndpointSlice, NetworkPolicy, ClusterNe
 _NAMING = (Pod, NetworkPolicy, Service)
 """Objects of these kinds name a namespace, whether it is declared or not."""
 _FEW = 50
-"""So many objects find their places one by one; more are sorted."""
+"""So many objects are inserted one by one; more are sorted."""
 _ABSENT = KnownObject(None, ())
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 

@@ -104,7 +104,7 @@ def _decoded(
 def _rules(
     ref: ObjectRef, document: Mapping[str, Any], bare: Mapping[str, Any], direction: str, said: Any
 ) -> Iterator[Rule]:
-    """Every rule in its place, since the first that matches decides."""
+    """Every rule at its index, since the first that matches decides."""
     if said is None:
         return
     for item in said if isinstance(said, list) else [said]:
@@ -117,6 +117,6 @@ def _rules(
 
 
 def _denials(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    """In their places: a rule that accepts or passes matches nothing."""
+    """At their indices: a rule that accepts or passes matches nothing."""
     nothing = Rule(RuleAction.ACCEPT, _UNKNOWN)
     return tuple(rule if rule.action is RuleAction.DENY else nothing for rule in rules)

@@ -44,7 +44,7 @@ class Manifests(Struct, frozen=True):
     left_out: tuple[LeftOut, ...]
     files: int
     positions: Positions
-    unplaced: tuple[Document, ...] = ()
+    without_namespace: tuple[Document, ...] = ()
     """Those of ``documents`` that got their namespace here."""
     beside: tuple[Document, ...] = ()
     """Objects of other kinds that answers speak of; they are counted as passed over, too."""
@@ -114,7 +114,7 @@ class _Collected:
         whole.documents += found.documents
         whole.beside += found.beside
         whole.deliveries += found.deliveries
-        whole.unplaced += found.unplaced
+        whole.without_namespace += found.without_namespace
         whole.unreadable += found.unreadable
         whole.problems += found.problems
         whole.policies_elsewhere = found.policies_elsewhere | whole.policies_elsewhere
@@ -133,7 +133,7 @@ class _Collected:
             left_out=tuple(self.left_out),
             files=self._files,
             positions=self._positions,
-            unplaced=tuple(whole.unplaced),
+            without_namespace=tuple(whole.without_namespace),
             beside=tuple(whole.beside),
             deliveries=tuple(whole.deliveries),
         )

@@ -3,7 +3,7 @@
 Rule: two ways to write it, told apart by the first line that says something: a line a name (the
 name, then its addresses, ``#`` begins a remark), or a YAML or JSON mapping from names to an address
 or a list. A name may come again, its addresses add up; a name without addresses is known to have
-none. Every fault is found, with its place.
+none. Every fault is found, with its position.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class _Reader(Struct):
             first, *others = words
             name = self._name(first[0], Position(file.path, number, first.start() + 1))
             for word in others:
-                place = Position(file.path, number, word.start() + 1)
-                if not self._address(name, word[0], place):
+                position = Position(file.path, number, word.start() + 1)
+                if not self._address(name, word[0], position):
                     break  # the words after it are probably no addresses either
 
     # -- mappings
@@ -86,46 +86,46 @@ class _Reader(Struct):
     def _read_mapping(self, file: InputFile) -> None:
         parsed, is_json = _parsed(file.text)
         for finding in parsed.findings:
-            place = Position(file.path, finding.line, finding.column)
+            position = Position(file.path, finding.line, finding.column)
             message = finding.message.replace("{path}", format_path(finding.steps))
-            self._problem(place, message, finding.code)
+            self._problem(position, message, finding.code)
         if not parsed.readable or self.problems:
             return
-        places = _Places(file, is_json)
+        positions = _Positions(file, is_json)
         if not isinstance(parsed.value, dict):
-            self._problem(places.of(()), "not a mapping from names to lists of addresses")
+            self._problem(positions.of(()), "not a mapping from names to lists of addresses")
             return
         for key, value in parsed.value.items():
-            name = self._name(str(key), places.of((str(key),)))
+            name = self._name(str(key), positions.of((str(key),)))
             for steps, text in _addresses((str(key),), value):
-                self._address(name, text, places.of(steps))
+                self._address(name, text, positions.of(steps))
 
     # -- both
 
-    def _name(self, text: str, place: Position) -> str:
+    def _name(self, text: str, position: Position) -> str:
         name = text.lower().removesuffix(".")
         fault = _fault_of_name(name)
         if fault:
-            self._problem(place, f"{text!r} {fault}")
+            self._problem(position, f"{text!r} {fault}")
         else:
             self.found.setdefault(name, set())
         return name
 
-    def _address(self, name: str, text: object, place: Position) -> bool:
+    def _address(self, name: str, text: object, position: Position) -> bool:
         """Whether ``text`` is an IP address; otherwise a problem is noted."""
         address = _address_of(text)
         if address is None:
             right = "write one such as 203.0.113.7 or 2001:db8::7"
-            self._problem(place, f"{text!r} is not an IP address: {right}")
+            self._problem(position, f"{text!r} is not an IP address: {right}")
             return False
         self.found.setdefault(name, set()).add(address)
         return True
 
-    def _problem(self, place: Position, message: str, code: str = "PF111") -> None:
+    def _problem(self, position: Position, message: str, code: str = "PF111") -> None:
         if len(self.problems) == MAX_PROBLEMS:
             message = f"more than {MAX_PROBLEMS} mistakes: the rest is not shown"
         if len(self.problems) <= MAX_PROBLEMS:
-            self.problems.append(Problem(code, Severity.ERROR, message, position=place))
+            self.problems.append(Problem(code, Severity.ERROR, message, position=position))
 
 
 def _is_mapping(text: str) -> bool:
@@ -175,7 +175,7 @@ def _parsed(text: str) -> tuple[Parsed, bool]:
     return read_yaml(text, 1, Scalars()), False
 
 
-class _Places:
+class _Positions:
     """Where the fields of one file are written."""
 
     def __init__(self, file: InputFile, is_json: bool) -> None:
@@ -187,5 +187,5 @@ class _Places:
         )
 
     def of(self, steps: FieldSteps) -> Position:
-        """The place of a field."""
+        """The position of a field."""
         return self._positions.locate(self._source, format_path(steps))

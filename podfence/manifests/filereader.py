@@ -1,6 +1,6 @@
 """The text of one file, to API objects as plain JSON values.
 
-Rule: everything wrong becomes a problem with its place, and no document takes another with it.
+Rule: everything wrong becomes a problem with its position, and no document takes another with it.
 Values are what ``kubectl`` would send for the same text. Objects of other kinds are counted and,
 where their text leaves no doubt about the kind, not even parsed.
 """
@@ -75,7 +75,7 @@ class FileContents(Struct):
 
     documents: list[Document] = field(default_factory=list)
     beside: list[Document] = field(default_factory=list)
-    unplaced: list[Document] = field(default_factory=list)
+    without_namespace: list[Document] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     passed_over: Counter[str] = field(default_factory=Counter)
@@ -292,7 +292,7 @@ class FileReader:
         namespaced = value if value["kind"] in CLUSTER_SCOPED else self._namespaced(value)
         if namespaced is not value:
             document = Document(source, namespaced)
-            self._contents.unplaced.append(document)
+            self._contents.without_namespace.append(document)
         else:
             document = Document(source, value if listed.text is None else listed.text)
         self._contents.documents.append(document)
@@ -313,12 +313,12 @@ class FileReader:
             self._contents.passed_over[gap.kind] += gap.number
             self._contents.policies_elsewhere.setdefault(gap.kind, source)
             return False
-        text = f"this {unlisted.KIND} cannot be read; anything may be missing"
-        place = self._positions.locate(source, "")
+        position = self._positions.locate(source, "")
         found = Unreadable(source, "", "", None) if gap is None else gap.unreadable(source)
-        finding = ParseProblem("PF117", text if gap is None else gap.text, place.line, place.column)
+        lost = f"this {unlisted.KIND} cannot be read; anything may be missing"
+        text = lost if gap is None else gap.text
         self._contents.unreadable.append(found)
-        self._problem(source, finding, "")
+        self._problem(source, ParseProblem("PF117", text, position.line, position.column), "")
         return True
 
     def _note_object(self, may_be_object: bool) -> None:
@@ -336,9 +336,9 @@ class FileReader:
         self._note_object(True)
         what = "null" if listed.value is None else "an empty mapping"
         message = f"this item of a List is {what}, so it holds no object, and is ignored"
-        place = self._positions.locate(source, "")
+        position = self._positions.locate(source, "")
         finding = ParseProblem(
-            "PF116", message, place.line, place.column, severity=Severity.WARNING
+            "PF116", message, position.line, position.column, severity=Severity.WARNING
         )
         self._problem(source, finding, "")
 
@@ -360,10 +360,10 @@ class FileReader:
         meant = wanted_kind_of(value) or kind
         found = Unreadable(source, meant, namespace_of(value), addresses_in(str(value)))
         self._contents.unreadable.append(found)
-        place = self._positions.locate(source, path)
+        position = self._positions.locate(source, path)
         if not kind:
             message += advice_for(source.file)
-        finding = ParseProblem("PF107", message, place.line, place.column)
+        finding = ParseProblem("PF107", message, position.line, position.column)
         self._problem(source, finding, path, value)
 
     def _report(

@@ -34,11 +34,11 @@ def rendered_revision(
         with TemporaryDirectory(prefix="podfence-") as folder:
             root = os.path.realpath(folder)
             tree.write(root)
-            places = {
-                path: os.path.normpath(os.path.join(root, tree.place(path))) for path in paths
+            targets = {
+                path: os.path.normpath(os.path.join(root, tree.tree_path(path))) for path in paths
             }
-            shown = _namer(tree.revision, root, places)
-            there = [place for place in places.values() if os.path.exists(place)]
+            shown = _namer(tree.revision, root, targets)
+            there = [target for target in targets.values() if os.path.exists(target)]
             try:
                 files = read_inputs(there, None, exclude)
                 found = with_rendered(files, options, there, everything=everything)
@@ -50,19 +50,19 @@ def rendered_revision(
         raise GitError(f"{tree.revision} cannot be written out: {error.strerror}") from error
 
 
-def _namer(revision: str, root: str, places: dict[str, str]) -> Callable[[str], str]:
+def _namer(revision: str, root: str, targets: dict[str, str]) -> Callable[[str], str]:
     """Names of the folder -> names of the revision, the longest first."""
     names = {}
-    for path, place in places.items():
-        names[place] = f"{revision}:{path}"
-        names.setdefault(os.path.dirname(place), f"{revision}:{os.path.dirname(path) or '.'}")
+    for path, target in targets.items():
+        names[target] = f"{revision}:{path}"
+        names.setdefault(os.path.dirname(target), f"{revision}:{os.path.dirname(path) or '.'}")
     names.pop(os.path.dirname(root), None)
     names.setdefault(root, f"{revision}:")
     ordered = sorted(names.items(), key=lambda each: -len(each[0]))
 
     def shown(text: str) -> str:
-        for place, name in ordered:
-            text = text.replace(place, name)
+        for target, name in ordered:
+            text = text.replace(target, name)
         return text
 
     return shown

@@ -160,8 +160,8 @@ class GitTree(Struct):
         return replace(read, walked=file.walked, chart=file.chart)
 
     def _named(self, path: str, exclude: Sequence[str]) -> Iterator[tuple[str, InputFile]]:
-        """Places in the tree, each with a file that has no text yet."""
-        real = self._followed(self.place(path))
+        """Paths in the tree, each with a file that has no text yet."""
+        real = self._followed(self.tree_path(path))
         if real in self._folders:
             lines = self._ignored(real)
             exclusion = Exclusion([*lines, *exclude])
@@ -170,7 +170,7 @@ class GitTree(Struct):
         elif real is not None and real in self._entries:
             yield real, InputFile(path)
 
-    def place(self, path: str) -> str:
+    def tree_path(self, path: str) -> str:
         """Where a path of the working directory stands in the tree. Raises GitError for one that is
         outside of it."""
         tree_path = posixpath.normpath(posixpath.join(self._prefix, path.replace(os.sep, "/")))
@@ -181,7 +181,7 @@ class GitTree(Struct):
     def names_source(self, path: str) -> bool:
         """Whether a path names something that manifests are rendered from, or the folder that
         itself holds it."""
-        real = self._followed(self.place(path))
+        real = self._followed(self.tree_path(path))
         if real in self._folders:
             return any(map(is_source, self._folders[real]))
         return real in self._entries and is_source(path)
@@ -198,16 +198,18 @@ class GitTree(Struct):
                 "many to render from; render both versions and compare the results"
             )
         for path, data in self._texts(whole).items():
-            place = os.path.join(folder, path)
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            with open(place, "xb") as stream:
+            target_path = os.path.join(folder, path)
+            os.makedirs(os.path.dirname(target_path), exist_ok=True)
+            with open(target_path, "xb") as stream:
                 stream.write(data)
         for path, each in self._entries.items():
             target = self._followed(path) if each.mode == _LINK else None
             if target is not None and (target in self._entries or target in self._folders):
-                place = os.path.join(folder, path)
-                os.makedirs(os.path.dirname(place), exist_ok=True)
-                os.symlink(os.path.relpath(target or ".", os.path.dirname(path) or "."), place)
+                target_path = os.path.join(folder, path)
+                os.makedirs(os.path.dirname(target_path), exist_ok=True)
+                os.symlink(
+                    os.path.relpath(target or ".", os.path.dirname(path) or "."), target_path
+                )
 
     def is_submodule(self, tree_path: str) -> bool:
         """Whether the revision holds a commit of another repository there."""

@@ -1,4 +1,4 @@
-"""Places inside the items of one JSON List, of which there may be many thousands.
+"""Positions inside the items of one JSON List, of which there may be many thousands.
 
 Rule: this finder answers only for ASCII text that is valid and has no key twice, and then as
 ``jsonpositions`` would. msgspec says how long each value is, so none is made of what is passed by.
@@ -54,14 +54,14 @@ class JsonItems:
         """Line and column, from 1, of the key or element that ``steps`` lead to in an item, or of
         its nearest existing parent."""
         text, start = self._text, self._starts[item]
-        place, value, content = start, start, self._items[item]
+        named, value, content = start, start, self._items[item]
         for step in steps:
             found = _below(text, value, content, step)
             if found is None:
                 break
-            place, value, content = found
-        before = max(self._breaks[item], text.rfind("\n", start, place))
-        return self._lines[item] + text.count("\n", start, place), place - before
+            named, value, content = found
+        before = max(self._breaks[item], text.rfind("\n", start, named))
+        return self._lines[item] + text.count("\n", start, named), named - before
 
 
 def _below(text: str, offset: int, content: Raw, step: PathStep) -> tuple[int, int, Raw] | None:
@@ -71,10 +71,10 @@ def _below(text: str, offset: int, content: Raw, step: PathStep) -> tuple[int, i
     if text.startswith("{", offset):
         members, key = _MEMBERS.decode(content), str(step)
         for name, value in members.items() if key in members else ():
-            place = _past(_BETWEEN, text, at)
-            at = _past(_KEY, text, place)
+            named = _past(_BETWEEN, text, at)
+            at = _past(_KEY, text, named)
             if name == key:
-                return place, at, value
+                return named, at, value
             at += len(value)
     elif text.startswith("[", offset) and isinstance(step, int):
         elements = _ELEMENTS.decode(content)

@@ -1,4 +1,4 @@
-"""Places inside JSON text that is known to be valid.
+"""Positions inside JSON text that is known to be valid.
 
 Rule: values are skipped by the C decoder, never walked in Python, except where repeated keys are
 looked for; then one pass over the tokens does it.
@@ -53,27 +53,27 @@ class JsonSpans:
     def find(self, start: int, steps: FieldSteps) -> int:
         """Offset of the key or element that ``steps`` lead to, or of its nearest existing
         parent."""
-        place = value = skip_blank(self._text, start)
+        named = value = skip_blank(self._text, start)
         for step in steps:
             found = self._below(value, step)
             if found is None:
                 break
-            place, value = found
-        return place
+            named, value = found
+        return named
 
     def span(self, start: int, steps: FieldSteps) -> tuple[int, int]:
         """Offsets where a field begins and ends, key and value; of one that does not exist, where
         the name of its nearest existing parent does: nothing for the root, which has none."""
-        root = place = value = skip_blank(self._text, start)
+        root = named = value = skip_blank(self._text, start)
         for step in steps:
             found = self._below(value, step)
             if found is None:
-                if place == root:
+                if named == root:
                     return root, root
-                value = place
+                value = named
                 break
-            place, value = found
-        return place, _SKIPPER.raw_decode(self._text, value)[1]
+            named, value = found
+        return named, _SKIPPER.raw_decode(self._text, value)[1]
 
     def _below(self, offset: int, step: PathStep) -> tuple[int, int] | None:
         """Where a member (its key) or an element is named, and where its value begins."""

@@ -153,13 +153,13 @@ def _one(text: str, start: int, line: int) -> tuple[int, Parsed]:
         value, end = _DECODER.raw_decode(text, start)
         return end, _checked(value, text[start:end], line)
     except _BadNumber as error:
-        code, message, place = "PF108", str(error), text.find(error.token, start)
+        code, message, offset = "PF108", str(error), text.find(error.token, start)
     except json.JSONDecodeError as error:
-        code, message, place = "PF101", f"invalid JSON: {_sentence(error.msg)}", error.pos
+        code, message, offset = "PF101", f"invalid JSON: {_sentence(error.msg)}", error.pos
     except RecursionError:
-        code, message, place = "PF105", _TOO_DEEP, start
-    resume = _NEXT_START.search(text, max(place, start + 1))
-    below, column = line_and_column(text, start, place)
+        code, message, offset = "PF105", _TOO_DEEP, start
+    resume = _NEXT_START.search(text, max(offset, start + 1))
+    below, column = line_and_column(text, start, offset)
     end = resume.start() if resume else len(text)
     return end, unreadable(code, message, line + below, column)
 

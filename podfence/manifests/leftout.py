@@ -99,9 +99,9 @@ def left_out_problems(files: Sequence[LeftOut]) -> Iterator[Problem]:
     """One warning for all of them."""
     if not files:
         return
-    place = files[0].walked
+    root = files[0].walked
     text = "; ".join(_sentences(files))
-    yield Problem("PF115", Severity.WARNING, text, Source(place), position=Position(place, 1, 1))
+    yield Problem("PF115", Severity.WARNING, text, Source(root), position=Position(root, 1, 1))
 
 
 def _sentences(files: Sequence[LeftOut]) -> Iterator[str]:

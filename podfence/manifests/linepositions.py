@@ -1,7 +1,7 @@
-"""Places of fields in the plain block style, without composing nodes.
+"""Positions of fields in the plain block style, without composing nodes.
 
 Rule: this finder answers only for text that the line reader takes, and then as ``yamlpositions``
-would. Importing PyYAML for the place of one field takes longer than answering the question.
+would. Importing PyYAML for the position of one field takes longer than answering the question.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def find_in_lines(
     if not is_plain and read_lines(text, lines) is DECLINED:
         return None
     tokens = list(_tokens(text.rstrip("\n "), lines))
-    place = 0
+    token = 0
     start: int | None = 0
     for step in steps:
         if start is None or (found := _below(tokens, start, step)) is None:
             break
-        place, start = found
-    return tokens[place].line, tokens[place].column
+        token, start = found
+    return tokens[token].line, tokens[token].column
 
 
 def _tokens(text: str, lines: Lines) -> Iterator[_Token]:

@@ -1,7 +1,7 @@
 """Files -> Cluster: read, then decode, validate, expand workloads, give addresses (``intake``).
 
 Rule: nothing is silently missing. Problems of the texts and problems of the objects are one list,
-each with its place.
+each with its position.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Loaded(Struct, frozen=True):
     """A cluster with everything to say about how it was read.
 
     ``kinds``: objects read, by kind. ``passed_over``: objects of other kinds, by kind;
-    ``not_judged``: those that are policies of another API. ``unplaced``: how many objects name no
-    namespace, though their kind has one.
+    ``not_judged``: those that are policies of another API. ``without_namespace``: how many objects
+    name no namespace, though their kind has one.
     """
 
     cluster: Cluster
@@ -64,7 +64,7 @@ class Loaded(Struct, frozen=True):
     documents: tuple[Document, ...]
     files: int
     positions: Positions
-    unplaced: int = 0
+    without_namespace: int = 0
     live: str = ""
     """What the cluster is called that was asked; "" for files."""
     absent: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class Loaded(Struct, frozen=True):
         return self.cluster.doubts
 
     def locate(self, source: Source | None, path: str) -> Position | None:
-        """The place of a field, None for objects that come from no file."""
+        """The position of a field, None for objects that come from no file."""
         return self.positions.shown(source, path)
 
     def raw(self, source: Source | None) -> Mapping[str, object] | None:
@@ -138,7 +138,7 @@ def load_files(
         loaded = _build(manifests, paths, strict_cidrs, kept, onto or Reading(()))
     if namespace is not None:
         return loaded
-    homeless = _without_pods(manifests.unplaced, loaded.cluster.pods)
+    homeless = _without_pods(manifests.without_namespace, loaded.cluster.pods)
     return replace(loaded, problems=(*loaded.problems, *homeless))
 
 
@@ -176,7 +176,7 @@ def _build(
         reading.documents,
         manifests.files,
         manifests.positions,
-        len(manifests.unplaced),
+        len(manifests.without_namespace),
         beside=beside,
     )
 
@@ -226,9 +226,9 @@ _NOT_BUILT = (
 )
 
 
-def _without_pods(unplaced: Sequence[Document], pods: Sequence[Pod]) -> Iterator[Problem]:
+def _without_pods(without_namespace: Sequence[Document], pods: Sequence[Pod]) -> Iterator[Problem]:
     """Policies that name no namespace most likely belong to one that the input does have."""
-    policies = [each for each in unplaced if each.data["kind"] in POLICY_KINDS]
+    policies = [each for each in without_namespace if each.data["kind"] in POLICY_KINDS]
     if not policies or not pods or any(pod.namespace == DEFAULT_NAMESPACE for pod in pods):
         return
     number = len(policies)

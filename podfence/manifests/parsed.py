@@ -1,6 +1,6 @@
 """What reading one document yields, whichever format it is written in.
 
-Rule: a reader of a format never raises for bad text; it returns findings with their places.
+Rule: a reader of a format never raises for bad text; it returns findings with their positions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``file:line:col`` of any field, on demand.
 
 Rule: reading keeps only the text and where each document lies in it. A document is composed again
-when a place in it is asked for, so good input pays nothing.
+when a position in it is asked for, so good input pays nothing.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Positions(Struct):
     _items: dict[tuple[str, int, int], FieldSteps] = field(default_factory=dict)
     _offsets: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     _listed: dict[tuple[str, int], JsonItems | None] = field(default_factory=dict)
-    _places: dict[str, JsonSpans] = field(default_factory=dict)
+    _spans: dict[str, JsonSpans] = field(default_factory=dict)
     _breaks: dict[str, list[int]] = field(default_factory=dict)
     _lined: dict[tuple[str, int], bool] = field(default_factory=dict)
     _trees: OrderedDict[tuple[str, int], Node | None] = field(default_factory=OrderedDict)
@@ -71,8 +71,8 @@ class Positions(Struct):
         self._texts[file] = text
 
     def forget_file(self, file: str) -> None:
-        """A file that is left out has no places. It has to be the last that was added."""
-        for cache in (self._texts, self._places, self._breaks):
+        """A file that is left out has no positions. It has to be the last that was added."""
+        for cache in (self._texts, self._spans, self._breaks):
             cache.pop(file, None)
         while self._extents and next(reversed(self._extents))[0] == file:
             self._extents.popitem()
@@ -98,11 +98,11 @@ class Positions(Struct):
             self._items[source.file, source.document, source.item] = steps
 
     def locate(self, source: Source, path: str) -> Position:
-        """Place of the field at ``path`` of the object read from ``source``.
+        """Position of the field at ``path`` of the object read from ``source``.
 
-        ``path`` is written as ``fieldpaths`` says; ``""`` is the object. The place is that of the
-        key, of the element in a list, or of the nearest parent that exists. A source that was not
-        read here gives the first line of its document.
+        ``path`` is written as ``fieldpaths`` says; ``""`` is the object. The position is that of
+        the key, of the element in a list, or of the nearest parent that exists. A source that was
+        not read here gives the first line of its document.
         """
         extent = self._extents.get((source.file, source.document))
         if extent is None:
@@ -113,7 +113,7 @@ class Positions(Struct):
         return self._locate_yaml(source, extent, steps)
 
     def shown(self, source: Source | None, path: str) -> Position | None:
-        """The place of a field, where a person can open it.
+        """The position of a field, where a person can open it.
 
         ``None`` where name and field path say more than a line: for no source or one without a
         file, and on standard input for JSON on one line and for the answer of an API server.
@@ -127,7 +127,7 @@ class Positions(Struct):
         extent = self._extents.get((source.file, source.document))
         return "" if extent is None else self._texts[source.file][extent.start : extent.end]
 
-    def placed(self, source: Source) -> tuple[str, int, int, FieldSteps]:
+    def extent_of(self, source: Source) -> tuple[str, int, int, FieldSteps]:
         """The whole text of a file, where the document of an object begins and ends in it, and the
         steps to the object, in a List. Raises KeyError for one that was not read from a file."""
         extent = self._extents[source.file, source.document]
@@ -144,7 +144,7 @@ class Positions(Struct):
 
     def locate_problem(self, problem: Problem) -> Position | None:
         """The problem's own position, else that of its field, as :meth:`shown`; ``None`` if it has
-        no source. A problem of an object without a name always has its place."""
+        no source. A problem of an object without a name always has its position."""
         if problem.position is not None or problem.source is None:
             return problem.position
         if problem.object or not problem.source.file:
@@ -158,8 +158,8 @@ class Positions(Struct):
         if problem.position is not None or source is None or not problem.path:
             return None
         extent = self._extents.get((source.file, source.document))
-        place = self.locate_problem(problem)
-        if extent is None or place is None:
+        position = self.locate_problem(problem)
+        if extent is None or position is None:
             return None
         steps = self._steps_to(source) + parse_path(problem.path)
         start, end = self._span(source, extent, steps)
@@ -177,7 +177,7 @@ class Positions(Struct):
                 items = self._items_of(source, extent)
                 if source.item < len(items):
                     start, below = items[source.item], steps[2:]
-            return self._places_in(source.file).span(start, below)
+            return self._spans_in(source.file).span(start, below)
         if extent.end - extent.start > MAX_COMPOSED:
             return extent.start, extent.start
         from podfence.manifests.yamlpositions import span
@@ -215,7 +215,7 @@ class Positions(Struct):
             items = self._items_of(source, extent)
             if source.item < len(items):
                 start, steps = items[source.item], steps[2:]
-        offset = self._places_in(source.file).find(start, steps)
+        offset = self._spans_in(source.file).find(start, steps)
         breaks = self._line_ends(source.file)
         line = bisect_left(breaks, offset)
         return Position(source.file, line + 1, offset - (breaks[line - 1] if line else -1))
@@ -236,15 +236,15 @@ class Positions(Struct):
         """Offsets of the items of a List, found once: its objects are asked for one by one."""
         key = (source.file, source.document)
         if key not in self._offsets:
-            self._offsets[key] = self._places_in(source.file).items(extent.start)
+            self._offsets[key] = self._spans_in(source.file).items(extent.start)
         return self._offsets[key]
 
-    def _places_in(self, file: str) -> JsonSpans:
+    def _spans_in(self, file: str) -> JsonSpans:
         from podfence.manifests.jsonpositions import JsonSpans
 
-        if file not in self._places:
-            self._places[file] = JsonSpans(self._texts[file])
-        return self._places[file]
+        if file not in self._spans:
+            self._spans[file] = JsonSpans(self._texts[file])
+        return self._spans[file]
 
     def _line_ends(self, file: str) -> list[int]:
         if file not in self._breaks:

@@ -137,7 +137,7 @@ def _output(arguments: Sequence[str], directory: str) -> str:
     """What the program prints. Raises RenderError where it fails, takes too long, or prints too
     much."""
     called = f"{os.path.basename(arguments[0])} {arguments[1]}"
-    place = printable(directory)
+    where = printable(directory)
     try:
         process = subprocess.Popen(
             arguments,
@@ -148,24 +148,24 @@ def _output(arguments: Sequence[str], directory: str) -> str:
             start_new_session=True,
         )
     except OSError as error:
-        raise RenderError(f"{place}: {called}: {error.strerror}") from error
+        raise RenderError(f"{where}: {called}: {error.strerror}") from error
     assert process.stdout is not None
     assert process.stderr is not None
     limit, said = _Limit(process), _Said(process.stderr)
     try:
         data = _limited(process.stdout)
         if data is None:
-            raise RenderError(f"{place}: {called} printed more than {MAX_BYTES >> 20} MiB")
+            raise RenderError(f"{where}: {called} printed more than {MAX_BYTES >> 20} MiB")
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     finally:
         limit.end()
     if limit.passed:
-        raise RenderError(f"{place}: {called} took longer than {SECONDS} seconds")
+        raise RenderError(f"{where}: {called} took longer than {SECONDS} seconds")
     if process.returncode != 0:
-        raise RenderError(f"{place}: {called} failed: {_words(said.first())}")
+        raise RenderError(f"{where}: {called} failed: {_words(said.first())}")
     file = decoded(directory, data)
     if file.error:
-        raise RenderError(f"{place}: what {called} printed is {file.error}")
+        raise RenderError(f"{where}: what {called} printed is {file.error}")
     return file.text
 
 

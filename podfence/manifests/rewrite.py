@@ -61,18 +61,18 @@ def _text(loaded: Loaded, edit: ObjectPatch | NewObject) -> str:
     if source.file in ("", STDIN):
         raise CannotEdit("it was not read from a file")
     try:
-        return loaded.positions.placed(source)[0]
+        return loaded.positions.extent_of(source)[0]
     except KeyError:
         raise CannotEdit("it was not read from a file") from None
 
 
 def _in_document(loaded: Loaded, text: str, edits: Sequence[ObjectPatch | NewObject]) -> str:
     """The text of a file with one document edited; those behind it may be edited already."""
-    _, start, end, _ = loaded.positions.placed(_source(edits[0]))
+    _, start, end, _ = loaded.positions.extent_of(_source(edits[0]))
     head, document, rest = text[:start], text[start:end], text[end:]
     patches = [edit for edit in edits if isinstance(edit, ObjectPatch)]
     changes = [
-        (loaded.positions.placed(edit.source)[3], change)
+        (loaded.positions.extent_of(edit.source)[3], change)
         for edit in patches
         for change in edit.changes
     ]

@@ -60,19 +60,19 @@ def with_rendered(
         if isinstance(file, InputFile)
         and not file.error
         and is_source(file.path)
-        and (everything or not file.walked or _place(file) in roots_named)
+        and (everything or not file.walked or _real_folder(file) in roots_named)
     ]
     charts = [file for file in sources if is_chart(file.path)]
     others = [file for file in sources if file not in charts]
-    inner = {_place(file) for file in charts}
-    chosen = [f for f in charts if not f.walked or not _is_below(_parent(_place(f)), inner)]
+    inner = {_real_folder(file) for file in charts}
+    chosen = [f for f in charts if not f.walked or not _is_below(_parent(_real_folder(f)), inner)]
     used = {path for file in others for path in _references(file)}
     chosen += [
         f
         for f in others
-        if not f.walked or (_place(f) not in used and not _is_below(_place(f), inner))
+        if not f.walked or (_real_folder(f) not in used and not _is_below(_real_folder(f), inner))
     ]
-    roots = {_place(file) for file in (*charts, *others) if file.walked}
+    roots = {_real_folder(file) for file in (*charts, *others) if file.walked}
     named = {id(file) for file in sources if not file.walked}
     left = tuple(
         file
@@ -139,7 +139,7 @@ def _folder(file: InputFile) -> str:
     return os.path.dirname(file.path) or "."
 
 
-def _place(file: InputFile) -> str:
+def _real_folder(file: InputFile) -> str:
     return os.path.realpath(_folder(file))
 
 

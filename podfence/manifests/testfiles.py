@@ -1,4 +1,4 @@
-"""Test files: documents of kind PolicyTests with their places.
+"""Test files: documents of kind PolicyTests with their positions.
 
 Rule: a file that cannot be read, or that holds no tests, is an error, whatever the others hold.
 """
@@ -31,11 +31,11 @@ class ReadTests(Struct, frozen=True):
     positions: Positions
 
     def locating(self, elsewhere: Locate) -> Locate:
-        """Finds places in test files, and by ``elsewhere`` in what they are about."""
-        places = {file.source.file for file in self.files}
+        """Finds positions in test files, and by ``elsewhere`` in what they are about."""
+        positions = {file.source.file for file in self.files}
 
         def locate(source: Source | None, path: str) -> Position | None:
-            of_test = source is not None and source.file in places
+            of_test = source is not None and source.file in positions
             return (self.positions.shown if of_test else elsewhere)(source, path)
 
         return locate
@@ -56,6 +56,6 @@ def read_test_files(paths: Sequence[str], stdin: BinaryIO | None = None) -> Read
         text = (
             f"no document of kind {TESTS_KIND} is here ({shown}); podfence test --init writes one"
         )
-        place = Position(paths[0], 1, 1)
-        problems.append(Problem(CODE, Severity.ERROR, text, Source(paths[0]), position=place))
+        position = Position(paths[0], 1, 1)
+        problems.append(Problem(CODE, Severity.ERROR, text, Source(paths[0]), position=position))
     return ReadTests(tuple(files), tuple(problems), read.positions)

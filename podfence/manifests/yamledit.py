@@ -278,7 +278,7 @@ class _Writer:
             said = self.flow(value)
         return f"\n{' ' * column}- {said}"
 
-    # -- places
+    # -- positions
 
     def _colon(self, key: Node) -> int:
         """Behind the colon of a key."""

@@ -1,6 +1,6 @@
-"""Places of fields in a YAML node tree.
+"""Positions of fields in a YAML node tree.
 
-Rule: the same key that gives a field its value gives its place: the last of repeated keys and
+Rule: the same key that gives a field its value gives its position: the last of repeated keys and
 merges, and of the sources of one merge the first.
 """
 

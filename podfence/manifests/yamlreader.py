@@ -1,7 +1,7 @@
 """One YAML document to plain JSON values, read as kubectl reads it.
 
 Rule: libyaml's tree is walked once; every value follows ``yamlscalars``, every oddity becomes a
-finding with its place. The tree is checked before it is built, because libyaml's composer
+finding with its position. The tree is checked before it is built, because libyaml's composer
 recurses in C: depth, aliases and merges are bounded, so that no text costs more than time in
 proportion to its length.
 """
@@ -95,7 +95,7 @@ def read_yaml(text: str, first_line: int, scalars: Scalars) -> Parsed:
     """
     escape = None if _HAS_LIBYAML else _LONE_SURROGATE.search(text)
     if escape is not None:
-        line, column = _place(text, escape.start())
+        line, column = _position(text, escape.start())
         message = "an escape from \\ud800 to \\udfff is not a character: correct it"
         return unreadable("PF101", message, first_line + line, column + 1)
     try:
@@ -113,14 +113,14 @@ def read_yaml(text: str, first_line: int, scalars: Scalars) -> Parsed:
         mark = refused.node.start_mark
         return unreadable("PF105", refused.message, first_line + mark.line, mark.column + 1)
     notes = builder.notes
-    template = _template_place(text) if notes.complex_keys else None
+    template = _template_position(text) if notes.complex_keys else None
     if template is not None:
         return _template_problem(template, first_line)
     return Parsed(value, notes.findings(node), readable=not notes.fatal)
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str, first_line: int) -> Parsed:
-    template = _template_place(text)
+    template = _template_position(text)
     if template is not None:
         return _template_problem(template, first_line)
     if isinstance(error, yaml.MarkedYAMLError):
@@ -129,7 +129,7 @@ def _syntax_problem(error: yaml.YAMLError, text: str, first_line: int) -> Parsed
         return unreadable("PF101", _explained(error, text), first_line + line, column + 1)
     match = re.search(_UNPRINTABLE, text)
     offset = match.start() if match else 0
-    line, column = _place(text, offset)
+    line, column = _position(text, offset)
     what = f"the character U+{ord(match[0]):04X}" if match else "a character"
     message = f"{what} is not allowed in YAML: remove it, or write an escape in double quotes"
     return unreadable("PF101", message, first_line + line, column + 1)
@@ -166,7 +166,7 @@ _ADVICE: Final = (
 )
 
 
-def _place(text: str, offset: int) -> tuple[int, int]:
+def _position(text: str, offset: int) -> tuple[int, int]:
     """Line and column of an offset, from 0."""
     return text.count("\n", 0, offset), offset - (text.rfind("\n", 0, offset) + 1)
 
@@ -175,24 +175,24 @@ def _place(text: str, offset: int) -> tuple[int, int]:
 _TEMPLATE = re.compile(r"^[ \t]*(?:- +)*(?:[\w./-]+:[ \t]+)?(\{\{)", re.MULTILINE)
 
 
-def _template_place(text: str) -> tuple[int, int] | None:
+def _template_position(text: str) -> tuple[int, int] | None:
     match = _TEMPLATE.search(text)
     if match is None:
         return None
     offset = match.start(1)
-    return _place(text, offset)
+    return _position(text, offset)
 
 
-def _template_problem(place: tuple[int, int], first_line: int) -> Parsed:
+def _template_problem(position: tuple[int, int], first_line: int) -> Parsed:
     message = (
         "unrendered Helm template: render it first, for example "
         "helm template RELEASE CHART | podfence check -f -"
     )
-    return unreadable("PF104", message, first_line + place[0], place[1] + 1)
+    return unreadable("PF104", message, first_line + position[0], position[1] + 1)
 
 
 def compose_or_none(text: str) -> Node | None:
-    """Node tree of a document, ``None`` where it cannot be composed: then it has no places."""
+    """Node tree of a document, ``None`` where it cannot be composed: then it has no positions."""
     try:
         return compose(text)
     except (yaml.YAMLError, TooDeep):

@@ -78,14 +78,14 @@ class _Notes:
         if len(self._noted) >= MAX_FINDINGS:
             self.omitted += 1
             return
-        line, column = self.place(node)
+        line, column = self.position(node)
         self._noted.append((node, ParseProblem(code, message, line, column, severity=severity)))
 
     def full(self) -> bool:
         """Whether another finding would only be counted."""
         return len(self._noted) >= MAX_FINDINGS
 
-    def place(self, node: Node) -> tuple[int, int]:
+    def position(self, node: Node) -> tuple[int, int]:
         """Line in the file and column, from 1."""
         return self.first_line + node.start_mark.line, node.start_mark.column + 1
 
@@ -310,7 +310,7 @@ class TreeBuilder:
             self.notes.omitted += 1
             return
         first = next((key for key, _ in mapping.value if _is_spelling(key, text)), key_node)
-        line, column = self.notes.place(first)
+        line, column = self.notes.position(first)
         where = f"it is already set at line {line}, column {column}"
         message = f'duplicate field "{{path}}": {where}; keep one of the two'
         self.notes.add(key_node, "PF102", message)

@@ -1,7 +1,7 @@
 """Answers to agents: one thread for all of them.
 
 Rule: nothing is told before the API server has said who asks, and that they may. A frame is made
-and packed once, however many agents there are. An agent costs its place in what is sent, and its
+and packed once, however many agents there are. An agent costs its offset in what is sent, and its
 TLS.
 """
 

@@ -1,4 +1,5 @@
-"""The readers of a mirror: each is a place in what is sent to all, and nothing else is kept of it.
+"""The readers of a mirror: each is an offset in what is sent to all, and nothing else is kept of
+it.
 
 Rule: no reader holds another one up. A connection that can take no more waits; a reader that has
 fallen behind everything that is kept has to begin anew. The thread of the loop uses this.

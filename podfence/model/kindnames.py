@@ -1,6 +1,6 @@
 """What kinds are called on a command line: ``deploy``, ``deployments.apps``, ``Deployment``.
 
-Rule: one table for every place that takes a name; the words are kubectl's, in any case.
+Rule: one table for everything that takes a name; the words are kubectl's, in any case.
 """
 
 from __future__ import annotations

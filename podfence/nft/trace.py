@@ -73,7 +73,7 @@ class Packet(Struct, frozen=True):
 
 
 class TraceStep(Struct, frozen=True):
-    """A rule that gave a verdict: its place in a chain, counted from 0."""
+    """A rule that gave a verdict: its index in a chain, counted from 0."""
 
     chain: str
     rule: int

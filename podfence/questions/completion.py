@@ -1,6 +1,6 @@
 """Completion in the text of a policy: labels, namespaces and ports that exist.
 
-Rule: unfinished text cannot be parsed, so the place is found from the keys above it by their
+Rule: unfinished text cannot be parsed, so the position is found from the keys above it by their
 indentation, as a person reads it. Every option says how many pods it matches.
 """
 

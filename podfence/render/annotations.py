@@ -14,16 +14,16 @@ SHOWN = 10
 
 
 def annotation(
-    level: str, title: str, message: str, place: Position | None, revisions: tuple[str, ...] = ()
+    level: str, title: str, message: str, position: Position | None, revisions: tuple[str, ...] = ()
 ) -> str:
     """One line. ``level``: error, warning or notice. ``message`` may have several lines;
     ``revisions``: prefixes of the names of files that were read out of git."""
     fields = {"title": title}
-    if place is not None:
+    if position is not None:
         fields |= {
-            "file": file_of(place, revisions),
-            "line": str(place.line),
-            "col": str(place.column),
+            "file": file_of(position, revisions),
+            "line": str(position.line),
+            "col": str(position.column),
         }
     said = ",".join(f"{key}={_property(value)}" for key, value in fields.items())
     return f"::{level} {said}::{_text(message)}"

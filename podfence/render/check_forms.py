@@ -18,7 +18,7 @@ from podfence.render.annotations import SHOWN, annotation
 from podfence.render.controls import tags_of
 from podfence.render.junit import Case, Suite, junit_text
 from podfence.render.problems import message_text
-from podfence.render.sarif import sarif_place, sarif_run
+from podfence.render.sarif import sarif_location, sarif_run
 from podfence.text import printable
 
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
@@ -26,8 +26,8 @@ _GITHUB = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: 
 
 
 class LocatedProblem(Struct, frozen=True):
-    """A problem with its place. ``title``: the meaning of its code. ``fingerprint``: tells it from
-    others whatever line it stands on, "" for what the server says. ``ignored``: why, if it is.
+    """A problem with its position. ``title``: the meaning of its code. ``fingerprint``: tells it
+    from others whatever line it stands on, "" for what the server says. ``ignored``: why, if it is.
     ``end``: behind the last character of its field. ``offer``: what mends it."""
 
     problem: Problem
@@ -77,9 +77,9 @@ def _result(each: LocatedProblem) -> dict[str, object]:
         "locations": [],
     }
     if each.position is not None:
-        place = each.position
+        position = each.position
         result["locations"] = [
-            sarif_place(printable(place.file), place.line, place.column, end=each.end)
+            sarif_location(printable(position.file), position.line, position.column, end=each.end)
         ]
     if each.fingerprint:
         result["partialFingerprints"] = {"podfenceCheck/v2": each.fingerprint}
@@ -134,7 +134,7 @@ def junit_report(said: Iterable[LocatedProblem], rules: Mapping[str, str]) -> st
 
 
 def _case(each: LocatedProblem) -> Case:
-    problem, place = each.problem, each.position
+    problem, position = each.problem, each.position
     failed = problem.severity is Severity.ERROR
     return Case(
         f"{problem.code} {each.title}: {printable(problem.object)}",
@@ -142,6 +142,6 @@ def _case(each: LocatedProblem) -> Case:
         "failure" if failed else "skipped",
         f"{problem.severity.value} {problem.code}",
         each.text,
-        printable(place.file) if place else "",
-        place.line if place else 0,
+        printable(position.file) if position else "",
+        position.line if position else 0,
     )

@@ -31,7 +31,7 @@ GROUPS_SHOWN = 20
 """Longer lists of pods are cut here and the rest is counted."""
 
 LocateText = Callable[[Source | None, str], str]
-"""(source, field path) -> ``file:line:col``, or "" if the place is unknown."""
+"""(source, field path) -> ``file:line:col``, or "" if the position is unknown."""
 
 
 def render_description(
@@ -77,7 +77,7 @@ class _Page:
     def notes(self, notes: tuple[Finding, ...]) -> None:
         for note in notes:
             self.lines.append("")
-            self._add(f"note[{note.code}]: {note.title}{self._place(note.path)}", "", "  ")
+            self._add(f"note[{note.code}]: {note.title}{self._position(note.path)}", "", "  ")
             self._add(note.text, "  ")
 
     def _peer(self, peer: PeerDescription, lead: str, *, everyone: bool = False) -> None:
@@ -98,9 +98,9 @@ class _Page:
         if names:
             self._add(", ".join(names), indent, " " * len(indent))
 
-    def _place(self, path: str, source: Source | None = None) -> str:
-        place = self._locate(source or self._source, path)
-        return f"  ({place})" if place else ""
+    def _position(self, path: str, source: Source | None = None) -> str:
+        position = self._locate(source or self._source, path)
+        return f"  ({position})" if position else ""
 
     def _add(self, text: str, indent: str = "", later: str | None = None) -> None:
         self.lines.extend(
@@ -124,7 +124,7 @@ class _Writer(_Page):
 
     def head(self) -> None:
         description = self._description
-        self._add(f"NetworkPolicy {description.policy}{self._place('')}", "", "  ")
+        self._add(f"NetworkPolicy {description.policy}{self._position('')}", "", "  ")
         self.lines.append("")
         self._add(description.selects)
         self._pods(description.pods, "  ")
@@ -145,8 +145,8 @@ class _Writer(_Page):
         self.lines.append("")
         self._add("Policies add up: what any of these allows is allowed as well.")
         for other in others:
-            place = self._place("", other.source)
-            self._add(f"{other.policy}: {other.text}{place}", "  ", "    ")
+            position = self._position("", other.source)
+            self._add(f"{other.policy}: {other.text}{position}", "  ", "    ")
 
     def tiers(self, sentences: tuple[str, ...]) -> None:
         if sentences:
@@ -157,7 +157,7 @@ class _Writer(_Page):
     # -- parts
 
     def _rule(self, rule: RuleDescription, word: str) -> None:
-        self._add(f"- {rule.path}{self._place(rule.path)}", "  ", "    ")
+        self._add(f"- {rule.path}{self._position(rule.path)}", "  ", "    ")
         if len(rule.peers) == 1:
             self._peer(rule.peers[0], f"{word} ", everyone=rule.peers[0].path == rule.path)
         else:
@@ -177,7 +177,7 @@ class _TierWriter(_Page):
     def head(self) -> None:
         description = self._description
         policy = description.policy
-        self._add(f"{policy.kind} {policy}{self._place('')}", "", "  ")
+        self._add(f"{policy.kind} {policy}{self._position('')}", "", "  ")
         self.lines.append("")
         self._add(description.selects)
         self._pods(description.pods, "  ")
@@ -194,7 +194,7 @@ class _TierWriter(_Page):
 
     def _rule(self, number: int, rule: TierRuleDescription, word: str) -> None:
         name = f" ({rule.name})" if rule.name else ""
-        head = f"{number}. {rule.path}{name} {rule.does}{self._place(rule.path)}"
+        head = f"{number}. {rule.path}{name} {rule.does}{self._position(rule.path)}"
         self._add(head, "  ", "     ")
         if rule.broken:
             self._add(f"because it cannot be read whole: {rule.broken}", "    ", "      ")

@@ -13,7 +13,7 @@ from podfence.questions.phrases.words import some
 from podfence.questions.why import WhyAnswer
 from podfence.render.entries import entries_data
 from podfence.render.jsontext import position_data
-from podfence.render.verdicts import VerdictEncoder, direction_lines, origin_text, place
+from podfence.render.verdicts import VerdictEncoder, direction_lines, origin_text, position_text
 from podfence.text import printable
 
 _RULES = 4
@@ -97,7 +97,7 @@ def _by_ports(way: EntryWay, locate: Locate) -> Iterator[str]:
         return
     yield f"ingress of {subject}: depends on who connects"
     for origin in way.isolated_by:
-        name, where = printable(str(origin.policy)), place(origin, locate)
+        name, where = printable(str(origin.policy)), position_text(origin, locate)
         yield f"  - {name}: isolates{f'  {where}' if where else ''}"
         rules = [rule for rule in way.rules if rule.origin.policy == origin.policy]
         if not rules:
@@ -110,7 +110,7 @@ def _by_ports(way: EntryWay, locate: Locate) -> Iterator[str]:
 
 
 def _port_rule(rule: PortRule, locate: Locate) -> str:
-    where = place(rule.origin, locate)
+    where = position_text(rule.origin, locate)
     if rule.fits:
         said = f"decides if one of its peers is the sender ({rule.ports})"
     else:

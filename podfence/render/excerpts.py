@@ -20,9 +20,9 @@ def excerpts(
     the peer or only the port fits. ``texts``: the files by name. Runs of lines that touch are
     joined."""
     marks: dict[str, dict[int, str]] = {}
-    for kind, place in (*_near(answer), *_decided(answer)):  # who decided has the last word
-        if "file" in place:
-            marks.setdefault(place["file"], {})[place["line"]] = kind
+    for kind, position in (*_near(answer), *_decided(answer)):  # who decided has the last word
+        if "file" in position:
+            marks.setdefault(position["file"], {})[position["line"]] = kind
     for file, text in texts:
         if file in marks:
             yield from _of_file(file, text.split("\n"), marks[file])

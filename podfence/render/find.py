@@ -197,8 +197,8 @@ def purpose_text(purpose: Purpose, without: Sequence[Outcome], locate: Locate) -
 def _purpose(purpose: Purpose, without: Sequence[Outcome], locate: Locate) -> Iterator[str]:
     policy = purpose.policy
     position = locate(policy.source, "")
-    place = f"  ({printable(str(position))})" if position else ""
-    yield f"{printable(policy_name(policy.ref))}{place}"
+    where = f"  ({printable(str(position))})" if position else ""
+    yield f"{printable(policy_name(policy.ref))}{where}"
     if purpose.audited:
         yield "  is audited and enforces nothing"
     pods = [str(group) for group in purpose.selects]

@@ -118,10 +118,10 @@ class FindEncoder:
 
     def _purpose(self, purpose: Purpose, without: Sequence[Outcome]) -> dict[str, object]:
         policy = purpose.policy
-        place = position_data(self._locate(policy.source, ""))
+        position = position_data(self._locate(policy.source, ""))
         audited = {"audited": True} if purpose.audited else {}
         return (
-            place
+            position
             | audited
             | {
                 "kind": policy.ref.kind,

@@ -74,8 +74,8 @@ def _alone(each: Compared, locate: Locate) -> Iterator[str]:
 
 def _headed(word: str, each: Compared, locate: Locate) -> str:
     position = locate(each.result.test.source, each.result.test.path)
-    place = f"  ({printable(str(position))})" if position else ""
-    return f"{word:7} {printable(each.result.test.name)}{place}"
+    where = f"  ({printable(str(position))})" if position else ""
+    return f"{word:7} {printable(each.result.test.name)}{where}"
 
 
 def _sum(found: Agreement) -> str:

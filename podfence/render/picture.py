@@ -48,7 +48,7 @@ class Box(Struct, frozen=True):
 
 
 class Slot(Struct, frozen=True):
-    """Where lines enter an end. ``row``: its place among the map's rows, -1 where it stands for
+    """Where lines enter an end. ``row``: its index among the map's rows, -1 where it stands for
     several."""
 
     end: int
@@ -73,7 +73,7 @@ class Picture(Struct, frozen=True):
     ends: tuple[BoxRow, ...]
     boxes: tuple[Box, ...]
     sending: frozenset[int]
-    """Ends that have a place on the left."""
+    """Ends that stand on the left."""
     receiving: frozenset[int]
     slots: tuple[Slot, ...]
     lines: tuple[Arrow, ...]
@@ -191,7 +191,7 @@ class _Draft:
         return len(self._ends) - 1
 
     def slot(self, end: int, words: str, row: int = -1) -> int:
-        """Adds a place where lines arrive; its number."""
+        """Adds a slot where lines arrive; its number."""
         self._slots.append(Slot(end, words, row))
         self._lines.append([])
         return len(self._slots) - 1

@@ -70,7 +70,7 @@ def clipped(text: str, most: int) -> str:
 
 
 def layout(picture: Picture) -> Layout:
-    """The places of everything in a picture."""
+    """The coordinates of everything in a picture."""
     width = _column(picture)
     words = max((len(clipped(slot.words, MOST_WORDS)) for slot in picture.slots), default=8)
     join = MARGIN + width + ROOM

@@ -1,4 +1,4 @@
-"""Where an edit is written: the fields that differ, each with its place."""
+"""Where an edit is written: the fields that differ, each with its position."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Texts(Struct, frozen=True):
 
 
 class Edits:
-    """Finds the places of edits; what was found is kept."""
+    """Finds the positions of edits; what was found is kept."""
 
     def __init__(self, old: Texts, new: Texts) -> None:
         self._old, self._new = old, new
@@ -59,8 +59,8 @@ class Edits:
         if edit.kind is EditKind.ADDED:
             return (Spot("added", "", self._new.locate(edit.new_source, "")),)
         if edit.kind is EditKind.REMOVED:
-            place = self._old.locate(edit.old_source, "")
-            return (Spot("removed", "", place, old=True),)
+            position = self._old.locate(edit.old_source, "")
+            return (Spot("removed", "", position, old=True),)
         old, new = self._old.raw(edit.old_source), self._new.raw(edit.new_source)
         parts = () if old is None or new is None else parts_of(edit.ref.kind, old, new)
         found = tuple(

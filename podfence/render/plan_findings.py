@@ -1,6 +1,6 @@
-"""A plan as findings with places, for code scanning and annotations.
+"""A plan as findings with positions, for code scanning and annotations.
 
-Rule: one finding for each cause and kind of outcome; its place is that of the edit.
+Rule: one finding for each cause and kind of outcome; its position is that of the edit.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _of_causes(plan: Plan, spots: Spots) -> Iterator[PlanFinding]:
                     by_code.setdefault(code, []).append(outcome)
             edits = [plan.edits[number] for number in cause.blame.edits]
             title = ", ".join(f"{SIGNS[edit.kind]} {edit_name(edit)}" for edit in edits)
-            places = tuple(spot for edit in edits for spot in spots(edit))
+            found = tuple(spot for edit in edits for spot in spots(edit))
             remark = mode_words(cause.blame, len(edits))
             cut = [] if coming else _cut(plan, cause.blame)
             if cut and CLOSES in by_code:
@@ -77,7 +77,7 @@ def _of_causes(plan: Plan, spots: Spots) -> Iterator[PlanFinding]:
                 lines += _outcomes(members)
                 lines += _uses(cut) if code == CUTS else []
                 key = f"{code} {cause.blame.mode.value} {title}"
-                yield PlanFinding(code, "\n".join(lines), places, key)
+                yield PlanFinding(code, "\n".join(lines), found, key)
 
 
 def _of_steps(plan: Plan, order: Order, spots: Spots) -> Iterator[PlanFinding]:
@@ -87,9 +87,9 @@ def _of_steps(plan: Plan, order: Order, spots: Spots) -> Iterator[PlanFinding]:
         if step.cuts or step.opens:
             line = f"{PLAN_CODES[UNSAFE]}: step {number} of {len(order.steps)}: {step_words(step)}"
             edit = edits.get(step.ref)
-            places = () if edit is None else tuple(spots(edit))
+            found = () if edit is None else tuple(spots(edit))
             key = f"{UNSAFE} {step.verb.value} {step.ref.kind} {step.ref}"
-            yield PlanFinding(UNSAFE, line, places, key)
+            yield PlanFinding(UNSAFE, line, found, key)
 
 
 def _codes(outcome: Outcome, *, coming: bool) -> Iterator[str]:

@@ -27,5 +27,5 @@ def _annotation(finding: PlanFinding, revisions: Iterable[str]) -> str:
     level = "notice" if finding.code == CLOSES else "warning"
     title = f"podfence {finding.code}: {PLAN_CODES[finding.code]}"
     spot = next((s for s in finding.spots if s.position is not None and not s.old), None)
-    place = spot.position if spot is not None else None
-    return annotation(level, title, finding.message, place, tuple(revisions))
+    position = spot.position if spot is not None else None
+    return annotation(level, title, finding.message, position, tuple(revisions))

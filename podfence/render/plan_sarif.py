@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from podfence.render.plan_edits import Spot
 from podfence.render.plan_findings import CLOSES, CUTS, PLAN_CODES, PlanFinding
-from podfence.render.sarif import file_of, sarif_place, sarif_run
+from podfence.render.sarif import file_of, sarif_location, sarif_run
 
 _LEVELS = {"PF403": "error", "PF404": "error", CUTS: "error", CLOSES: "note"}
 """Every other code is a warning."""
@@ -39,5 +39,5 @@ def _location(spot: Spot, revisions: Iterable[str]) -> dict[str, object]:
     assert spot.position is not None
     file = file_of(spot.position, revisions)
     if spot.old:  # the line is gone: nobody can open it
-        return sarif_place(file, 1, None, spot.words)
-    return sarif_place(file, spot.position.line, spot.position.column, spot.words)
+        return sarif_location(file, 1, None, spot.words)
+    return sarif_location(file, spot.position.line, spot.position.column, spot.words)

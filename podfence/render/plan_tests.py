@@ -15,7 +15,7 @@ _SHOWN: Final = 8
 
 
 def render_turning(found: Turning, locate: Locate, *, wide: bool = False) -> str:
-    """The section of a plan's text. ``locate``: places of test files, and of NEW."""
+    """The section of a plan's text. ``locate``: positions of test files, and of NEW."""
     lines = ["", f"tests: {turning_words(found)}"]
     turns = sorted(found.turns, key=lambda turn: turn.after.is_good)
     shown = turns if wide else turns[:_SHOWN]
@@ -54,10 +54,10 @@ def turning_data(found: Turning, locate: Locate) -> dict[str, object]:
 def _turn(turn: TestTurn, locate: Locate) -> dict[str, object]:
     test = turn.after.test
     position = locate(test.source, test.path)
-    place = {} if position is None else {"file": position.file, "line": position.line}
+    location = {} if position is None else {"file": position.file, "line": position.line}
     return {
         "name": test.name,
-        **place,
+        **location,
         "before": turn.before.status.value,
         "after": turn.after.status.value,
         "because": [*reasons(turn.after, locate)],

@@ -198,19 +198,19 @@ class PlanWriter:
         title = f"{SIGNS[edit.kind]} {edit_name(edit)}"
         if edit.kind is not EditKind.CHANGED:
             [spot] = spots
-            yield f"{title} {edit.kind.value}{_place(spot.position)}"
+            yield f"{title} {edit.kind.value}{_position(spot.position)}"
             return
         if len(shown) == 1:
-            yield f"{title} {printable(shown[0].words)}{_place(shown[0].position)}"
+            yield f"{title} {printable(shown[0].words)}{_position(shown[0].position)}"
             return
         yield f"{title} {edit.kind.value}"
         for spot in shown:
-            yield f"    {printable(spot.words)}{_place(spot.position)}"
+            yield f"    {printable(spot.words)}{_position(spot.position)}"
         if len(spots) > len(shown):
             yield f"    and {count(len(spots) - len(shown), 'field')} more"
 
 
-def _place(position: Position | None) -> str:
+def _position(position: Position | None) -> str:
     return f"  ({printable(str(position))})" if position else ""
 
 

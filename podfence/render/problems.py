@@ -12,7 +12,7 @@ WITHOUT_LINES = frozenset({"PF106", "PF112", "PF115"})
 
 def problem_line(problem: Problem, position: Position | None) -> str:
     """``policies.yaml:14:9: error[PF203]: NetworkPolicy shop/db: spec...: what is wrong``."""
-    where = f"{_place(problem, position)}: " if position else ""
+    where = f"{_position(problem, position)}: " if position else ""
     subject = f"{printable(problem.object)}: " if problem.object else ""
     said = message_text(problem.message)
     return f"{where}{problem.severity.value}[{problem.code}]: {subject}{said}"
@@ -24,7 +24,7 @@ def message_text(message: str) -> str:
     return "\\".join(map(printable, message.split("\\")))
 
 
-def _place(problem: Problem, position: Position) -> str:
+def _position(problem: Problem, position: Position) -> str:
     return printable(position.file if problem.code in WITHOUT_LINES else str(position))
 
 

@@ -20,14 +20,14 @@ MAP_SCHEMA = "podfence.report-map/v1"
 
 
 class PortSetTable:
-    """A table of port sets: each is a list of first and last places on the line of all ports
+    """A table of port sets: each is a list of first and last indices on the line of all ports
     (``sets.ports``), ends included."""
 
     def __init__(self) -> None:
         self._numbers: dict[PortSet, int] = {}
 
     def number(self, ports: PortSet) -> int:
-        """The place of a set in the table."""
+        """The index of a set in the table."""
         return self._numbers.setdefault(ports, len(self._numbers))
 
     def data(self) -> list[list[int]]:

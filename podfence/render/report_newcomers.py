@@ -36,8 +36,8 @@ def newcomers_data(today: MapData, later: MapData) -> dict[str, object]:
     found = []
     for to, ports, family, sources in rows:
         own = tuple(differences(number[source] for source in sources))
-        place = sets[tuple(later["ports"][ports])]
-        found.append((lists.setdefault(own, len(lists)), place, number[to], family))
+        index = sets[tuple(later["ports"][ports])]
+        found.append((lists.setdefault(own, len(lists)), index, number[to], family))
     columns = list(zip(*sorted(found), strict=True)) or [(), (), (), ()]
     return {
         "schema": NEWCOMERS_SCHEMA,

@@ -150,7 +150,7 @@ class _Rules:
         return [
             self._peer(match.peers),
             self._ports.number(match.ports),
-            *self._place(origin.source, match.path),
+            *self._position(origin.source, match.path),
         ]
 
     def _peer(self, peers: Peers) -> int:
@@ -169,9 +169,9 @@ class _Rules:
 
     def _origin(self, origin: Origin) -> list[object]:
         number = self._policy_numbers[origin.policy]
-        return [number, *self._place(origin.source, origin.path)]
+        return [number, *self._position(origin.source, origin.path)]
 
-    def _place(self, source: Source | None, path: str) -> tuple[int, int, int]:
+    def _position(self, source: Source | None, path: str) -> tuple[int, int, int]:
         """The number of a field path, its line and its column; 0 and 0 where there is no line."""
         number = self._paths.setdefault(path, len(self._paths))
         position = self._locate(source, path)
@@ -200,7 +200,7 @@ class _Rules:
         shown = frozenset(by_class)
         for policy in self._all:
             selected = self._index.selected[policy.ref]
-            _, line, column = self._place(policy.source, "")
+            _, line, column = self._position(policy.source, "")
             common: dict[str, object] = {
                 "namespace": self._names.namespace(policy.ref.namespace),
                 "name": self._names.policy(policy.ref.namespace, policy.ref.name),
@@ -220,11 +220,11 @@ class _Rules:
             )
 
     def _plain(self, policy: NetworkPolicy) -> dict[str, object]:
-        """``types``: the directions that it isolates in, ingress first. ``inactive``: places of
+        """``types``: the directions that it isolates in, ingress first. ``inactive``: positions of
         rules of a direction that it does not have (NP-15)."""
         types = [each.policy_type in policy.policy_types for each in AS_WRITTEN]
         inactive = [
-            [at, *self._place(policy.source, f"spec.{each.value}")]
+            [at, *self._position(policy.source, f"spec.{each.value}")]
             for at, each in enumerate(AS_WRITTEN)
             if policy.rules_of(each.policy_type) and not types[at]
         ]

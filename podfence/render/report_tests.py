@@ -1,5 +1,5 @@
-"""Results of tests for a page: the data of ``test -o json``, with the place of each failure on the
-map.
+"""Results of tests for a page: the data of ``test -o json``, with the position of each failure on
+the map.
 
 Rule: a pair of the map is named only where the map is about the same world as the test. Fixtures,
 pods to come and edits that a test supposes are not on the map, nor are single addresses of nodes.

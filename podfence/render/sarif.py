@@ -30,7 +30,7 @@ def sarif_run(
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def sarif_place(
+def sarif_location(
     file: str,
     line: int,
     column: int | None = None,
@@ -42,10 +42,10 @@ def sarif_place(
     if end is not None:
         region |= {"endLine": end.line, "endColumn": end.column}
     physical = {"artifactLocation": {"uri": file}, "region": region}
-    place: dict[str, object] = {"physicalLocation": physical}
+    location: dict[str, object] = {"physicalLocation": physical}
     if words:
-        place["message"] = {"text": words}
-    return place
+        location["message"] = {"text": words}
+    return location
 
 
 def file_of(position: Position, revisions: Iterable[str]) -> str:

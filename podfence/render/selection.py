@@ -38,7 +38,7 @@ def _lines(selection: SelectingPolicies, locate: Locate) -> Iterator[str]:
             continue
         yield f"{direction}: {_counted(len(policies))}"
         for policy in policies:
-            yield f"  {_policy(policy, number)}{_place(locate(policy.source, ''))}"
+            yield f"  {_policy(policy, number)}{_position(locate(policy.source, ''))}"
         if all(policy.tier != NETWORK_POLICY_TIER for policy in enforced):
             yield "  no NetworkPolicy isolates: what no tier denies is allowed"
 
@@ -60,7 +60,7 @@ def _policy(policy: SelectingPolicy, pods: int) -> str:
     return printable(f"{name}: {does}{part}{audited}")
 
 
-def _place(position: Position | None) -> str:
+def _position(position: Position | None) -> str:
     return f"  {printable(str(position))}" if position else ""
 
 

@@ -94,10 +94,10 @@ def port_text(protocol: str, port: int) -> str:
 
 
 def reading_lines(
-    seen: FlowRecords, found: Evidence, *, every_unplaced: bool = False
+    seen: FlowRecords, found: Evidence, *, every_unresolved: bool = False
 ) -> Iterator[str]:
-    """What was read, and what of it is no evidence. ``every_unplaced``: with each record that could
-    not be placed, instead of the reasons alone."""
+    """What was read, and what of it is no evidence. ``every_unresolved``: with each record that
+    could not be resolved, instead of the reasons alone."""
     first, last = _time(found.first), _time(found.last)
     when = f" ({first} to {last})" if last else ""
     connections = len(found.seen) + len(found.denied)
@@ -110,7 +110,7 @@ def reading_lines(
     if found.nameless:
         total = sum(each.flow.count for each in found.nameless)
         yield f"  left out {total:,} with an unknown end:"
-        if every_unplaced:
+        if every_unresolved:
             yield from (f"    {_nameless(each)}" for each in found.nameless)
             return
         reasons = dict.fromkeys(each.because for each in found.nameless)

@@ -41,13 +41,13 @@ _DNS: Final = 53
 
 
 class SuggestReport(Struct, frozen=True):
-    """The report on a suggestion. ``every_unplaced``: with each record that could not be placed;
-    ``given``: tests that policies were made for."""
+    """The report on a suggestion. ``every_unresolved``: with each record that could not be
+    resolved; ``given``: tests that policies were made for."""
 
     found: Suggestion
     seen: FlowRecords
     locate: Locate
-    every_unplaced: bool = False
+    every_unresolved: bool = False
     given: GivenTests | None = None
 
     def text(self) -> str:
@@ -57,7 +57,9 @@ class SuggestReport(Struct, frozen=True):
     def _lines(self) -> Iterator[str]:
         found = self.found
         if self.seen.records or self.given is None:
-            yield from reading_lines(self.seen, found.evidence, every_unplaced=self.every_unplaced)
+            yield from reading_lines(
+                self.seen, found.evidence, every_unresolved=self.every_unresolved
+            )
         if self.given is not None:
             needs = count(len(found.promised.connections), "connection")
             yield f"tests need {needs} of workloads"

@@ -16,7 +16,7 @@ from podfence.questions.tests.judge import Result, ResultStatus, Witness
 from podfence.render.annotations import SHOWN, annotation
 from podfence.render.jsontext import position_data
 from podfence.render.junit import Case, Suite
-from podfence.render.sarif import sarif_place, sarif_run
+from podfence.render.sarif import sarif_location, sarif_run
 from podfence.render.tests_told import (
     DIFFERS,
     LAB,
@@ -40,8 +40,8 @@ SCHEMA = "podfence.test/v1"
 def results_data(
     tests: Sequence[dict[str, Any]], where: Sequence[str], extra: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The whole answer. ``tests``: each test in each place; ``where``: these places; ``extra``:
-    coverage, mutation, and whether places agree."""
+    """The whole answer. ``tests``: each test in each environment; ``where``: the environments;
+    ``extra``: coverage, mutation, and whether they agree."""
     words = [status.value for status in ResultStatus]
     words += [UNPROVED_WORD] if LAB in where else []
     summary = {word: sum(test["status"] == word for test in tests) for word in words}
@@ -95,7 +95,7 @@ def _witness_data(witness: Witness, locate: Locate) -> dict[str, Any]:
 
 
 def origin_data(origin: Origin, locate: Locate) -> dict[str, Any]:
-    """A rule or an isolating policy, with its place."""
+    """A rule or an isolating policy, with its position."""
     named = {"name": origin_name(origin), "path": origin.path}
     return named | position_data(locate(origin.source, origin.path))
 
@@ -106,19 +106,19 @@ def origin_data(origin: Origin, locate: Locate) -> dict[str, Any]:
 def suites(
     found: Iterable[FileTold], locate: Locate, properties: Sequence[tuple[str, str]] = ()
 ) -> Iterator[Suite]:
-    """One suite a document and place."""
+    """One suite a document and environment."""
     for each in found:
         file = each.file.source.file
         stem = file.rpartition("/")[2].removesuffix(".yaml").removesuffix(".podfence")
-        place = "" if each.where == MODEL else f"({each.where})"
-        name = " ".join(filter(None, (file, each.file.name, place)))
+        where = "" if each.where == MODEL else f"({each.where})"
+        name = " ".join(filter(None, (file, each.file.name, where)))
         cases = (_case(told, stem, locate) for told in each.tests)
         yield Suite(printable(name), tuple(cases), tuple(properties))
 
 
 def _case(told: Told, stem: str, locate: Locate) -> Case:
     position = locate(told.test.source, told.test.path)
-    place = (position.file, position.line) if position else ("", 0)
+    location = (position.file, position.line) if position else ("", 0)
     outcome, kind = "", ""
     if told.skipped:
         outcome = "skipped"
@@ -127,21 +127,21 @@ def _case(told: Told, stem: str, locate: Locate) -> Case:
     elif told.is_failure:
         outcome, kind = "failure", told.word
     text = "\n".join(told.lines)
-    return Case(printable(told.test.name), printable(stem), outcome, kind, text, *place)
+    return Case(printable(told.test.name), printable(stem), outcome, kind, text, *location)
 
 
 # -- TAP
 
 
 def tap_lines(found: Iterable[FileTold]) -> Iterator[str]:
-    """TAP version 14: one line for each test and place, with a block of YAML below those that do
-    not pass."""
+    """TAP version 14: one line for each test and environment, with a block of YAML below those that
+    do not pass."""
     tests = all_told(found)
     yield "TAP version 14"
     yield f"1..{len(tests)}"
     for number, told in enumerate(tests, start=1):
-        place = "" if told.where == MODEL else f" ({told.where})"
-        name = printable(told.test.name).replace("#", "\\#") + place
+        where = "" if told.where == MODEL else f" ({told.where})"
+        name = printable(told.test.name).replace("#", "\\#") + where
         skip = f" # SKIP {printable(told.skipped)}" if told.skipped else ""
         yield f"{'not ok' if told.is_failure else 'ok'} {number} - {name}{skip}"
         if not told.is_failure:
@@ -157,15 +157,15 @@ def tap_lines(found: Iterable[FileTold]) -> Iterator[str]:
 
 
 def annotations_of(found: Iterable[FileTold], locate: Locate) -> Iterator[str]:
-    """A line a test that does not pass, at its place in the test file."""
+    """A line a test that does not pass, at its position in the test file."""
     tests = all_told(found)
     bad = [told for told in tests if told.is_failure]
     weak = [told for told in tests if told.code and not told.is_failure]
     for level, members in (("error", bad), ("warning", weak)):
         for told in members[:SHOWN]:
-            place: Position | None = locate(told.test.source, told.test.path)
+            position: Position | None = locate(told.test.source, told.test.path)
             said = [printable(told.test.name), *told.lines]
-            yield annotation(level, f"podfence test: {told.word}", "\n".join(said), place)
+            yield annotation(level, f"podfence test: {told.word}", "\n".join(said), position)
         if len(members) > SHOWN:
             rest = count(len(members) - SHOWN, "test")
             yield f"::notice title=podfence test::and {rest} more"
@@ -175,8 +175,9 @@ def annotations_of(found: Iterable[FileTold], locate: Locate) -> Iterator[str]:
 
 
 def sarif_of(found: Iterable[FileTold], locate: Locate) -> dict[str, object]:
-    """One run: a result for each test and place that does not pass or proves little, at its place
-    in the test file. What decided over the connection that is shown are the related places."""
+    """One run: a result for each test and environment that does not pass or proves little, at its
+    position in the test file. What decided over the connection that is shown are the related
+    positions."""
     bad = [(each.file, told) for each in found for told in each.tests if told.code]
     codes = sorted({told.code for _, told in bad})
     rules = [{"id": code, "shortDescription": {"text": TITLES[code]}} for code in codes]
@@ -194,15 +195,17 @@ def _sarif_result(file: PolicyTests, told: Told, locate: Locate) -> dict[str, ob
         "locations": [],
         "partialFingerprints": {"podfenceTest/v1": sha256(key.encode()).hexdigest()},
     }
-    place = locate(test.source, test.path)
-    if place is not None:
-        result["locations"] = [sarif_place(printable(place.file), place.line, place.column)]
+    position = locate(test.source, test.path)
+    if position is not None:
+        result["locations"] = [
+            sarif_location(printable(position.file), position.line, position.column)
+        ]
     related = []
     for origin in told.origins[:SHOWN]:
         position = locate(origin.source, origin.path)
         if position is not None:
             where = printable(position.file), position.line, position.column
-            related.append(sarif_place(*where, printable(origin_name(origin))))
+            related.append(sarif_location(*where, printable(origin_name(origin))))
     if related:
         result["relatedLocations"] = related
     return result

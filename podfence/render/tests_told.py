@@ -1,6 +1,6 @@
-"""The result of a test in one place, in the form that all formats for build servers share.
+"""The result of a test in one environment, in the form that all formats for build servers share.
 
-Rule: a test is reported once for each place in which it ran, and every problem has a code.
+Rule: a test is reported once for each environment in which it ran, and every problem has a code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from podfence.questions.tests.run import FileResults
 from podfence.render.tests_text import reasons
 
 MODEL, LAB = "model", "lab"
-"""Places in which a test runs."""
+"""Environments in which a test runs."""
 UNPROVED_WORD = "unproved"
 FAILS, UNPROVED, DIFFERS, UNREAD = "PF507", "PF508", "PF509", "PF007"
 RESULT_CODES: Mapping[str, str] = {
@@ -36,8 +36,8 @@ TITLES: Mapping[str, str] = {
 
 
 class Told(Struct, frozen=True):
-    """One test in one place. ``word``: its result; ``lines``: why, safe to print; ``code``: of a
-    problem or remark, "" if there is none; ``is_failure``: it makes the whole run fail.
+    """One test in one environment. ``word``: its result; ``lines``: why, safe to print; ``code``:
+    of a problem or remark, "" if there is none; ``is_failure``: it makes the whole run fail.
     ``skipped``: why it did not run, "" if it did. ``origins``: the rules that decided about the
     connection that is shown."""
 
@@ -52,7 +52,7 @@ class Told(Struct, frozen=True):
 
 
 class FileTold(Struct, frozen=True):
-    """The tests of one document in one place, in its order."""
+    """The tests of one document in one environment, in its order."""
 
     file: PolicyTests
     where: str

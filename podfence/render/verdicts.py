@@ -44,7 +44,7 @@ _REASONS = {
 }
 
 
-def place(origin: Origin, locate: Locate) -> str:
+def position_text(origin: Origin, locate: Locate) -> str:
     """``file:line:col`` of an origin, or nothing for policies that come from no file."""
     position = locate(origin.source, origin.path)
     return printable(str(position)) if position else ""
@@ -53,7 +53,7 @@ def place(origin: Origin, locate: Locate) -> str:
 def origin_text(origin: Origin, locate: Locate) -> str:
     """``shop/db-allow spec.ingress[0] (policies.yaml:12:5)``; kinds other than NetworkPolicy are
     named."""
-    where = place(origin, locate)
+    where = position_text(origin, locate)
     return f"{printable(origin_name(origin))}{f' ({where})' if where else ''}"
 
 
@@ -197,7 +197,7 @@ def _rung_text(rung: Rung) -> str:
 
 def _ordered_lines(report: PolicyShare, locate: Locate) -> Iterator[str]:
     name = printable(policy_name(report.isolation.policy))
-    where = place(report.isolation, locate)
+    where = position_text(report.isolation, locate)
     priority = "" if report.priority is None else f", priority {report.priority}"
     yield f"  - {name}{priority}{f'  {where}' if where else ''}"
     for rule in report.rules:
@@ -205,7 +205,7 @@ def _ordered_lines(report: PolicyShare, locate: Locate) -> Iterator[str]:
 
 
 def _ordered_text(rule: RuleReport, locate: Locate) -> str:
-    where = place(rule.origin, locate)
+    where = position_text(rule.origin, locate)
     name = f" ({printable(rule.name)})" if rule.name else ""
     said = _said_of_ordered(rule)
     if not rule.reached:
@@ -251,7 +251,7 @@ def _said_of_ordered(rule: RuleReport) -> str:
 
 def _policy_lines(report: PolicyShare, direction: Direction, locate: Locate) -> Iterator[str]:
     name = printable(str(report.isolation.policy))
-    where = place(report.isolation, locate)
+    where = position_text(report.isolation, locate)
     suffix = f"  {where}" if where else ""
     if not report.active:
         yield f"  - {name}: its {direction.value} rules are ignored, because policyTypes lacks "
@@ -265,7 +265,7 @@ def _policy_lines(report: PolicyShare, direction: Direction, locate: Locate) -> 
 
 
 def _rule_text(rule: RuleReport, locate: Locate) -> str:
-    where = place(rule.origin, locate)
+    where = position_text(rule.origin, locate)
     if rule.fits:
         verb = "ALLOWS" if rule.reached else "would allow"
         said = f"{verb} this ({rule.ports}; {', '.join(rule.peer_paths)})"

@@ -1,8 +1,9 @@
 """Sets of (protocol, destination port) pairs, and of everything that has no port.
 
-The members lie on one line of integers: TCP, UDP and SCTP take 65,536 places each (port 0 included,
-so that "every port of TCP" is exact), and one last place stands for every other protocol (ICMP,
-GRE, ...), which has no ports. So union, intersection and difference are one interval operation.
+The members lie on one line of integers: TCP, UDP and SCTP take 65,536 integers each (port 0
+included, so that "every port of TCP" is exact), and one last integer stands for every other
+protocol (ICMP, GRE, ...), which has no ports. So union, intersection and difference are one
+interval operation.
 """
 
 from __future__ import annotations

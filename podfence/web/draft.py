@@ -55,7 +55,7 @@ class Side(Struct, frozen=True):
 
 class Judgement(Struct, frozen=True):
     """What comes of drafts. ``plan``: None for texts that cannot be judged. ``problems``: those of
-    the texts, with their places; ``sides``: of the plan; ``cluster``: with the texts in it."""
+    the texts, with their positions; ``sides``: of the plan; ``cluster``: with the texts in it."""
 
     problems: tuple[tuple[Problem, Position | None], ...]
     plan: Plan | None = None

@@ -233,7 +233,7 @@ def _file(file: FileText) -> dict[str, object]:
 def judgement_data(found: Judgement) -> dict[str, Any]:
     """The answer about drafts; without a plan where a text cannot be judged."""
     data: dict[str, Any] = {
-        "problems": [problem_data(problem, place) for problem, place in found.problems]
+        "problems": [problem_data(problem, position) for problem, position in found.problems]
     }
     if found.plan is None or found.sides is None:
         return data

@@ -72,9 +72,9 @@ def _parts(line: str) -> bool:
 
 def _holds(loaded: Loaded, policy: Policy, path: str, line: int) -> bool:
     """Whether a field stands on a line."""
-    place = Problem("", Severity.NOTE, "", policy.source, path, object=str(policy.ref))
-    start = loaded.positions.locate_problem(place)
-    end = loaded.positions.end_of_problem(place)
+    field = Problem("", Severity.NOTE, "", policy.source, path, object=str(policy.ref))
+    start = loaded.positions.locate_problem(field)
+    end = loaded.positions.end_of_problem(field)
     return start is not None and end is not None and start.line <= line <= end.line
 
 

@@ -212,12 +212,12 @@ ANYWHERE: list[tuple[str, Any]] = [
     ("spec.egress[0].to[0].colour", egress({"networks": ["10.0.0.0/8"]})),
     ("spec.egress[0].to[0].nodes.colour", egress({"nodes": {}})),
     *(
-        (f"spec.ingress[0].protocols[0].{place}colour", ingress(protocols=[
+        (f"spec.ingress[0].protocols[0].{parent}colour", ingress(protocols=[
             {protocol: {"destinationPort": port}}
         ]))
         for protocol in ("tcp", "udp", "sctp")
         for port, inner in (({"number": 80}, ""), ({"range": {"start": 1, "end": 2}}, "range."))
-        for place in (
+        for parent in (
             "",
             f"{protocol}.",
             f"{protocol}.destinationPort.",
@@ -230,11 +230,11 @@ ANYWHERE: list[tuple[str, Any]] = [
 def _with_colour(value: Any, path: str) -> Any:
     """A copy with one more field at the path."""
     data = copy.deepcopy(value)
-    place = data
+    parent = data
     *steps, last = [int(n) if n else name for name, n in re.findall(r"(\w+)|\[(\d+)\]", path)]
     for step in steps:
-        place = place[step]
-    place[last] = "red"
+        parent = parent[step]
+    parent[last] = "red"
     return data
 
 

@@ -127,7 +127,7 @@ FAULTS: list[tuple[str, Any, str]] = [
         f'matchLabels: Invalid value: "{"b" * 64}": must be no more than 63 bytes',
     ),
 ]
-PLACES: list[tuple[str, str]] = [
+FIELDS: list[tuple[str, str]] = [
     ("namespaces", "namespaces"),
     ("nodes", "nodes"),
     ("podSelector", "pods.podSelector"),
@@ -135,20 +135,20 @@ PLACES: list[tuple[str, str]] = [
 ]
 
 
-def _peer_with(place: str, found: Any) -> Any:
-    if place in ("namespaces", "nodes"):
-        return {place: found}
-    return {"pods": {"podSelector": {}, place: found}}
+def _peer_with(field: str, found: Any) -> Any:
+    if field in ("namespaces", "nodes"):
+        return {field: found}
+    return {"pods": {"podSelector": {}, field: found}}
 
 
-@pytest.mark.parametrize(("place", "path"), PLACES, ids=[case[0] for case in PLACES])
+@pytest.mark.parametrize(("field", "path"), FIELDS, ids=[case[0] for case in FIELDS])
 @pytest.mark.parametrize(
     ("found", "fault"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS]
 )
 def test_cnp_24_selector_that_cannot_be_evaluated(
-    place: str, path: str, found: Any, fault: str
+    field: str, path: str, found: Any, fault: str
 ) -> None:
-    spec = egress(_peer_with(place, found))
+    spec = egress(_peer_with(field, found))
     (problem,) = decoded(spec)[1]
     here = f"spec.egress[0].to[0].{path}"
     assert (problem.code, problem.severity, problem.path) == ("PF209", Severity.WARNING, here)

@@ -76,7 +76,7 @@ WRONG: tuple[Any, ...] = (5, 1.5, True, "text", [], [5], {}, {"a": 5})
 Steps = tuple[str | int, ...]
 
 
-def places(value: Any, steps: Steps = ()) -> Iterator[Steps]:
+def paths(value: Any, steps: Steps = ()) -> Iterator[Steps]:
     """Every field and item below the identity of the object."""
     members: Any = ()
     if isinstance(value, dict):
@@ -87,7 +87,7 @@ def places(value: Any, steps: Steps = ()) -> Iterator[Steps]:
         here = (*steps, key)
         if here[0] in ("metadata", "spec"):
             yield here
-        yield from places(member, here)
+        yield from paths(member, here)
 
 
 def spoilt(manifest: dict[str, Any], steps: Steps, value: Any) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def errors(manifest: dict[str, Any]) -> set[str]:
 
 
 def cases(manifest: dict[str, Any]) -> list[Any]:
-    return [pytest.param(s, id=".".join(map(str, s))) for s in places(manifest)]
+    return [pytest.param(s, id=".".join(map(str, s))) for s in paths(manifest)]
 
 
 @pytest.mark.parametrize("steps", cases(VALID))

@@ -193,7 +193,7 @@ def test_namespace_default(none: Any) -> None:
     assert policy_of({}, **_spec(namespace=none)).ref.namespace == "default"
 
 
-def test_generated_name_is_stable_and_differs_by_place() -> None:
+def test_generated_name_is_stable_and_differs_by_position() -> None:
     data = manifest({}, name=None, generateName="deny-")
     names = [
         policy.ref.name

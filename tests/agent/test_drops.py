@@ -36,7 +36,7 @@ def drops(here: Node, folder: Path, until: Callable[[Found], bool], *options: st
 def names(drop: dict[str, Any], namespace: str) -> tuple[str, ...]:
     ends = (drop["source"].get("pods", ["?"])[0], drop["destination"].get("pods", ["?"])[0])
     cause = drop["cause"]
-    policies = (place["policy"] for place in cause.get("policies", ()))
+    policies = (rule["policy"] for rule in cause.get("policies", ()))
     texts = (*ends, drop["direction"], cause["reason"], *policies)
     return tuple(text.removeprefix(f"{namespace}/") for text in texts)
 
@@ -49,7 +49,7 @@ def test_who_was_denied_by_what(here: Node, cluster: Cluster, tmp_path: Path) ->
     (drop,) = drops(here, tmp_path, bool)
     assert names(drop, cluster.namespace) == ("far", "db", "ingress", "isolated", "db")
     assert (drop["protocol"], drop["port"], drop["node"]) == ("UDP", 80, here.name)
-    assert [place["path"] for place in drop["cause"]["near"]] == ["spec.ingress[0]"]
+    assert [rule["path"] for rule in drop["cause"]["near"]] == ["spec.ingress[0]"]
 
 
 def test_what_is_printed(here: Node, cluster: Cluster, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def put(uid: str, generation: int, name: str = "web", **more: object) -> Put:
 # --- revisions
 
 
-def test_a_revision_is_known_until_another_or_none_takes_its_place() -> None:
+def test_a_revision_is_known_until_another_or_none_takes_its_position() -> None:
     found = Revisions()
     assert found.of(WEB) is None
     found.arrived([put("u1", 1), put("u1", 2)])

@@ -252,8 +252,8 @@ def test_an_answer_in_the_name_of_the_resolver_opens_nothing(world: NameWorld) -
             port,
             answer(API, [(API, 60, "A", X)], number=1),
         )
-        for place in (world.web, world.other):
-            place.inject(forged)
+        for spot in (world.web, world.other):
+            spot.inject(forged)
         asking.settimeout(2)
         assert asking.recv(1000), "the forged answer reaches the pod"
     world.until(lambda: world.agent.names.counts().messages.get("unasked", 0) >= 3, "refused")

@@ -90,9 +90,9 @@ def test_what_is_looked_at_is_named_and_outlives_the_agent(tmp_path: Path) -> No
 def test_a_rule_that_denies_is_used_by_what_it_denies(tmp_path: Path) -> None:
     made = counts(tmp_path, Table())
     made.name(Always(), REVISIONS)
-    place = NamedRule("ClusterNetworkPolicy", "no-mail", "spec.egress[0]")
+    rule = NamedRule("ClusterNetworkPolicy", "no-mail", "spec.egress[0]")
     isolation = NamedRule("NetworkPolicy", "shop/db", "spec.podSelector")
-    made.denied([Cause(RULE, "Admin", (place,)), Cause(ISOLATED, "", (isolation,)), Cause(RULE)])
+    made.denied([Cause(RULE, "Admin", (rule,)), Cause(ISOLATED, "", (isolation,)), Cause(RULE)])
     made.name(Always(), REVISIONS)
     assert uses(made) == {"no-mail spec.egress[0]": 1, "shop/db spec.ingress[0]": 0}
 

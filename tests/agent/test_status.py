@@ -106,10 +106,10 @@ class Fleet:
         container = {"name": "agent", "image": "none", "ports": [port]}
         spec = {"nodeName": node, "hostNetwork": True, "containers": [container]}
         metadata = {"name": f"podfence-{node}", "labels": labels}
-        place = PODS.format(self.cluster.namespace)
-        self.cluster.admin.create(place, {"metadata": metadata, "spec": spec})
+        path = PODS.format(self.cluster.namespace)
+        self.cluster.admin.create(path, {"metadata": metadata, "spec": spec})
         status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}
-        path = f"{place}/podfence-{node}/status"
+        path = f"{path}/podfence-{node}/status"
         assert self.cluster.admin.request("PATCH", path, {"status": status}, MERGE).status == 200
 
     def podfence(self, *words: str, as_person: Path | None = None) -> Done:
@@ -239,9 +239,9 @@ def test_nodes_without_an_agent_that_answers_are_named(fleet: Fleet, cluster: Cl
 
 
 def test_an_agent_is_asked_at_its_own_address_where_that_is_said(fleet: Fleet) -> None:
-    place = PODS.format(fleet.cluster.namespace)
+    path = PODS.format(fleet.cluster.namespace)
     answer = fleet.cluster.admin.request(
-        "DELETE", f"{place}/podfence-{fleet.two}?gracePeriodSeconds=0"
+        "DELETE", f"{path}/podfence-{fleet.two}?gracePeriodSeconds=0"
     )
     assert answer.status == 200
     assert fleet.podfence("status").status == 1
@@ -252,8 +252,8 @@ def test_an_agent_is_asked_at_its_own_address_where_that_is_said(fleet: Fleet) -
 def test_who_may_not_ask_is_told_by_the_api_server(
     fleet: Fleet, cluster: Cluster, tmp_path: Path
 ) -> None:
-    place = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts"
-    cluster.admin.create(place, {"metadata": {"name": "nobody"}})
+    path = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts"
+    cluster.admin.create(path, {"metadata": {"name": "nobody"}})
     done = fleet.podfence("status", "--account", f"{cluster.namespace}/nobody")
     assert done.status == 1
     assert "403 no right to get status.podfence.io in all namespaces" in done.out

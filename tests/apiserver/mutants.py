@@ -37,18 +37,18 @@ def mutant(base: str, seed: int, number: int) -> dict[str, Any]:
     body: dict[str, Any] = deepcopy(random.choice({**BASES, **CORE}[base]))
     identity = {"apiVersion": body["apiVersion"], "kind": body["kind"]}
     for _ in range(random.choice((1, 1, 1, 2, 2, 3))):
-        container, key = random.choice(list(_places(body)))
+        container, key = random.choice(list(_paths(body)))
         _mutate(random, container, key)
         body = {k: v for k, v in body.items() if k.lower() not in ("kind", "apiversion")} | identity
     return body
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+def _paths(value: Any) -> Iterator[tuple[Any, Any]]:
     if isinstance(value, dict | list):
         keys = list(value) if isinstance(value, dict) else range(len(value))
         for key in keys:
             yield value, key
-            yield from _places(value[key])
+            yield from _paths(value[key])
 
 
 def _mutate(random: Random, container: Any, key: Any) -> None:

@@ -87,13 +87,11 @@ class Installed:
             "containers": [{"name": "agent", "image": "none", "ports": [port]}],
         }
         metadata = {"name": "podfence-x", "labels": labels}
-        place = f"/api/v1/namespaces/{self.namespace}/pods"
-        self.admin.create(place, {"metadata": metadata, "spec": spec})
+        path = f"/api/v1/namespaces/{self.namespace}/pods"
+        self.admin.create(path, {"metadata": metadata, "spec": spec})
         address = own_address()
         status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}
-        answer = self.admin.request(
-            "PATCH", f"{place}/podfence-x/status", {"status": status}, MERGE
-        )
+        answer = self.admin.request("PATCH", f"{path}/podfence-x/status", {"status": status}, MERGE)
         assert answer.status == 200, answer
 
     def bind(self, role: str, account: str) -> None:
@@ -121,13 +119,13 @@ class Installed:
         token = self.server.service_account(
             self.namespace, name, rules("ClusterRole", "podfence-viewer")
         )
-        place = f"{RBAC}/namespaces/{self.namespace}"
+        path = f"{RBAC}/namespaces/{self.namespace}"
         body: Json = {"metadata": {"name": name}, "rules": rules("Role", "podfence-viewer")}
-        self.admin.create(f"{place}/roles", body)
+        self.admin.create(f"{path}/roles", body)
         subject = {"kind": "ServiceAccount", "namespace": self.namespace, "name": name}
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
         body = {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
-        self.admin.create(f"{place}/rolebindings", body)
+        self.admin.create(f"{path}/rolebindings", body)
         access = self.access(token)
         until = time.monotonic() + 10
         client = self.client(access)
@@ -197,8 +195,8 @@ def test_a_token_for_an_agent_is_none_for_the_api_server(installed: Installed) -
 
 
 def test_an_account_without_the_right_is_refused(installed: Installed) -> None:
-    place = f"/api/v1/namespaces/{installed.namespace}/serviceaccounts"
-    installed.admin.create(place, {"metadata": {"name": "nobody"}})
+    path = f"/api/v1/namespaces/{installed.namespace}/serviceaccounts"
+    installed.admin.create(path, {"metadata": {"name": "nobody"}})
     admin = installed.access("")
     token = request_token(installed.client(admin), installed.namespace, "nobody")
     direct = AgentAddress("n", own_address(), installed.endpoint.port)
@@ -207,8 +205,8 @@ def test_an_account_without_the_right_is_refused(installed: Installed) -> None:
 
 
 def test_an_account_of_one_namespace_reads_of_that_one(installed: Installed) -> None:
-    place = f"/api/v1/namespaces/{installed.namespace}/serviceaccounts"
-    installed.admin.create(place, {"metadata": {"name": "shop"}})
+    path = f"/api/v1/namespaces/{installed.namespace}/serviceaccounts"
+    installed.admin.create(path, {"metadata": {"name": "shop"}})
     role = {"metadata": {"name": "shop"}, "rules": rules("ClusterRole", "podfence-answers")}
     installed.admin.create(f"{RBAC}/namespaces/shop-{installed.namespace}/roles", role)
     subject = {"kind": "ServiceAccount", "namespace": installed.namespace, "name": "shop"}

@@ -23,7 +23,7 @@ from tests.deploy import chart
 
 pytestmark = pytest.mark.apiserver
 
-PLACES = {
+PATHS = {
     "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
@@ -52,8 +52,8 @@ Json = dict[str, Any]
     "found", [*chart.installed(), chart.cleanup()], ids=lambda each: each["metadata"]["name"]
 )
 def test_the_server_takes_every_object(admin: Client, found: Json) -> None:
-    place = PLACES[found["kind"]].format(found["metadata"].get("namespace", ""))
-    answer = admin.send("POST", place + STRICT, encode(found))
+    path = PATHS[found["kind"]].format(found["metadata"].get("namespace", ""))
+    answer = admin.send("POST", path + STRICT, encode(found))
     assert (answer.status, answer.message, answer.warnings) == (201, "", ())
 
 
@@ -62,8 +62,8 @@ def test_the_server_takes_mirrors(admin: Client) -> None:
     objects = chart.objects(chart.rendered(mirror={"replicas": 2}))
     assert "Deployment" in {found["kind"] for found in objects}
     for found in objects:
-        place = PLACES[found["kind"]].format(found["metadata"].get("namespace", ""))
-        answer = admin.send("POST", place + STRICT, encode(found))
+        path = PATHS[found["kind"]].format(found["metadata"].get("namespace", ""))
+        answer = admin.send("POST", path + STRICT, encode(found))
         assert (answer.status, answer.message, answer.warnings) == (201, "", ()), found
 
 

@@ -1,4 +1,5 @@
-"""Every row is answered by the server and by ``podfence check``: in the same words, place apart."""
+"""Every row is answered by the server and by ``podfence check``: in the same words, position
+apart."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ def test_the_server_says_it(row: Row, crds: Crds, admin: Client) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
-def test_check_says_it_with_a_place(row: Row, tmp_path: Path) -> None:
+def test_check_says_it_with_a_position(row: Row, tmp_path: Path) -> None:
     """Besides, it may warn of what the server takes without a word."""
     file = tmp_path / "row.yaml"
     file.write_text(yaml.safe_dump(row.body, allow_unicode=True, sort_keys=False), "utf-8")

@@ -23,7 +23,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def violations(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[str]:
-    """What is wrong with ``value``, each with its place; empty when it is valid."""
+    """What is wrong with ``value``, each with its position; empty when it is valid."""
     return list(_Validator(root).check(value, schema, "$"))
 
 
@@ -101,8 +101,8 @@ class _Validator:
 
     def _ref(self, value: Any, wanted: str, at: str) -> Iterator[str]:
         """Into the same schema, or to another one, as a whole or into it."""
-        file, _, place = wanted.partition("#")
-        name = place.removeprefix("/$defs/")
+        file, _, fragment = wanted.partition("#")
+        name = fragment.removeprefix("/$defs/")
         if file:
             other = json.loads((SCHEMAS / file).read_text("utf-8"))
             part = other["$defs"][name] if name else other

@@ -232,10 +232,10 @@ def test_a_file_that_nobody_may_write_to_stays_and_so_do_the_others(
 
 def slip(rng: Random, text: str) -> str:
     """One label value, key or port with a letter dropped, doubled or swapped."""
-    places = list(re.finditer(r"(?:app|team|metadata\.name|sql|http|metrics)\b: ?(\w{4,})", text))
-    if not places:
+    matches = list(re.finditer(r"(?:app|team|metadata\.name|sql|http|metrics)\b: ?(\w{4,})", text))
+    if not matches:
         return text
-    word = rng.choice(places)
+    word = rng.choice(matches)
     start = word.start(1) + rng.randrange(len(word[1]) - 1)
     kind = rng.randrange(3)
     made = ["", text[start] * 2, text[start + 1] + text[start]][kind]

@@ -101,7 +101,7 @@ NOBODY = "    - podSelector: {matchLabels: {app: nobody}}\n"
     ],
 )
 def test_an_item_that_goes_moves_no_other_fix(before: str, after: str, tmp_path: Path) -> None:
-    """Each finding names the place that its item had before any of them was edited."""
+    """Each finding names the position that its item had before any of them was edited."""
     codes = ",".join(CODES)
     (tmp_path / "a.yaml").write_text(f"{WORLD}  - to:\n{before}")
     check(tmp_path, "--select", codes, "--fix", "--unsafe")

@@ -236,7 +236,7 @@ COMMANDS = {
     "test-failing-github": f"test {TESTS}/failing.podfence.yaml {SHOP} -o github",
     "test-failing-sarif": f"test {TESTS}/failing.podfence.yaml {SHOP} -o sarif",
     "test-vacuous-sarif": f"test {TESTS}/vacuous.podfence.yaml {SHOP} -o sarif --strict",
-    "test-no-place": f"test {TESTS}/failing.podfence.yaml {SHOP} --in model,cloud",
+    "test-no-environment": f"test {TESTS}/failing.podfence.yaml {SHOP} --in model,cloud",
     "test-lab-figures": f"test {TESTS}/failing.podfence.yaml {SHOP} --in lab --mutate",
     "test-lab-unread": f"test {TESTS}/failing.podfence.yaml {MIXED} --in model,lab",
     "test-vacuous-strict": f"test {TESTS}/vacuous.podfence.yaml {SHOP} --strict",
@@ -379,5 +379,5 @@ def test_every_transcript_has_its_command() -> None:
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(COMMANDS)
 
 
-def test_a_transcript_never_names_a_place_outside_the_project() -> None:
+def test_a_transcript_never_names_a_position_outside_the_project() -> None:
     assert not [path for path in GOLDEN.iterdir() if str(ROOT) in path.read_text("utf-8")]

@@ -41,7 +41,7 @@ def test_an_audited_policy_of_a_cluster_enforces_nothing(tmp_path: Path) -> None
     assert "hush" not in written
 
 
-def test_a_place_is_a_name_and_a_field(tmp_path: Path) -> None:
+def test_a_position_is_a_name_and_a_field(tmp_path: Path) -> None:
     with asking(shop(), tmp_path) as ask:
         done = ask("why", "watch/probe", "shop/pg:5432")
     assert "shop/db: isolates\n      spec.ingress[0]: near miss" in done.out

@@ -35,7 +35,7 @@ def test_every_format_is_what_it_is_alone(
         assert (text, together.status) == (alone.out, alone.status), each
 
 
-def test_without_a_place_for_people_nothing_is_printed(tmp_path: Path) -> None:
+def test_without_an_output_for_people_nothing_is_printed(tmp_path: Path) -> None:
     done = podfence([*CHECK, "-o", f"sarif={tmp_path / 'a'}"])
     assert (done.status, done.out, done.err) == (1, "", "")
 

@@ -140,8 +140,8 @@ def test_the_way_back_to_a_revision(tree: Path) -> None:
     assert CLOSES in back.out
     found = podfence([*words, "--reverse", "-o", "sarif"], directory=tree, stdin=WORKLOADS.encode())
     [result] = json.loads(found.out)["runs"][0]["results"]
-    place = result["locations"][0]["physicalLocation"]["artifactLocation"]
-    assert place["uri"] == "old.yaml"
+    artifact = result["locations"][0]["physicalLocation"]["artifactLocation"]
+    assert artifact["uri"] == "old.yaml"
 
 
 @pytest.mark.parametrize(

@@ -204,13 +204,13 @@ def test_kustomize_goes_before_kubectl(bench: Bench) -> None:
 # -- what becomes of the output
 
 
-def test_places_are_those_of_templates(bench: Bench) -> None:
+def test_positions_are_those_of_templates(bench: Bench) -> None:
     bench.program("helm")
     done = bench.run("check", "-f", "shop/Chart.yaml")
     said = "rendered shop with helm v3.99.1 (release shop, namespace default)\n"
     assert said in done.err
-    places = [line.partition(": ")[0] for line in done.out.splitlines() if "PF201" in line]
-    assert places == [
+    positions = [line.partition(": ")[0] for line in done.out.splitlines() if "PF201" in line]
+    assert positions == [
         "shop/templates/netpol.yaml (rendered):6:25",
         "shop/templates/netpol.yaml (rendered):12:25",
     ]

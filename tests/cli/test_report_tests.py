@@ -150,7 +150,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_test_file_is_said_with_its_place_and_nothing_is_written(
+def test_a_wrong_test_file_is_said_with_its_position_and_nothing_is_written(
     tmp_path: Path, case: str
 ) -> None:
     text, said = WRONG[case]

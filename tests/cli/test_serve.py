@@ -56,7 +56,9 @@ def test_without_test_files_there_is_nothing_of_tests(shop: Serving) -> None:
     assert shop.get("tests") is None
 
 
-def test_a_wrong_test_file_is_said_with_its_place_before_anything_is_served(tmp_path: Path) -> None:
+def test_a_wrong_test_file_is_said_with_its_position_before_anything_is_served(
+    tmp_path: Path,
+) -> None:
     promises = tmp_path / "promises.yaml"
     promises.write_text(PROMISES.replace("expect: allow", "expects: allow", 1))
     done = podfence(["serve", "-f", "examples/shop", "--tests", str(promises)])

@@ -145,9 +145,9 @@ def test_the_lines_of_a_pair_are_those_of_the_files_and_marked_where_it_was_deci
         marks |= {(each["file"], mark["line"], mark["kind"]) for mark in each["marks"]}
     answer = found["answer"]
     decided = {
-        (place["file"], place["line"], "decided")
+        (position["file"], position["line"], "decided")
         for direction in ("egress", "ingress")
-        for place in answer[direction]["policies"]
+        for position in answer[direction]["policies"]
     }
     assert decided <= marks
     db = "examples/shop/policies/db.yaml"

@@ -31,9 +31,9 @@ def example(request: pytest.FixtureRequest) -> tuple[Loaded, PolicyIndex]:
 
 def asked(loaded: Loaded, source: object, path: str, *, last: bool = False) -> Pointed | None:
     """What is answered on the first or the last line of a field, in the text of its whole file."""
-    place = Problem("", Severity.NOTE, "", source, path, object="it")  # type: ignore[arg-type]
+    field = Problem("", Severity.NOTE, "", source, path, object="it")  # type: ignore[arg-type]
     find = loaded.positions.end_of_problem if last else loaded.positions.locate_problem
-    position = find(place)
+    position = find(field)
     assert position is not None
     text = dict(loaded.positions.texts())[position.file]
     return pointed(loaded.cluster, text, position.line)

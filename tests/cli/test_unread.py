@@ -1,4 +1,4 @@
-"""Objects that could not be read: commands name them and their places, and end with 2."""
+"""Objects that could not be read: commands name them and their positions, and end with 2."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ask(tmp_path: Path, command: str, text: str) -> Done:
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "name", "place"),
+    ("command", "code", "name", "position"),
     [
         ("can shop/web-2 shop/web:80", "PF002", POD, "in.yaml:14:12"),
         ("why web shop/po/web-2:80 -n shop", "PF002", POD, "in.yaml:14:12"),
@@ -60,15 +60,15 @@ def ask(tmp_path: Path, command: str, text: str) -> Done:
         ("lab run", "PF007", POLICY, "in.yaml:22:50"),
     ],
 )
-def test_the_object_and_its_place_are_named(
-    command: str, code: str, name: str, place: str, tmp_path: Path
+def test_the_object_and_its_position_are_named(
+    command: str, code: str, name: str, position: str, tmp_path: Path
 ) -> None:
     done = ask(tmp_path, command, INPUT)
     last = done.err.splitlines()[-1]
     assert done.status == 2
     assert f"error[{code}]" in last
     assert name in last
-    assert place in last
+    assert position in last
 
 
 def test_a_map_names_the_pods_that_it_leaves_out(tmp_path: Path) -> None:

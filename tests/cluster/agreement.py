@@ -34,7 +34,7 @@ from podfence.policy.flow import Flow
 from podfence.sets.addresses import IPNetwork
 from podfence.testing.manifest import to_manifest
 from tests.apiserver.client import Client
-from tests.cluster.layout import Node as Place
+from tests.cluster.layout import Node as HostNode
 from tests.cluster.population import Population, declared
 from tests.support.random_clusters import NODE_ADDRESSES, Size, random_cluster
 from tests.support.random_policies import KEYS, NAMESPACES, V4_PODS, V6_PODS
@@ -62,7 +62,7 @@ def pods() -> list[Pod]:
         (),
     )
     return [
-        Pod(NAMESPACES[n // 2], f"p{n}", ports=ports[n % 4], node=Place(1 + n % 2).name)
+        Pod(NAMESPACES[n // 2], f"p{n}", ports=ports[n % 4], node=HostNode(1 + n % 2).name)
         for n in range(8)
     ]
 
@@ -74,7 +74,7 @@ class Case(Struct, frozen=True):
     model: Model
 
 
-def case(number: int, population: Population, nodes: Sequence[Place], size: Size) -> Case:
+def case(number: int, population: Population, nodes: Sequence[HostNode], size: Size) -> Case:
     """The case of a number."""
     rng = Random(number)
     drawn = random_cluster(rng, size)
@@ -96,7 +96,7 @@ def case(number: int, population: Population, nodes: Sequence[Place], size: Size
     return Case(number, Model.of(objects))
 
 
-def nothing(population: Population, nodes: Sequence[Place]) -> Model:
+def nothing(population: Population, nodes: Sequence[HostNode]) -> Model:
     """The pods without labels and policies."""
     return Model.of(
         [
@@ -115,7 +115,7 @@ def _named(name: str, labels: Labels) -> Labels:
     return labels_of({**dict(labels), METADATA_NAME_LABEL: name})
 
 
-def _node(node: Place, labels: Labels) -> Node:
+def _node(node: HostNode, labels: Labels) -> Node:
     """The node as its object is: ``labels`` come to those that it has."""
     addresses = (IPv4Address(node.addresses[0]), IPv6Address(node.addresses[1]))
     ranges = tuple(ip_network(text) for text in node.pods)
@@ -152,7 +152,7 @@ def _sound_rule(rule: Rule) -> Rule | None:
 class _Mover:
     """Addresses of random clusters -> those of the pods of one node."""
 
-    def __init__(self, node: Place) -> None:
+    def __init__(self, node: HostNode) -> None:
         v4, v6 = (ip_network(text) for text in node.pods)
         self._bases = {4: (V4_PODS, int(v4.network_address)), 6: (V6_PODS, int(v6.network_address))}
 

@@ -30,7 +30,7 @@ def write(
     entrypoint: Sequence[str],
     arguments: Sequence[str] = (),
 ) -> None:
-    """An archive that holds one image under these names. ``files``: place in the image -> file."""
+    """An archive that holds one image under these names. ``files``: path in the image -> file."""
     layer = archive.with_suffix(".layer")
     try:
         _write_layer(layer, files)
@@ -56,14 +56,14 @@ def write(
 
 
 def _write_layer(layer: Path, files: Mapping[str, Path]) -> None:
-    folders = {parent for place in files for parent in PurePosixPath(place).parents}
+    folders = {parent for path in files for parent in PurePosixPath(path).parents}
     with tarfile.open(layer, "w") as tar:
         for folder in sorted({*folders, PurePosixPath("/tmp")} - {PurePosixPath("/")}):
             entry = tarfile.TarInfo(str(folder).lstrip("/"))
             entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if folder.name == "tmp" else 0o755
             tar.addfile(entry)
-        for place, file in sorted(files.items()):
-            entry = tarfile.TarInfo(place.lstrip("/"))
+        for path, file in sorted(files.items()):
+            entry = tarfile.TarInfo(path.lstrip("/"))
             entry.size, entry.mode = file.stat().st_size, 0o755
             with file.open("rb") as opened:
                 tar.addfile(entry, opened)

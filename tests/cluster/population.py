@@ -36,7 +36,7 @@ _KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
-class Place(Struct, frozen=True):
+class TrafficEnd(Struct, frozen=True):
     """Somebody with addresses and a network namespace: a pod, or a host outside."""
 
     name: str
@@ -47,14 +47,14 @@ class Place(Struct, frozen=True):
 class Population:
     """The pods of a cluster as values, and where to open sockets of theirs."""
 
-    def __init__(self, pods: Sequence[Pod], places: Sequence[Place], ports: Ports) -> None:
+    def __init__(self, pods: Sequence[Pod], ends: Sequence[TrafficEnd], ports: Ports) -> None:
         self.pods = pods
-        self.places = places
+        self.ends = ends
         self._ports = ports
         self._listeners: dict[socket.socket, str] = {}
-        for place in places:
-            with netns.inside(place.namespace):
-                for address in place.addresses:
+        for end in ends:
+            with netns.inside(end.namespace):
+                for address in end.addresses:
                     for protocol, port in ports:
                         self._listeners[_listener(address, protocol, port)] = protocol
 
@@ -64,13 +64,13 @@ class Population:
             listener.close()
 
     def flows(self) -> Iterator[Flow]:
-        """Every pair of places, address and port that listens."""
-        for source in self.places:
-            for target in self.places:
+        """Every pair of ends, address and port that listens."""
+        for source in self.ends:
+            for target in self.ends:
                 if source is not target:
                     yield from self._between(source, target)
 
-    def _between(self, source: Place, target: Place) -> Iterator[Flow]:
+    def _between(self, source: TrafficEnd, target: TrafficEnd) -> Iterator[Flow]:
         for sender in source.addresses:
             for address in target.addresses:
                 if sender.version == address.version:
@@ -79,13 +79,13 @@ class Population:
 
     def reached(self, flows: Iterable[Flow]) -> frozenset[Flow]:
         """Those of the flows whose first packet came through, and its answer."""
-        of_address = {address: place for place in self.places for address in place.addresses}
-        by_place: dict[int, list[Flow]] = {}
+        of_address = {address: end for end in self.ends for address in end.addresses}
+        by_namespace: dict[int, list[Flow]] = {}
         for flow in flows:
-            by_place.setdefault(of_address[flow.source].namespace, []).append(flow)
+            by_namespace.setdefault(of_address[flow.source].namespace, []).append(flow)
         round_ = _Round(self._listeners)
         try:
-            for namespace, wanted in by_place.items():
+            for namespace, wanted in by_namespace.items():
                 with netns.inside(namespace):
                     for flow in wanted:
                         round_.send(flow)
@@ -201,16 +201,16 @@ def populated(cluster: Cluster, pods: Sequence[Pod], ports: Ports) -> Iterator[P
             cluster.kubectl("wait", "-n", name, *words)
         known = [_with_addresses(admin.request("GET", _path(pod)).body, pod) for pod in pods]
         where = dict(_namespaces_by_address(cluster, stack))
-        places = [
-            Place(f"{p.namespace}/{p.name}", p.addresses, where[p.addresses[0]]) for p in known
+        ends = [
+            TrafficEnd(f"{p.namespace}/{p.name}", p.addresses, where[p.addresses[0]]) for p in known
         ]
         hosts = {"outside": (CONTROL, cluster.pid())}
         hosts |= {node.name: (node.addresses, cluster.pid(node)) for node in cluster.nodes}
         for name, (addresses, pid) in hosts.items():
             namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
             stack.callback(os.close, namespace)
-            places.append(Place(name, tuple(map(ip_address, addresses)), namespace))
-        population = Population(known, places, ports)
+            ends.append(TrafficEnd(name, tuple(map(ip_address, addresses)), namespace))
+        population = Population(known, ends, ports)
         stack.callback(population.close)
         try:
             yield population

@@ -116,8 +116,8 @@ def test_an_api_server_beside_the_service_is_asked_where_it_is() -> None:
 @needs_go
 def test_the_chart_goes_where_the_release_is() -> None:
     found = chart.objects(chart.rendered())
-    places = {each["metadata"].get("namespace", chart.NAMESPACE) for each in found}
-    assert places == {chart.NAMESPACE}
+    namespaces = {each["metadata"].get("namespace", chart.NAMESPACE) for each in found}
+    assert namespaces == {chart.NAMESPACE}
 
 
 def test_the_versions_are_one() -> None:

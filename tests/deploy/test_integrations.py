@@ -185,7 +185,9 @@ def test_a_broken_promise_is_a_failure(repository: Path, runner: Path) -> None:
     assert "::error title=podfence" in done.out
 
 
-def test_what_the_server_refuses_is_a_failure_at_its_place(repository: Path, runner: Path) -> None:
+def test_what_the_server_refuses_is_a_failure_at_its_position(
+    repository: Path, runner: Path
+) -> None:
     path = repository / "shop/policies/db.yaml"
     path.write_text(path.read_text().replace("podSelector:", "podSelektor:", 1))
     done = Run(repository, runner, paths="shop", sarif="found.sarif")

@@ -187,12 +187,12 @@ def test_every_metric_is_documented() -> None:
 def test_panels_do_not_lie_on_one_another(dashboard: Json) -> None:
     cells: set[tuple[int, int]] = set()
     for panel in dashboard["panels"]:
-        place = panel["gridPos"]
-        assert place["x"] + place["w"] <= 24
+        grid = panel["gridPos"]
+        assert grid["x"] + grid["w"] <= 24
         mine = {
             (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
+            for x in range(grid["x"], grid["x"] + grid["w"])
+            for y in range(grid["y"], grid["y"] + grid["h"])
         }
         assert not mine & cells, panel["title"]
         cells |= mine

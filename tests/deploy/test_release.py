@@ -24,7 +24,7 @@ HOME = "https://example.com/team/podfence"
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A copy of every file that names a version, with a section of the changelog for it."""
-    for name in (*release.PLACES, "CHANGELOG.md"):
+    for name in (*release.VERSION_FILES, "CHANGELOG.md"):
         target = tmp_path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target)
@@ -34,16 +34,16 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_version_that_every_place_names_can_be_released(repository: Path) -> None:
+def test_a_version_that_every_file_names_can_be_released(repository: Path) -> None:
     assert release.mistakes(f"v{__version__}", repository) == []
     assert release.notes(__version__, repository) == "### Added\n\n- Everything."
 
 
-@pytest.mark.parametrize("name", release.PLACES)
-def test_one_place_that_says_otherwise_is_named(repository: Path, name: str) -> None:
+@pytest.mark.parametrize("name", release.VERSION_FILES)
+def test_one_file_that_says_otherwise_is_named(repository: Path, name: str) -> None:
     path = repository / name
     text = path.read_text("utf-8")
-    pattern = re.compile(release.PLACES[name], re.MULTILINE)
+    pattern = re.compile(release.VERSION_FILES[name], re.MULTILINE)
     (found, *_) = pattern.finditer(text)
     path.write_text(f"{text[: found.start(1)]}9.9.9{text[found.end(1) :]}", "utf-8")
     wanted = f"{name} says 9.9.9, not {__version__}"

@@ -282,8 +282,8 @@ def test_what_is_told_is_what_another_reader_finds(
     values = {"A": "192.0.2.{}", "CNAME": "b.test.", "TXT": "x{}"}
     records = [(o, s, kind, values[kind].format(n)) for o, s, kind, n in drawn]
     data = bytearray(answer(NAME, records))
-    for place, value in edits:
-        data[place % len(data)] = value
+    for index, value in edits:
+        data[index % len(data)] = value
     found = read_head(bytes(data))
     ours = () if found is None else read_addresses(bytes(data), found)
     if ours:

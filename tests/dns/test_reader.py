@@ -330,10 +330,10 @@ def test_any_packet_ends_and_raises_nothing(family: int, data: bytes, way: Inter
 
 
 @given(st.integers(0, 100), st.integers(0, 255))
-def test_no_edit_of_an_answer_opens_another_name(place: int, value: int) -> None:
+def test_no_edit_of_an_answer_opens_another_name(index: int, value: int) -> None:
     world = World()
     data = bytearray(answer(NAME, ONE))
-    data[place % len(data)] = value
+    data[index % len(data)] = value
     world.ask(question(NAME))
     world.tell(bytes(data))
     assert {each.name for each in world.cache.known()} <= {NAME}

@@ -12,10 +12,10 @@ from podfence.drops.record import Cause, FlowEnd, NamedRule
 from podfence.model.meta import ObjectRef
 
 TO_DB = Attempt("in_0", (4, 1), (4, 2), 6, "TCP", "TCP", 5432)
-PLACE = NamedRule("NetworkPolicy", "shop/db-allow", "spec.podSelector")
+RULE_NAMED = NamedRule("NetworkPolicy", "shop/db-allow", "spec.podSelector")
 NEAR = NamedRule("NetworkPolicy", "shop/db-allow", "spec.ingress[0]", "near miss: no peer does")
 WEB, DB = FlowEnd("10.0.0.1", ("shop/web",)), FlowEnd("10.0.0.2", ("shop/db",))
-NAMES = Attributed(WEB, DB, Cause("isolated", "NetworkPolicy", (PLACE,), (NEAR,)))
+NAMES = Attributed(WEB, DB, Cause("isolated", "NetworkPolicy", (RULE_NAMED,), (NEAR,)))
 BY_RULE = Cause("rule", "Admin", (NamedRule("ClusterNetworkPolicy", "guard", "spec.egress[1]"),))
 
 
@@ -29,7 +29,7 @@ def test_the_pod_whose_policies_deny_is_told() -> None:
 
 def test_of_an_audit_it_is_said_that_nothing_was_denied() -> None:
     audited = (NamedRule("NetworkPolicy", "shop/db-allow", ""),)
-    names = replace(NAMES, cause=Cause("isolated", "NetworkPolicy", (PLACE,), audited=audited))
+    names = replace(NAMES, cause=Cause("isolated", "NetworkPolicy", (RULE_NAMED,), audited=audited))
     assert DropEvents().denial(replace(TO_DB, denier="audit_in_0"), names, 1.0) == Denial(
         ObjectRef("Pod", "shop", "db"),
         "ingress from shop/web at TCP/5432 would be denied: isolated by shop/db-allow, no rule "

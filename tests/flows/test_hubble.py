@@ -94,7 +94,7 @@ def test_a_line_that_is_no_record_does_not_take_the_others_with_it() -> None:
 
     assert [flow.count for flow in seen.flows()] == [2]
     assert (seen.records, seen.unread) == (4, 2)
-    assert [place.line for place in seen.unread_at] == [2, 4]
+    assert [position.line for position in seen.unread_at] == [2, 4]
     assert "verdict" in seen.unread_at[0].message
 
 

@@ -46,7 +46,7 @@ KNOWN = {
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_found_before(name: str) -> None:
-    """Inputs that once took seconds: each place in a long JSON list was looked for anew."""
+    """Inputs that once took seconds: each position in a long JSON list was looked for anew."""
     policy = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -147,7 +147,7 @@ def _spoil(random: Random, documents: list[Json], number: int) -> Spoilt:
     values = defaultdict(list)
     for each in documents:
         for path in _paths(each):
-            values[_place(each, path)].append(_get(each, path))
+            values[_kind_of_value(each, path)].append(_get(each, path))
     paths = [path for path in _paths(document) if path[0] in ("metadata", "spec")]
     refused = [path for path in paths if path[-1] in REFUSED]
     if refused and random.random() < 0.3:
@@ -159,7 +159,7 @@ def _spoil(random: Random, documents: list[Json], number: int) -> Spoilt:
     if isinstance(path[-1], str) and random.random() < 0.2:
         misspelt = (*path[:-1], f"{path[-1]}x")
         spoilt = _with(_without(document, path), misspelt, _get(document, path))
-    others = random.choices(values[_place(document, path)], k=2)
+    others = random.choices(values[_kind_of_value(document, path)], k=2)
     meant = (document, _without(document, path), *(_with(document, path, o) for o in others))
     return Spoilt(json.dumps(spoilt), meant)
 
@@ -182,7 +182,7 @@ def _paths(value: Any, path: Path = ()) -> Iterator[Path]:
         yield from _paths(item, (*path, key))
 
 
-def _place(document: Json, path: Path) -> tuple[object, type]:
+def _kind_of_value(document: Json, path: Path) -> tuple[object, type]:
     """What makes two values change places: the key, or that of the list, and the type."""
     key = path[-1] if isinstance(path[-1], str) else path[-2:-1]
     return key, type(_get(document, path))

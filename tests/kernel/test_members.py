@@ -104,7 +104,7 @@ def test_an_element_without_a_key_is_an_error() -> None:
 
 
 @FAMILIES
-def test_elements_are_named_by_their_place(family: int) -> None:
+def test_elements_are_named_by_their_index(family: int) -> None:
     first, second = BASES[family] | 1, BASES[family] | 2
     (found,) = member_lists(Members.of(family, [second, first]))
     length = len(found.data) // 2

@@ -47,7 +47,7 @@ def test_answers(data: bytes, expected: list[Ack]) -> None:
     assert list(decode_answers(data)) == expected
 
 
-def test_the_place_that_the_kernel_did_not_like() -> None:
+def test_the_offset_that_the_kernel_refused() -> None:
     extra = struct.pack("=HHI", 8, 2, 44)
     body = struct.pack("=i", -2) + bytes(16) + extra
     data = struct.pack("=IHHII", HEADER.size + len(body), 2, 0x200, 5, 0) + body

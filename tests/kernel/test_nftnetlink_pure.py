@@ -100,7 +100,7 @@ def test_no_list_separates_the_ends_of_a_range() -> None:
         assert ranges((V4,), items) == found.keys
 
 
-def test_elements_are_named_by_their_place() -> None:
+def test_elements_are_named_by_their_index() -> None:
     (found,) = element_lists(RangeSet("i", (V4,), (((1,), (1,)), ((5,), (9,)))))
     assert isinstance(found, ElementList)
     length = len(found.encoded[0])

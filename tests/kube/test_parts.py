@@ -121,8 +121,8 @@ def test_of_what_was_told_long_ago_nothing_is_known_until_it_is_told_anew(
 
 def orders(first: int, second: int) -> Iterator[list[bool]]:
     """All ways to mix two rows; True is one of the first."""
-    for places in combinations(range(first + second), first):
-        yield [at in places for at in range(first + second)]
+    for indices in combinations(range(first + second), first):
+        yield [at in indices for at in range(first + second)]
 
 
 @pytest.mark.parametrize("ahead", [False, True])

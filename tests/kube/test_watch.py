@@ -30,7 +30,7 @@ from tests.kube.watchreader import (
     both_live,
     following,
     on,
-    place,
+    put_pod,
     state_of,
 )
 
@@ -275,7 +275,7 @@ def test_what_whoever_is_told_raises_reaches_who_waits(
 def test_batches_are_told_one_at_a_time() -> None:
     cluster, at_once = FakeCluster(), [0]
     for number in range(4):
-        place(cluster, f"p{number}", f"n{number % 2 + 1}", f"10.0.0.{number}")
+        put_pod(cluster, f"p{number}", f"n{number % 2 + 1}", f"10.0.0.{number}")
 
     def slowly(reader: Reader, batch: Batch[Any]) -> None:
         at_once.append(at_once[-1] + 1)

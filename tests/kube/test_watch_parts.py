@@ -12,7 +12,7 @@ from podfence.kube.follow import Follow, ObjectChange, SyncState
 from podfence.kube.parts import KindParts
 from podfence.kube.resource import own_node, pods_for
 from tests.kube.fakecluster import FakeCluster
-from tests.kube.watchreader import Reader, Told, both_live, following, on, place, state_of
+from tests.kube.watchreader import Reader, Told, both_live, following, on, put_pod, state_of
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ from tests.kube.watchreader import Reader, Told, both_live, following, on, place
 def test_pods_of_a_node_are_followed_in_two_parts(without: tuple[str, ...], streamed: bool) -> None:
     cluster = FakeCluster()
     cluster.selects -= set(without)
-    place(cluster, "here", "n1")
-    place(cluster, "there", "n2", "10.0.0.1")
-    place(cluster, "waits", "n2")
+    put_pod(cluster, "here", "n1")
+    put_pod(cluster, "there", "n2", "10.0.0.1")
+    put_pod(cluster, "waits", "n2")
 
     def seen() -> dict[tuple[str, str, str], Any]:
         return state_of(cluster) if "status.podIP" in without else on(cluster, "n1")
@@ -31,14 +31,14 @@ def test_pods_of_a_node_are_followed_in_two_parts(without: tuple[str, ...], stre
     with following(cluster, *pods_for("n1"), streamed=streamed) as (reader, _):
         reader.until(lambda: both_live(reader))
         assert reader.store == seen()
-        place(cluster, "waits", "n2", "10.0.0.2")
-        place(cluster, "here", "n1", "10.0.0.3", app="x")
+        put_pod(cluster, "waits", "n2", "10.0.0.2")
+        put_pod(cluster, "here", "n1", "10.0.0.3", app="x")
         reader.until(lambda: reader.store == seen())
         cluster.delete("pods", "a", "there")
-        place(cluster, "there", "n1")
+        put_pod(cluster, "there", "n1")
         reader.until(lambda: reader.store == seen())
         cluster.delete("pods", "a", "here")
-        place(cluster, "here", "n2", "10.0.0.4")
+        put_pod(cluster, "here", "n2", "10.0.0.4")
         reader.until(lambda: reader.store == seen())
         cluster.delete("pods", "a", "here")
         reader.until(lambda: reader.store == seen())
@@ -61,7 +61,7 @@ def test_names_that_move_between_parts_end_as_the_server_has_them(seed: int, tel
             if ("pods", "a", name) in cluster.objects:
                 cluster.delete("pods", "a", name)
             if rng.random() < 0.8:
-                place(cluster, name, rng.choice(("n1", "n2")), f"10.0.0.{number}", n=str(number))
+                put_pod(cluster, name, rng.choice(("n1", "n2")), f"10.0.0.{number}", n=str(number))
             if rng.random() < 0.1:
                 cluster.cut()
             if rng.random() < 0.05:

@@ -101,7 +101,7 @@ def following(
             yield reader, api
 
 
-def place(cluster: FakeCluster, name: str, node: str, ip: str = "", **labels: str) -> None:
+def put_pod(cluster: FakeCluster, name: str, node: str, ip: str = "", **labels: str) -> None:
     """A pod on a node; without an address it was only scheduled."""
     metadata = {"name": name, "namespace": "a", "labels": labels}
     status = {"phase": "Running" if ip else "Pending", "podIP": ip}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from podfence.lab.testbed.placement import schedule
 from podfence.lab.testbed.probeplan import ProbePlan, make_plan
+from podfence.lab.testbed.scheduling import schedule
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
@@ -31,11 +31,11 @@ SHOP: tuple[ClusterObject, ...] = (
 """A database that only the web pod and one network reach, and a web pod that reaches only it."""
 
 
-def placed(*objects: ClusterObject) -> PolicyIndex:
+def scheduled(*objects: ClusterObject) -> PolicyIndex:
     """The index that the lab works with."""
     return compile_cluster(schedule(Cluster.of(objects)))
 
 
 def plan_of(*objects: ClusterObject) -> ProbePlan:
     """The lab's plan for these objects."""
-    return make_plan(placed(*objects))
+    return make_plan(scheduled(*objects))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from podfence.lab.run import run_lab
 from podfence.lab.trial import LabOptions
-from tests.lab.clusters import SHOP, placed
+from tests.lab.clusters import SHOP, scheduled
 
 PODS = """
 {apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: main}]}}
@@ -73,7 +73,7 @@ def lab(timeout: float) -> None:
     options = LabOptions(timeout=timeout)
     faulthandler.enable()  # SIGABRT tells where every thread is
     try:
-        report = run_lab(placed(*SHOP), options, progress=lambda line: print(line, flush=True))
+        report = run_lab(scheduled(*SHOP), options, progress=lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0 if report.clean else 1)

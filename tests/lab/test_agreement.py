@@ -68,7 +68,7 @@ def odd_packet() -> PacketCheck:
         (ALLOW, PASSED, "vacuous", Sight.UNPROVED),
     ],
 )
-def test_how_two_places_see_a_test(
+def test_how_model_and_lab_see_a_test(
     test: dict[str, object], model: ResultStatus, lab: str, sight: Sight
 ) -> None:
     asked = the_test(**test)

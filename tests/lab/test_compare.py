@@ -16,11 +16,11 @@ from podfence.lab.testbed.compare import (
     lost,
     not_open,
 )
-from podfence.lab.testbed.placement import schedule
 from podfence.lab.testbed.probeplan import PlanLimits, ProbePlan, make_plan
 from podfence.lab.testbed.probes import ProbeKind, ProbeOutcome
+from podfence.lab.testbed.scheduling import schedule
 from podfence.policy.compile import compile_cluster
-from tests.lab.clusters import SHOP, placed, plan_of
+from tests.lab.clusters import SHOP, plan_of, scheduled
 from tests.support.random_clusters import random_cluster
 
 NOTHING_CAME_BACK = (ProbeOutcome.TIMEOUT, ProbeOutcome.UNREACHABLE, ProbeOutcome.PROHIBITED)
@@ -42,7 +42,7 @@ def test_every_outcome_has_words() -> None:
 
 
 def test_what_is_expected_is_what_the_engine_says_of_each_flow() -> None:
-    plan, index = plan_of(*SHOP), placed(*SHOP)
+    plan, index = plan_of(*SHOP), scheduled(*SHOP)
     said = [evaluate(index, flow_of(plan, probe)).allowed for probe in plan.probes]
     assert list(map(bool, expect(index, plan))) == said
     assert {True, False} == set(said)
@@ -69,7 +69,7 @@ def observed(
     enforced: bytes | None = None, control: bytes | None = None
 ) -> tuple[ProbePlan, Observed]:
     plan = plan_of(*SHOP)
-    index = placed(*SHOP)
+    index = scheduled(*SHOP)
     allowed = expect(index, plan)
     everything = bytes([ProbeOutcome.OPEN]) * len(allowed)
     return plan, Observed(plan, index, allowed, control or everything, enforced or perfect(allowed))

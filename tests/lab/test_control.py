@@ -14,11 +14,11 @@ from podfence.lab.testbed.control import (
 )
 from podfence.lab.testbed.probeplan import PartyKind
 from podfence.lab.testbed.probes import Probe, ProbeKind, ProbeOutcome, Probes
-from tests.lab.clusters import SHOP, placed, plan_of
+from tests.lab.clusters import SHOP, plan_of, scheduled
 
 PLAN = plan_of(*SHOP)
 PROBES = PLAN.probes
-ALLOWED = expect(placed(*SHOP), PLAN)
+ALLOWED = expect(scheduled(*SHOP), PLAN)
 SENT = control_kinds(PROBES, ALLOWED)
 ALL_OPEN = bytes([ProbeOutcome.OPEN]) * len(PROBES)
 

@@ -13,7 +13,7 @@ from podfence.model.meta import ObjectRef, labels_of
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import Service, ServicePort
 from podfence.testing.builders import pod
-from tests.lab.clusters import placed, plan_of
+from tests.lab.clusters import plan_of, scheduled
 
 
 def service(name: str, app: str) -> Service:
@@ -39,7 +39,7 @@ def addresses(text: str) -> Iterator[tuple[str, str]]:
 
 def lookup(name: str, namespace: str, *objects: ClusterObject) -> set[str]:
     """What a program in a pod of a namespace finds."""
-    text = hosts_text(placed(*objects), plan_of(*objects), namespace)
+    text = hosts_text(scheduled(*objects), plan_of(*objects), namespace)
     return {address for known, address in addresses(text) if known == name}
 
 
@@ -74,7 +74,7 @@ def test_a_name_means_what_dns_would_say(name: str, namespace: str, found: set[s
 
 def test_a_hostile_name_is_no_line() -> None:
     evil = pod("shop/x\n10.9.9.9 db.shop", {"app": "db"}, addresses=["10.0.0.9"])
-    text = hosts_text(placed(*OBJECTS, evil), plan_of(*OBJECTS, evil), "shop")
+    text = hosts_text(scheduled(*OBJECTS, evil), plan_of(*OBJECTS, evil), "shop")
     assert "10.9.9.9" not in text
     assert all(re.fullmatch(r"\S+ [a-z0-9.-]+( \S+)*", line) for line in text.splitlines())
 

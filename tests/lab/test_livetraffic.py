@@ -18,7 +18,7 @@ from podfence.lab.testbed.probes import Probe, ProbeOutcome, kinds_of
 from podfence.nft.lowering.tightening import Tightening
 from podfence.render.lab import applied_text
 from podfence.testing.builders import peer, pod, policy, rule
-from tests.lab.clusters import SHOP, placed, plan_of
+from tests.lab.clusters import SHOP, plan_of, scheduled
 from tests.lab.test_session import agrees, read, running
 from tests.support.revocation import measure
 
@@ -50,7 +50,7 @@ def test_segments_sent_again_are_lost_on_kept_flows_only() -> None:
 
 def test_flows_are_chosen_among_those_allowed_before() -> None:
     closed = policy("shop/db", {"app": "db"}, types=["Ingress"])
-    before, after = placed(*SHOP), placed(*SHOP, closed, SHOP[4])
+    before, after = scheduled(*SHOP), scheduled(*SHOP, closed, SHOP[4])
     flows = flows_across(before, after, plan_of(*SHOP), plan_of(*SHOP))
     names = [party.name for party in plan_of(*SHOP).parties]
     assert {(names[p.source], names[p.target], p.protocol, p.port) for p in flows.revoked} == {

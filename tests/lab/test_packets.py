@@ -20,7 +20,7 @@ from podfence.lab.testbed.packets import (
 )
 from podfence.lab.testbed.report import LabReport
 from podfence.testing.builders import peer, pod, policy, rule
-from tests.lab.clusters import placed
+from tests.lab.clusters import scheduled
 
 BODY = bytes(range(8))
 IP_HEADER = bytes([0x45]) + bytes(19)
@@ -150,7 +150,7 @@ def open_by(report: LabReport, source: str, target: str) -> set[tuple[str, int]]
 def test_np39_np40_in_the_kernel(family: str) -> None:
     pods = [pod(f"a/{n}", {"app": n}, addresses=[f"{family}{at}"]) for at, n in enumerate("xyz", 1)]
     report = run_lab(
-        placed(
+        scheduled(
             *pods,
             policy("a/x", {"app": "x"}, ingress=[rule(peer(pods={"app": "y"}), ports=["9/SCTP"])]),
             policy("a/z", {"app": "z"}, ingress=[rule(peer(pods={"app": "y"}))]),

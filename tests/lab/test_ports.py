@@ -7,7 +7,7 @@ import pytest
 from podfence.lab.testbed.ports import RelevantPorts, choose_ports
 from podfence.model.cluster import ClusterObject
 from podfence.testing.builders import peer, pod, policy, rule
-from tests.lab.clusters import placed
+from tests.lab.clusters import scheduled
 
 UNDECLARED = 7777
 WEB = pod("shop/web", {"app": "web"}, ports=["http:80", ":9090/UDP"])
@@ -39,23 +39,23 @@ def allow(*ports: int | str) -> ClusterObject:
     ],
 )
 def test_chosen_ports(policies: list[ClusterObject], expected: tuple[int, ...]) -> None:
-    assert choose_ports(placed(WEB, *policies), 32).ports == expected
+    assert choose_ports(scheduled(WEB, *policies), 32).ports == expected
 
 
 def test_sctp_ports_are_counted_apart() -> None:
-    choice = choose_ports(placed(WEB, allow("3868/SCTP")), 32)
+    choice = choose_ports(scheduled(WEB, allow("3868/SCTP")), 32)
     assert (3868 in choice.ports, choice.sctp) == (False, (3868,))
 
 
 def test_limit_keeps_the_undeclared_one_and_says_so() -> None:
-    choice = choose_ports(placed(WEB, allow(*range(1000, 1200, 2))), 5)
+    choice = choose_ports(scheduled(WEB, allow(*range(1000, 1200, 2))), 5)
     assert len(choice.ports) == 5
     assert UNDECLARED in choice.ports
     assert choice.notes == ("5 of 103 port numbers are probed",)
 
 
 def test_ports_that_are_asked_for_come_before_those_of_rules() -> None:
-    index = placed(WEB, allow(*range(1000, 1200, 2)))
+    index = scheduled(WEB, allow(*range(1000, 1200, 2)))
     choice = choose_ports(index, 3, [("TCP", 4711), ("SCTP", 99), ("UDP", 4712)])
     assert {4711, 4712} < set(choice.ports)
     assert choice.sctp == (99,)
@@ -63,5 +63,5 @@ def test_ports_that_are_asked_for_come_before_those_of_rules() -> None:
 
 
 def test_the_port_that_nobody_names_is_none_that_is_asked_for() -> None:
-    plain = choose_ports(placed(WEB), 32).undeclared
-    assert choose_ports(placed(WEB), 32, [("TCP", plain)]).undeclared != plain
+    plain = choose_ports(scheduled(WEB), 32).undeclared
+    assert choose_ports(scheduled(WEB), 32, [("TCP", plain)]).undeclared != plain

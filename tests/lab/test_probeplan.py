@@ -10,7 +10,7 @@ from podfence.lab.testbed.probeplan import PartyKind, PlanLimits, ProbePlan, mak
 from podfence.model.objects import Pod
 from podfence.sets.ports import OTHER
 from podfence.testing.builders import node, peer, pod, policy, rule
-from tests.lab.clusters import SHOP, placed, plan_of
+from tests.lab.clusters import SHOP, plan_of, scheduled
 
 MANY = [pod(f"a/{app}{n}", {"app": app}) for app in ("x", "y") for n in range(20)]
 
@@ -58,7 +58,7 @@ def test_only_families_that_both_ends_speak() -> None:
 
 
 def test_families_of_the_machine_alone() -> None:
-    plan = make_plan(placed(*SHOP), families=(4,))
+    plan = make_plan(scheduled(*SHOP), families=(4,))
     assert {probe.family for probe in plan.probes} == {4}
     assert all(a.version == 4 for party in plan.parties for a in party.addresses)
 
@@ -140,7 +140,7 @@ def test_np39_an_echo_stands_for_protocols_without_ports() -> None:
 
 def test_beyond_the_limit_as_many_of_each_class_as_fit_take_part() -> None:
     allow = policy("a/p", {"app": "x"}, ingress=[rule(peer(pods={"app": "y"}))])
-    plan = make_plan(placed(*MANY, allow), PlanLimits(probes=750))
+    plan = make_plan(scheduled(*MANY, allow), PlanLimits(probes=750))
     names_of = names(plan, PartyKind.POD)
     assert names_of == [*(f"a/x{n}" for n in range(5)), *(f"a/y{n}" for n in range(4))]
     assert len(plan.probes) <= 750
@@ -150,7 +150,7 @@ def test_beyond_the_limit_as_many_of_each_class_as_fit_take_part() -> None:
 def test_at_the_limit_pairs_are_probed_on_the_ports_that_concern_them() -> None:
     pods = [pod(f"a/{app}", {"app": app}, ports=[f":{port}"]) for app, port in (("x", 1), ("y", 2))]
     allow = policy("a/p", {"app": "x"}, ingress=[rule(ports=["70-79"])])
-    index = placed(*pods, allow)
+    index = scheduled(*pods, allow)
     whole = make_plan(index)
     plan = make_plan(index, PlanLimits(probes=len(whole.probes) - 1))
     assert whole.ports == plan.ports == (1, 2, 69, 70, 79, 80, 7777)
@@ -163,7 +163,7 @@ def test_at_the_limit_pairs_are_probed_on_the_ports_that_concern_them() -> None:
 def test_egress_rules_of_the_source_concern_a_pair() -> None:
     pods = [pod("a/x", {"app": "x"}), pod("a/y", {"app": "y"})]
     allow = policy("a/p", {"app": "x"}, egress=[rule(ports=[70, "9/UDP"])], types=["Egress"])
-    plan = make_plan(placed(*pods, allow), PlanLimits(probes=120))
+    plan = make_plan(scheduled(*pods, allow), PlanLimits(probes=120))
     assert ports_between(plan, "a/x", "a/y") == {9, 70, 7777}
     assert ports_between(plan, "a/y", "a/x") == {7777}
 
@@ -177,14 +177,14 @@ def ports_between(plan: ProbePlan, source: str, target: str) -> set[int]:
 
 def test_far_beyond_the_limit_fewer_pods_take_part() -> None:
     pods = [pod(f"a/p{n}", {"app": str(n)}) for n in range(40)]
-    plan = make_plan(placed(*pods), PlanLimits(probes=200))
+    plan = make_plan(scheduled(*pods), PlanLimits(probes=200))
     assert 0 < len(plan.probes) <= 200
     assert len(names(plan, PartyKind.POD)) < 40
 
 
 def test_limit_of_outside_addresses() -> None:
     blocks = [peer(cidr=f"198.18.{n}.0/24") for n in range(20)]
-    index = placed(pod("a/p"), policy("a/p", ingress=[rule(each) for each in blocks]))
+    index = scheduled(pod("a/p"), policy("a/p", ingress=[rule(each) for each in blocks]))
     plan = make_plan(index, PlanLimits(outside=5))
     assert len(names(plan, PartyKind.OUTSIDE)) == 5
     assert plan.notes == ("only 5 of 22 kinds of outside addresses are probed",)

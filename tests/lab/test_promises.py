@@ -124,7 +124,7 @@ def test_a_kernel_that_enforces_nothing_is_disputed(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("form", ["junit", "tap", "sarif", "github", "json"])
-def test_every_form_has_a_test_once_for_each_place(form: str) -> None:
+def test_every_form_has_a_test_once_for_each_environment(form: str) -> None:
     done = podfence([*BOTH, "examples/tests/shop.podfence.yaml", "-f", "examples/shop", "-o", form])
 
     assert done.status == 0

@@ -17,10 +17,10 @@ from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import Build, Enforce, Send
 from podfence.lab.run import run_lab
 from podfence.lab.testbed.compare import Observed, expect
-from podfence.lab.testbed.placement import schedule
 from podfence.lab.testbed.probeplan import PartyKind, PlanLimits, ProbePlan, make_plan
 from podfence.lab.testbed.probes import ProbeKind, ProbeOutcome, kinds_of
 from podfence.lab.testbed.report import LabReport
+from podfence.lab.testbed.scheduling import schedule
 from podfence.lab.trial import LabOptions
 from podfence.model.cluster import Cluster
 from podfence.nft.difference import load
@@ -28,7 +28,7 @@ from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.policy.compile import compile_cluster
 from podfence.sets.ports import OTHER
 from podfence.testing.builders import node, peer, pod, policy, rule
-from tests.lab.clusters import SHOP, placed, plan_of
+from tests.lab.clusters import SHOP, plan_of, scheduled
 from tests.support.random_clusters import random_cluster
 
 pytestmark = pytest.mark.kernel
@@ -65,7 +65,7 @@ def quiet(line: str) -> None:
 def test_kernel_and_engine_agree() -> None:
     home = netns.identity()
     lines: list[str] = []
-    report = run_lab(placed(*SHOP), progress=lines.append)
+    report = run_lab(scheduled(*SHOP), progress=lines.append)
     assert report.clean
     assert (report.probes, report.agreements) == (720, 720)
     assert [line.split()[0].rstrip(":") for line in lines] == [
@@ -78,7 +78,7 @@ def test_kernel_and_engine_agree() -> None:
 
 
 def test_report_shows_each_pair() -> None:
-    report = run_lab(placed(*SHOP), progress=quiet)
+    report = run_lab(scheduled(*SHOP), progress=quiet)
     pair = next(
         p for p in report.pairs if (p.source.name, p.target.name) == ("shop/web", "shop/db")
     )
@@ -103,7 +103,7 @@ def test_np52_np53_np54_own_node_and_self() -> None:
         types=["Egress"],
     )
     pods = [pod("a/x", {"app": "x"}), pod("a/y", {"app": "y"})]
-    report = run_lab(placed(*pods, node("n1", "10.9.0.1"), closed, to_node), progress=quiet)
+    report = run_lab(scheduled(*pods, node("n1", "10.9.0.1"), closed, to_node), progress=quiet)
     assert report.clean
     assert open_between(report, "n1", "a/x") == {443, 7777}
     assert open_between(report, "a/x", "a/x") == {443, 7777}
@@ -142,7 +142,7 @@ def everything(plan: ProbePlan, kind: ProbeKind = ProbeKind.CONNECT) -> bytes:
 
 
 def test_an_address_of_the_range_that_no_known_pod_has_is_cut_off() -> None:
-    whole = placed(pod("a/known"), pod("a/unknown"))
+    whole = scheduled(pod("a/known"), pod("a/unknown"))
     known = compile_cluster(schedule(Cluster.of([pod("a/known")]), before=whole.cluster))
     plan = make_plan(whole)
     (only,) = plan.nodes
@@ -161,7 +161,7 @@ def test_an_address_of_the_range_that_no_known_pod_has_is_cut_off() -> None:
 
 def outcomes_under(text: str, kind: ProbeKind) -> tuple[ProbePlan, Observed]:
     plan = plan_of(*SHOP)
-    index = placed(*SHOP)
+    index = scheduled(*SHOP)
     with LabProcess(plan) as lab:
         lab.call(Build())
         control = lab.call(Send(everything(plan, kind), 0.3)).value
@@ -229,19 +229,19 @@ def test_ports_from_which_the_lab_sends_are_probed_like_others(number: int) -> N
     pods = [pod("a/x", {"app": "x"}, node="n1"), pod("a/y", {"app": "y"}, node="n2")]
     other = policy("a/other", ingress=[rule(peer(pods={"app": "z"}), ports=[number])])
     nodes = [node("n1", "10.9.0.1"), node("n2", "10.9.0.2")]
-    report = run_lab(placed(*pods, *nodes, other), progress=quiet)
+    report = run_lab(scheduled(*pods, *nodes, other), progress=quiet)
     assert report.clean, report.disagreements[:3]
 
 
 def test_nothing_to_try_is_an_error() -> None:
     with pytest.raises(LabError, match="nothing to probe"):
-        run_lab(placed(policy("a/p")), progress=quiet)
+        run_lab(scheduled(policy("a/p")), progress=quiet)
 
 
 def test_hostile_names_reach_no_interface_and_no_rule() -> None:
     nasty = 'a"; drop\n} $(reboot) {' + "x" * 240
     isolated = policy(f"shop/{nasty}", {"app": nasty})
-    index = placed(pod(f"shop/{nasty}", {"app": nasty}), isolated)
+    index = scheduled(pod(f"shop/{nasty}", {"app": nasty}), isolated)
     report = run_lab(index, LabOptions(PlanLimits(ports=2)), progress=quiet)
     assert report.clean
 

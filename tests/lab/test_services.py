@@ -7,9 +7,9 @@ from ipaddress import ip_address
 import pytest
 
 from podfence.lab.run import run_lab
-from podfence.lab.testbed.placement import schedule
 from podfence.lab.testbed.probeplan import make_plan
 from podfence.lab.testbed.report import LabReport
+from podfence.lab.testbed.scheduling import schedule
 from podfence.lab.testbed.services import (
     Frontend,
     due,
@@ -64,8 +64,8 @@ def every(*objects: ClusterObject) -> list[Frontend]:
 
 
 def test_a_service_of_a_manifest_gets_an_address_of_each_family() -> None:
-    placed = schedule(Cluster.of(CLUSTER))
-    assert [tuple(map(str, s.cluster_ips)) for s in placed.services] == [
+    scheduled = schedule(Cluster.of(CLUSTER))
+    assert [tuple(map(str, s.cluster_ips)) for s in scheduled.services] == [
         ("10.96.0.1", "fd00:10:96::1"),
         ("10.96.0.2", "fd00:10:96::2"),
     ]

@@ -129,7 +129,7 @@ def kernel(namespace: NftNamespace, number: int, events: int, done: Done) -> Non
 class AllHere(World):
     """A cluster of one node: what its pods lose, its rules take away."""
 
-    def _placed(self, thing: ClusterObject) -> ClusterObject:
+    def _scheduled(self, thing: ClusterObject) -> ClusterObject:
         return self._here(thing)
 
     def put(self, thing: ClusterObject) -> list[Event]:

@@ -1,4 +1,4 @@
-"""The laws at length find what is wrong: faults that are planted in the readers, each in a place
+"""The laws at length find what is wrong: faults that are planted in the readers, each in a position
 that random sequences come to seldom."""
 
 from __future__ import annotations

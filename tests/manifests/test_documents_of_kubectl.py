@@ -27,12 +27,12 @@ JSON = (
 
 
 def read(text: str) -> tuple[list[str], list[str]]:
-    """The policies that are read, and the places of errors."""
+    """The policies that are read, and the positions of errors."""
     loaded = load(["-"], stdin=io.BytesIO(text.encode()))
     errors = [p for p in loaded.problems if p.severity.name == "ERROR"]
     assert all(loaded.cluster.doubts for _ in errors)  # a verdict may hang on them
-    places = [f"{p.code}:{p.position.line}" for p in errors if p.position]
-    return [policy.ref.name for policy in loaded.cluster.policies], places
+    positions = [f"{p.code}:{p.position.line}" for p in errors if p.position]
+    return [policy.ref.name for policy in loaded.cluster.policies], positions
 
 
 @pytest.mark.parametrize(

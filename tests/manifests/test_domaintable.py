@@ -1,4 +1,4 @@
-"""The table of --resolve: both forms, and every fault with its place."""
+"""The table of --resolve: both forms, and every fault with its position."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_name_without_addresses_is_known(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "what"),
+    ("text", "position", "what"),
     [
         ("192.0.2.1 a.example\n", "-:1:1", "is an address where a name belongs"),
         ("a.example 192.0.2.0/24\n", "-:1:11", "is not an IP address"),
@@ -79,10 +79,10 @@ def test_a_name_without_addresses_is_known(text: str) -> None:
         ("- a.example: 192.0.2.1\n", "-:1:1", "is not a domain name"),
     ],
 )
-def test_a_fault_and_its_place(text: str, place: str, what: str) -> None:
+def test_a_fault_and_its_position(text: str, position: str, what: str) -> None:
     first = read(text).problems[0]
 
-    assert str(first.position) == place
+    assert str(first.position) == position
     assert what in first.message
 
 
@@ -97,7 +97,7 @@ def test_a_file_that_is_missing(tmp_path: Path) -> None:
 
 
 @given(st.text())
-def test_any_text_is_a_table_or_has_problems_with_places(text: str) -> None:
+def test_any_text_is_a_table_or_has_problems_with_positions(text: str) -> None:
     table = read(text.encode("utf-8", "replace").decode())
 
     assert all(problem.position is not None for problem in table.problems)

@@ -27,9 +27,9 @@ def git(*arguments: str) -> None:
 
 
 def write(path: str, text: str = "") -> None:
-    place = Path(path)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(text or POLICY.replace("NAME", place.stem), encoding="utf-8")
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text or POLICY.replace("NAME", file.stem), encoding="utf-8")
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_a_submodule_that_is_left_out_is_in_nobodys_way(pattern: str) -> None:
 
 
 def test_a_second_reading_finds_what_a_first_would() -> None:
-    """Objects and problems are the same, and have the places of the second reading."""
+    """Objects and problems are the same, and have the positions of the second reading."""
     kept = DecodedDocuments()
     load(["examples/shop", "examples/broken"], kept=kept)
     paths = ["examples/broken", "examples/plan", "examples/shop", "examples/tiers/cluster"]

@@ -126,7 +126,7 @@ def test_an_item_that_gets_its_kind_or_namespace_here_is_kept_with_them() -> Non
     found = loaded(list_of(pod("a"), there), namespace="shop")
     assert [d.data["metadata"]["namespace"] for d in found.documents] == ["shop", "there"]
     assert texts(found) == [False, True]
-    assert found.unplaced == 1
+    assert found.without_namespace == 1
 
 
 def test_the_object_as_it_was_written_is_there_when_it_is_asked_for() -> None:

@@ -115,7 +115,7 @@ def test_a_key_that_is_merged_and_then_written_twice_is_a_duplicate() -> None:
         ("<<: [*p, *q]", 1),
     ],
 )
-def test_the_place_of_a_field_is_that_of_its_value(mapping: str, line: int) -> None:
+def test_the_position_of_a_field_is_that_of_its_value(mapping: str, line: int) -> None:
     text = f"{ANCHORS}r:\n  {mapping}\n"
     root = compose(text)
     assert root is not None

@@ -141,7 +141,7 @@ def test_nothing_but_other_files_is_no_input(tmp_path: Path) -> None:
     assert [problem.code for problem in load([str(tmp_path)]).problems] == ["PF115", "PF112"]
 
 
-def test_the_places_of_files_after_one_that_is_left_out(tmp_path: Path) -> None:
+def test_the_positions_of_files_after_one_that_is_left_out(tmp_path: Path) -> None:
     wrong = POLICY.replace("podSelector: {}", "podSelectr: {}")
     loaded = walk(tmp_path, {"a.json": '{"a": {"b": 1}}', "b.yaml": "\n" + wrong})
     found = {problem.code: loaded.positions.locate_problem(problem) for problem in loaded.problems}
@@ -224,7 +224,7 @@ def test_a_kustomization_with_or_without_a_kind(name: str, text: str, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("items", "places"),
+    ("items", "positions"),
     [
         ("[null]", ["4:9"]),
         ("\n- null\n- {}\n", ["5:3", "6:3"]),
@@ -232,18 +232,18 @@ def test_a_kustomization_with_or_without_a_kind(name: str, text: str, tmp_path: 
         ("\n- {apiVersion: v1, kind: List, items: [null]}\n", ["5:40"]),
     ],
 )
-def test_a_null_item_is_a_warning_at_its_place(
-    items: str, places: list[str], tmp_path: Path
+def test_a_null_item_is_a_warning_at_its_position(
+    items: str, positions: list[str], tmp_path: Path
 ) -> None:
     text = f"apiVersion: v1\nkind: List\nmetadata: {{}}\nitems: {items}"
     loaded = walk(tmp_path, {"list.yaml": text})
-    assert [problem.code for problem in loaded.problems] == ["PF116"] * len(places)
-    assert list(map(_place, loaded.problems)) == places
+    assert [problem.code for problem in loaded.problems] == ["PF116"] * len(positions)
+    assert list(map(_position, loaded.problems)) == positions
     assert not loaded.errors
     assert not loaded.doubts
 
 
-def _place(problem: Problem) -> str:
+def _position(problem: Problem) -> str:
     assert problem.position is not None
     return f"{problem.position.line}:{problem.position.column}"
 

@@ -81,7 +81,7 @@ spec:
 
 
 @pytest.mark.parametrize(
-    ("steps", "place"),
+    ("steps", "position"),
     [
         ((), (0, 0)),
         (("spec", "ingress", 0, "from", 1, "namespaceSelector", "matchLabels", "team"), (10, 10)),
@@ -94,8 +94,8 @@ spec:
         (("metadata", "spec"), (0, 0)),
     ],
 )
-def test_places(steps: FieldSteps, place: tuple[int, int]) -> None:
-    assert find_in_lines(TEXT, steps, LINES) == place
+def test_positions(steps: FieldSteps, position: tuple[int, int]) -> None:
+    assert find_in_lines(TEXT, steps, LINES) == position
 
 
 @pytest.mark.parametrize(

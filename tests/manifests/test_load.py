@@ -24,9 +24,9 @@ def read(*documents: str) -> Loaded:
 
 def said(loaded: Loaded) -> list[str]:
     return [
-        f"{place.line if place else 0} {problem.severity.value} {problem.code}"
+        f"{position.line if position else 0} {problem.severity.value} {problem.code}"
         for problem in loaded.problems
-        for place in [loaded.positions.locate_problem(problem)]
+        for position in [loaded.positions.locate_problem(problem)]
     ]
 
 
@@ -162,8 +162,8 @@ def test_which_of_two_objects_stays_is_known_of_built_ones_only(
 def test_a_misspelt_policy_is_an_error_and_its_namespace_is_not_judged(
     head: str, line: int, message: str, namespace: str
 ) -> None:
-    place = f"  namespace: {namespace}\n" if namespace else ""
-    loaded = read(f"{head}metadata:\n  name: db\n{place}")
+    namespace_line = f"  namespace: {namespace}\n" if namespace else ""
+    loaded = read(f"{head}metadata:\n  name: db\n{namespace_line}")
     assert said(loaded) == [f"{line} error PF107"]
     assert loaded.problems[0].message == message
     (doubt,) = loaded.doubts

@@ -1,4 +1,4 @@
-"""What reading manifests yields: objects, problems with their places, and never an exception."""
+"""What reading manifests yields: objects, problems with their positions, and never an exception."""
 
 from __future__ import annotations
 

@@ -84,10 +84,10 @@ items:
         pytest.param(2, "kind", 19, 24, id="nested-list"),
     ],
 )
-def test_places_in_yaml(item: int, path: str, line: int, column: int) -> None:
+def test_positions_in_yaml(item: int, path: str, line: int, column: int) -> None:
     manifests = read_manifests(["-"], kinds=KINDS, stdin=io.BytesIO(TEXT.encode()))
-    place = manifests.positions.locate(manifests.documents[item].source, path)
-    assert place == Position("-", line, column)
+    position = manifests.positions.locate(manifests.documents[item].source, path)
+    assert position == Position("-", line, column)
 
 
 def test_an_unknown_source_has_the_line_it_says() -> None:
@@ -96,19 +96,19 @@ def test_an_unknown_source_has_the_line_it_says() -> None:
 
 # --- every path of random objects, written by writers that note where they put things
 
-Places = dict[FieldSteps, tuple[int, int]]
+Written = dict[FieldSteps, tuple[int, int]]
 
 
 class _Writer:
     def __init__(self) -> None:
         self.lines = [""]
-        self.places: Places = {}
+        self.positions: Written = {}
 
     def put(self, text: str) -> None:
         self.lines[-1] += text
 
     def note(self, steps: FieldSteps) -> None:
-        self.places[steps] = len(self.lines), len(self.lines[-1]) + 1
+        self.positions[steps] = len(self.lines), len(self.lines[-1]) + 1
 
     def line(self, indent: int) -> None:
         self.lines.append(" " * indent)
@@ -145,7 +145,7 @@ def write_yaml(writer: _Writer, value: Any, steps: FieldSteps, indent: int) -> N
         writer.put("-")
         write_yaml(writer, item, (*steps, step), indent + 2)
         if not isinstance(item, (dict, list)) or not item:
-            writer.places[*steps, step] = len(writer.lines), indent + 3
+            writer.positions[*steps, step] = len(writer.lines), indent + 3
 
 
 def random_value(rng: random.Random, depth: int) -> Any:
@@ -171,7 +171,7 @@ def test_every_path_of_random_objects(write: Any, as_list: bool) -> None:
         [document] = manifests.documents
         assert document.data == value
         prefix: FieldSteps = ("items", 0) if as_list else ()
-        for steps, (line, column) in writer.places.items():
+        for steps, (line, column) in writer.positions.items():
             if steps[: len(prefix)] == prefix and steps != prefix:
                 path = format_path(steps[len(prefix) :])
                 assert manifests.positions.locate(document.source, path) == Position(
@@ -256,7 +256,9 @@ def test_a_list_without_items_has_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("ports", ["[{port: 1}]", "\n    - port: 1"], ids=["flow", "plain"])
-def test_places_are_the_same_however_often_a_document_is_asked(ports: str, tmp_path: Path) -> None:
+def test_positions_are_the_same_however_often_a_document_is_asked(
+    ports: str, tmp_path: Path
+) -> None:
     """The first questions are answered line by line, later ones out of its nodes."""
     items = "".join(
         f"- kind: Pod\n  metadata:\n    name: p{n}\n  spec:\n    ports: {ports}\n"
@@ -268,7 +270,7 @@ def test_places_are_the_same_however_often_a_document_is_asked(ports: str, tmp_p
     height = 5 + ports.count("\n")
     for turn in range(3):
         for number, document in enumerate(found.documents):
-            place = found.positions.locate(document.source, "spec.ports[0]")
+            position = found.positions.locate(document.source, "spec.ports[0]")
             line = 3 + number * height + 4 + ports.count("\n")
             column = 7 if "\n" in ports else 13
-            assert (place.line, place.column) == (line, column), (turn, number)
+            assert (position.line, position.column) == (line, column), (turn, number)

@@ -170,7 +170,7 @@ def following(agent: Agent) -> Iterator[Agent]:
         yield agent
 
 
-def place(cluster: FakeCluster, name: str, node: str, ip: str, **labels: str) -> None:
+def put_pod(cluster: FakeCluster, name: str, node: str, ip: str, **labels: str) -> None:
     """A pod of a node."""
     metadata = {"name": name, "namespace": "a", "labels": labels}
     status = {"phase": "Running" if ip else "Pending", "podIP": ip}

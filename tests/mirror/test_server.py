@@ -16,7 +16,7 @@ from podfence.kube.follow import SyncState
 from podfence.live.frames import Frame
 from tests.kube.fakeapi import FakeApi, serving
 from tests.kube.fakecluster import FakeCluster
-from tests.mirror.replicas import Agent, Replica, following, place, until, write_certificate
+from tests.mirror.replicas import Agent, Replica, following, put_pod, until, write_certificate
 
 Start = Callable[..., Replica]
 
@@ -32,8 +32,8 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def cluster() -> FakeCluster:
     found = FakeCluster()
     for number in range(5):
-        place(found, f"p{number}", f"n{number % 2 + 1}", f"10.0.0.{number}", app="x")
-    place(found, "waits", "n2", "")
+        put_pod(found, f"p{number}", f"n{number % 2 + 1}", f"10.0.0.{number}", app="x")
+    put_pod(found, "waits", "n2", "")
     return found
 
 
@@ -74,8 +74,8 @@ def test_pods_of_other_nodes_come_from_the_mirror_alone(
     replica = start()
     with following(Agent(api.url, folder, replica.port)) as agent:
         agent.until_it_knows(cluster)
-        place(cluster, "waits", "n2", "10.0.0.9", app="y")
-        place(cluster, "own", "n1", "10.0.0.10")
+        put_pod(cluster, "waits", "n2", "10.0.0.9", app="y")
+        put_pod(cluster, "own", "n1", "10.0.0.10")
         cluster.delete("pods", "a", "p1")
         agent.until_it_knows(cluster)
         assert agent.state.standing is SyncState.LIVE
@@ -93,9 +93,9 @@ def test_one_that_changes_mirror_misses_nothing_and_is_told_no_more_than_is_new(
         agent.mirrored._address = agent.mirrored._address.__class__(
             f"https://localhost:{second.port}", folder / "ca.crt", folder / "token"
         )
-        place(cluster, "before", "n2", "10.0.0.20", app="new")
+        put_pod(cluster, "before", "n2", "10.0.0.20", app="new")
         first.end()
-        place(cluster, "after", "n2", "10.0.0.21", app="new")
+        put_pod(cluster, "after", "n2", "10.0.0.21", app="new")
         agent.until_it_knows(cluster)
     assert (second.server.counts.snapshots, second.server.counts.resumed) == (0, 1)
     assert lists_of_others(api) == 0
@@ -109,8 +109,8 @@ def test_without_a_mirror_all_stays_and_then_the_api_server_is_asked_from_there(
         agent.until_it_knows(cluster)
         known = dict(agent.store)
         replica.end()
-        place(cluster, "new", "n2", "10.0.0.30")
-        place(cluster, "own", "n1", "10.0.0.31")
+        put_pod(cluster, "new", "n2", "10.0.0.30")
+        put_pod(cluster, "own", "n1", "10.0.0.31")
         agent.until(lambda: ("a", "own") in agent.store)  # local knowledge does not wait
         assert set(agent.store) == {*known, ("a", "own")}
         agent.until_it_knows(cluster)
@@ -138,7 +138,7 @@ def test_the_mirror_is_asked_again_when_it_is_back(
             return len(again.server.streams) == 1 and agent.state.message == ""
 
         agent.until(is_back)
-        place(cluster, "later", "n2", "10.0.0.40", app="never seen before")
+        put_pod(cluster, "later", "n2", "10.0.0.40", app="never seen before")
         agent.until_it_knows(cluster)
 
 
@@ -163,7 +163,7 @@ def test_what_is_forgotten_is_told_anew(
         first.end()
         cluster.delete("pods", "a", "p1")
         for number in range(3):
-            place(cluster, f"q{number}", "n2", f"10.0.1.{number}")
+            put_pod(cluster, f"q{number}", "n2", f"10.0.1.{number}")
             frames = second.server.counts.frames
             until(lambda frames=frames: second.server.counts.frames > frames)  # type: ignore[misc]
         agent.until_it_knows(cluster)
@@ -197,7 +197,7 @@ def test_whatever_happens_the_agent_ends_with_what_the_api_server_has(
                 case 5 | 6 | 7 if ("pods", "a", name) in cluster.objects:
                     cluster.delete("pods", "a", name)
                 case _:
-                    place(cluster, name, node, f"10.0.{number}.1", v=str(rng.randrange(4)))
+                    put_pod(cluster, name, node, f"10.0.{number}.1", v=str(rng.randrange(4)))
             agent.read()
         agent.until_it_knows(cluster)
 
@@ -320,6 +320,6 @@ def test_a_change_that_is_told_late_is_not_lost(
     with following(Agent(api.url, folder, replica.port)) as agent:
         agent.until_it_knows(cluster)
         monkeypatch.setattr(history, "cut", cut_late)
-        place(cluster, "late", "n2", "10.0.0.9", app="y")
+        put_pod(cluster, "late", "n2", "10.0.0.9", app="y")
         agent.until(lambda: not late)
         agent.until_it_knows(cluster)

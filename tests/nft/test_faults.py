@@ -235,10 +235,10 @@ def _(patch: pytest.MonkeyPatch) -> None:
     def apart(
         entries: Sequence[ordered.Numbered],
     ) -> tuple[dict[Key, list[int]], list[ordered.Numbered]]:
-        places, others = right(entries)
+        indices, others = right(entries)
         wide = {at for at, (_, entry) in enumerate(entries) if entry.ports == EVERYTHING}
         return {
-            key: [at for at in found if at not in wide] for key, found in places.items()
+            key: [at for at in found if at not in wide] for key, found in indices.items()
         }, others
 
     patch.setattr(ordered, "_holders", apart)

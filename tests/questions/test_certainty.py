@@ -339,10 +339,10 @@ ON_N1 = replace(pod("shop/here"), node="n1", host_addresses=(ip_address("172.20.
 
 
 def test_a_node_that_could_not_be_listed_may_be_the_own_node_of_a_pod() -> None:
-    placed = replace(DB, node="n1")
-    cluster = Cluster.of([CLOSED, *assign_addresses([placed, WEB])])
+    scheduled = replace(DB, node="n1")
+    cluster = Cluster.of([CLOSED, *assign_addresses([scheduled, WEB])])
     assert asked(cluster, NO_NODES, by="172.20.0.9") == "open"
-    listed = Cluster.of([CLOSED, node("n1", "172.20.0.1"), *assign_addresses([placed, WEB])])
+    listed = Cluster.of([CLOSED, node("n1", "172.20.0.1"), *assign_addresses([scheduled, WEB])])
     assert asked(listed, NO_NODES, by="172.20.0.1") == "yes"
 
 

@@ -112,5 +112,5 @@ def test_nothing_is_offered_where_nothing_is_known(text: str) -> None:
 
 
 @pytest.mark.parametrize("line", [-1, 0, 99])
-def test_a_place_that_is_not_there(line: int) -> None:
+def test_a_position_that_is_not_there(line: int) -> None:
     assert complete(SHOP, POLICY, line, 3) is None

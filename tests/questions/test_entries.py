@@ -294,7 +294,7 @@ def test_a_sidecar_may_have_a_port_of_the_node(policy: str, is_entry: bool) -> N
         (route(port=0).replace("port: 0", "port: -1"), "spec.rules[0].backendRefs[0].port"),
     ],
 )
-def test_an_entry_that_cannot_be_read_is_a_warning_with_its_place(text: str, path: str) -> None:
+def test_an_entry_that_cannot_be_read_is_a_warning_with_its_position(text: str, path: str) -> None:
     loaded = load(["-"], stdin=io.BytesIO((WEB + text).encode()))
     [problem] = loaded.problems
     assert (problem.code, problem.severity.value, problem.path) == ("PF122", "warning", path)

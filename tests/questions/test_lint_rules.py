@@ -274,7 +274,7 @@ def test_it_is_silent(code: str, text: str) -> None:
 
 
 def test_a_surer_cause_is_said_in_place_of_the_others() -> None:
-    """Each of these places would have another code, too."""
+    """Each of these positions would have another code, too."""
     for text, code in (
         (policy("tier: front"), "PF322"),
         (policy("app: prom"), "PF325"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from podfence.errors import Severity
-from tests.support.slips import PLACES, PORT_NUMBER, slips
+from tests.support.slips import PATTERNS, PORT_NUMBER, slips
 
 
 def test_nine_of_ten_slips_that_turn_a_verdict_are_errors() -> None:
@@ -15,7 +15,7 @@ def test_nine_of_ten_slips_that_turn_a_verdict_are_errors() -> None:
 
 
 def test_no_misspelt_word_that_turns_a_verdict_is_missed() -> None:
-    words = [kind for kind in PLACES if kind != PORT_NUMBER]
+    words = [kind for kind in PATTERNS if kind != PORT_NUMBER]
     turned = [slip for slip in slips(120, seed=2, kinds=words) if slip.changes_the_map]
     assert len(turned) > 50
     assert [slip for slip in turned if slip.said is not Severity.ERROR] == []

@@ -69,7 +69,7 @@ def test_corrected_policies_have_no_note(fixed: Path) -> None:
     assert noted(TUTORIALS / fixed.name / "pods.yaml", fixed) == {}
 
 
-def test_the_policy_printed_as_one_line_is_refused_with_its_place() -> None:
+def test_the_policy_printed_as_one_line_is_refused_with_its_position() -> None:
     path = TUTORIALS / "05-one-liner-as-printed" / "policy.yaml"
     [problem] = load([str(path)]).problems
 

@@ -217,7 +217,7 @@ def test_the_ladder_ends_in_the_decision(cluster: Cluster) -> None:
 
 
 def _outcome(report: DirectionReport) -> tuple[bool, str]:
-    """What the last rung says, with the place of the rule that said it."""
+    """What the last rung says, with the position of the rule that said it."""
     last = report.ladder[-1]
     if last.action in (None, Action.PASS):
         return True, ""

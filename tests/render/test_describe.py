@@ -49,7 +49,7 @@ a node to the pods that run on it.
 """
 
 
-def place(source: Source | None, path: str) -> str:
+def position(source: Source | None, path: str) -> str:
     return f"x.yaml:{path}"
 
 
@@ -73,7 +73,7 @@ def test_layout() -> None:
     )
     index = compile_cluster(Cluster.of([*PODS, value, policy("shop/all")]))
 
-    assert render_description(describe(index, value), place) == EXPECTED
+    assert render_description(describe(index, value), position) == EXPECTED
 
 
 def test_notes_come_last() -> None:
@@ -99,7 +99,7 @@ def test_lines_are_no_wider_than_the_page() -> None:
     value = policy("shop/p", ingress=[rule(peer(pods={"app": "web"}), peer(cidr="10.0.0.0/8"))] * 3)
     crowd = [pod(f"shop/web-{n}", {"app": "web"}, addresses=[f"10.2.0.{n}"]) for n in range(1, 60)]
     index = compile_cluster(Cluster.of([*PODS, *crowd, value]))
-    lines = render_description(describe(index, value), place).splitlines()
+    lines = render_description(describe(index, value), position).splitlines()
 
     assert max(map(len, lines)) <= WIDTH
     assert any("and 42 more" in line for line in lines)

@@ -15,7 +15,7 @@ from podfence.render.jsontext import json_bytes, json_text
 from tests.cli.schema import violations
 
 ROOT = Path(__file__).resolve().parents[2]
-PLACE = NamedRule("NetworkPolicy", "shop/db", "spec.podSelector")
+RULE_NAMED = NamedRule("NetworkPolicy", "shop/db", "spec.podSelector")
 NEAR = NamedRule("NetworkPolicy", "shop/db", "spec.ingress[0]", "near miss: the port fits")
 DROP = Drop(
     "n1",
@@ -27,7 +27,7 @@ DROP = Drop(
     FlowEnd("10.0.0.1", ("shop/web",)),
     FlowEnd("10.0.0.2", ("shop/db",)),
     "TCP",
-    Cause("isolated", "NetworkPolicy", (PLACE,), (NEAR,)),
+    Cause("isolated", "NetworkPolicy", (RULE_NAMED,), (NEAR,)),
     5432,
 )
 BY_RULE = Cause("rule", "Admin", (NamedRule("ClusterNetworkPolicy", "guard", "spec.ingress[0]"),))
@@ -99,11 +99,11 @@ def test_the_node_is_told_where_there_are_several() -> None:
 
 def test_names_act_on_no_terminal() -> None:
     evil = "\x1b[2J\u202e\nx"
-    place = NamedRule(evil, evil, evil, evil)
+    rule = NamedRule(evil, evil, evil, evil)
     ends = FlowEnd(evil, (evil,)), FlowEnd(evil, (), evil)
-    cause = Cause("isolated", evil, (place,), (place,))
+    cause = Cause("isolated", evil, (rule,), (rule,))
     drop = Drop(evil, 1, evil, evil, 1, evil, *ends, evil, cause)
-    for each in (cause, Cause("rule", evil, (place,)), Cause(evil)):
+    for each in (cause, Cause("rule", evil, (rule,)), Cause(evil)):
         text = drop_text(replace(drop, cause=each), with_node=True)
         assert not {"\x1b", "\u202e"} & set(text)
         assert all(line.isprintable() for line in text.splitlines())

@@ -36,7 +36,7 @@ from podfence.render.lab_json import (
 )
 from tests.cli.schema import violations
 from tests.cli.session import ROOT
-from tests.lab.clusters import SHOP, placed, plan_of
+from tests.lab.clusters import SHOP, plan_of, scheduled
 
 PLAN = plan_of(*SHOP)
 PODS = tuple(party for party in PLAN.parties if party.side is PartyKind.POD)
@@ -62,7 +62,7 @@ def nowhere(source: Source | None, path: str) -> Position | None:
 
 
 def report(outcomes: bytes, control: bytes) -> LabReport:
-    index = placed(*SHOP)
+    index = scheduled(*SHOP)
     seen = Observed(PLAN, index, expect(index, PLAN), control, outcomes)
     wrong = tuple(seen.disagreements())
     return LabReport(
@@ -100,19 +100,19 @@ def test_a_report_is_valid_and_holds_every_probe(seed: int) -> None:
 
 @pytest.mark.parametrize("outcome", ProbeOutcome)
 def test_a_reason_with_its_packet_is_valid(outcome: ProbeOutcome) -> None:
-    answer = why(Asker(placed(*SHOP)), Can("shop/web", "shop/db", 5432))
+    answer = why(Asker(scheduled(*SHOP)), Can("shop/web", "shop/db", 5432))
     packet = SentProbe.of(PLAN, PLAN.probes[0], outcome)
-    places = RulePositions.of(answer.origins(), lambda source, path: Position(source.file, 1, 1))
+    positions = RulePositions.of(answer.origins(), lambda source, path: Position(source.file, 1, 1))
     for explained in (
-        Explained(answer, places, packet, agrees=False, control=packet),
-        Explained(answer, places, NotSent("an end has no address yet")),
+        Explained(answer, positions, packet, agrees=False, control=packet),
+        Explained(answer, positions, NotSent("an end has no address yet")),
     ):
         assert problems(explained_data(explained), "lab-why") == []
 
 
 @pytest.mark.parametrize("traffic", [None, TrafficLosses(1, 2, 3, 4, 5, 6)])
 def test_a_change_is_valid(traffic: TrafficLosses | None) -> None:
-    changes = changed_verdicts(placed(*SHOP), placed(*SHOP[:3]))
+    changes = changed_verdicts(scheduled(*SHOP), scheduled(*SHOP[:3]))
     assert changes
     applied = Applied(PODS, PODS, changes, 2, 1, 1, 0.25, ("a note",), traffic)
     assert problems(applied_data(applied), "lab-apply") == []

@@ -91,8 +91,8 @@ def test_the_file_says_the_same(seed: int) -> None:
     assert Counter((a, b) for a, b, _ in pairs_in_text(picture, "".join(svg(picture)))) == clipped
 
 
-def boxes_of(places: Layout) -> Iterator[Rect]:
-    yield from places.boxes.values()
+def boxes_of(drawing: Layout) -> Iterator[Rect]:
+    yield from drawing.boxes.values()
 
 
 def within(inner: Rect, outer: Rect) -> bool:
@@ -118,22 +118,24 @@ def test_nothing_lies_over_anything_else(seed: int) -> None:
     answer = drawn(seed)
     for picture in (of_workloads(answer), of_namespaces(answer)):
         assert picture is not None
-        places = layout(picture)
-        whole = Rect(0, 0, places.width, places.height)
-        assert all(within(box, whole) for box in places.boxes.values())
-        assert all(apart(*two) for two in combinations(places.boxes.values(), 2))
-        for (side, number), box in places.boxes.items():
+        drawing = layout(picture)
+        whole = Rect(0, 0, drawing.width, drawing.height)
+        assert all(within(box, whole) for box in drawing.boxes.values())
+        assert all(apart(*two) for two in combinations(drawing.boxes.values(), 2))
+        for (side, number), box in drawing.boxes.items():
             ends = [
-                places.ends[side, e] for e in picture.boxes[number].ends if (side, e) in places.ends
+                drawing.ends[side, e]
+                for e in picture.boxes[number].ends
+                if (side, e) in drawing.ends
             ]
             assert all(within(end, box) for end in ends)
             assert all(apart(*two) for two in combinations(ends, 2))
-        assert len(set(places.slots)) == len(places.slots), "two lines of words on one height"
-        for slot, height in zip(picture.slots, places.slots, strict=True):
-            end = places.ends[1, slot.end]
+        assert len(set(drawing.slots)) == len(drawing.slots), "two lines of words on one height"
+        for slot, height in zip(picture.slots, drawing.slots, strict=True):
+            end = drawing.ends[1, slot.end]
             assert end.top < height < end.top + end.height
-        left = max((box.right for (side, _), box in places.boxes.items() if not side), default=0)
-        assert left <= places.ends_at < places.hub < places.join < places.arrow, (
+        left = max((box.right for (side, _), box in drawing.boxes.items() if not side), default=0)
+        assert left <= drawing.ends_at < drawing.hub < drawing.join < drawing.arrow, (
             "lines keep to their room"
         )
 
@@ -143,12 +145,13 @@ def test_a_line_begins_at_the_head_of_a_box_that_it_stands_for() -> None:
         answer_of(*many(1, 3), policy("n0/p", {"app": "a0"}, ingress=[rule(peer(pods={}))]))
     )
     assert picture is not None
-    places = layout(picture)
+    drawing = layout(picture)
     whole = [line for line in picture.lines if line.whole]
     assert whole
     for line in whole:
         assert (
-            begins(line, places.boxes, places.ends) == places.boxes[0, line.source].top + HEAD // 2
+            begins(line, drawing.boxes, drawing.ends)
+            == drawing.boxes[0, line.source].top + HEAD // 2
         )
 
 

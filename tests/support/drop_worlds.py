@@ -127,7 +127,7 @@ def compare(seed: int, count: int, audited: float = 0.0) -> int:
             continue
         said = decisions(judges[found.audit], flow, found.direction, world.local_node())
         assert bool(cause.audited) is found.audit
-        assert {(place.kind, place.policy) for place in cause.audited} <= refs
+        assert {(rule.kind, rule.policy) for rule in cause.audited} <= refs
         if any(decision.reason is Reason.OWN_NODE for decision in said):
             continue  # never forwarded, so never logged
         expected = [told(decision) for decision in said if not decision.allowed]

@@ -114,9 +114,9 @@ def _check(loaded: Loaded) -> None:
         if position is None:
             # Input without lines that a person could open: the object and the field tell where.
             if not problem.object:
-                raise Violation(f"no place: {line}")
+                raise Violation(f"no position: {line}")
         elif position.line < 1 or position.column < 1:
-            raise Violation(f"no place: {line}")
+            raise Violation(f"no position: {line}")
         _json([msgspec.json.encode(problem_data(problem, position))])
 
 
@@ -140,18 +140,18 @@ def _beside(loaded: Loaded, index: PolicyIndex) -> None:
 
 
 def _describe(loaded: Loaded, index: PolicyIndex) -> None:
-    def place(source: Source | None, path: str) -> str:
-        return str(_place(loaded, source, path))
+    def locate(source: Source | None, path: str) -> str:
+        return str(_position(loaded, source, path))
 
     for policy in loaded.cluster.policies:
         notes = notes_for(index, policy, loaded.raw(policy.source))
-        check_harmless(render_description(describe(index, policy), place, notes))
+        check_harmless(render_description(describe(index, policy), locate, notes))
 
 
-def _place(loaded: Loaded, source: Source | None, path: str) -> Position | None:
+def _position(loaded: Loaded, source: Source | None, path: str) -> Position | None:
     position = loaded.locate(source, path)
     if position is not None and (position.line < 1 or position.column < 1):
-        raise Violation(f"no place for {path}")
+        raise Violation(f"no position for {path}")
     return position
 
 

@@ -81,7 +81,7 @@ class World:
     def start(self) -> list[Event]:
         """A whole cluster at once, most of it on this node."""
         things = objects_of(random_cluster(self.rng, self.size))
-        return [event for thing in things for event in self.put(self._placed(thing))]
+        return [event for thing in things for event in self.put(self._scheduled(thing))]
 
     def step(self) -> list[Event]:
         """One change of one object, as events."""
@@ -139,7 +139,7 @@ class World:
         """Something new, or another thing under a name that is there."""
         kind = self.rng.choice((Pod, Pod, Pod, NetworkPolicy, NetworkPolicy, ClusterNetworkPolicy))
         thing = self._fresh(kind)
-        return [] if thing is None else self.put(self._placed(thing))
+        return [] if thing is None else self.put(self._scheduled(thing))
 
     def _namespace(self) -> list[Event]:
         thing = self._fresh(Namespace)
@@ -219,7 +219,7 @@ class World:
             return []
         return self.put(replace(other, ref=policy.ref))
 
-    def _placed(self, thing: ClusterObject) -> ClusterObject:
+    def _scheduled(self, thing: ClusterObject) -> ClusterObject:
         """More pods are here than elsewhere, so that there is something to be seen."""
         if isinstance(thing, Pod) and not thing.host_network and self.rng.random() < 0.5:
             return replace(thing, node=self.node)

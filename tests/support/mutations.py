@@ -217,7 +217,7 @@ def _written(random: Random, documents: list[Any]) -> str:
 # -- values
 
 
-def _places(value: Any, seen: set[int]) -> Iterator[Path_]:
+def _paths(value: Any, seen: set[int]) -> Iterator[Path_]:
     if id(value) in seen:
         return
     if isinstance(value, dict | list):
@@ -225,7 +225,7 @@ def _places(value: Any, seen: set[int]) -> Iterator[Path_]:
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
         for key in keys:
             yield value, key
-            yield from _places(value[key], seen)
+            yield from _paths(value[key], seen)
 
 
 def _hostile(random: Random) -> Any:
@@ -234,12 +234,12 @@ def _hostile(random: Random) -> Any:
 
 
 def _mutate_values(random: Random, documents: list[Any]) -> None:
-    places = list(_places(documents, set()))
-    if not places:
+    paths = list(_paths(documents, set()))
+    if not paths:
         documents.append({"kind": _hostile(random)})
         return
-    container, key = random.choice(places)
-    random.choice(_VALUE_MUTATIONS)(random, container, key, places)
+    container, key = random.choice(paths)
+    random.choice(_VALUE_MUTATIONS)(random, container, key, paths)
 
 
 def _delete(_: Random, container: Any, key: Any, __: list[Path_]) -> None:
@@ -250,9 +250,9 @@ def _replace(random: Random, container: Any, key: Any, _: list[Path_]) -> None:
     container[key] = _hostile(random)
 
 
-def _transplant(random: Random, container: Any, key: Any, places: list[Path_]) -> None:
+def _transplant(random: Random, container: Any, key: Any, paths: list[Path_]) -> None:
     """Another value of the same text: shared, so YAML writes an alias, or even a cycle."""
-    other, at = random.choice(places)
+    other, at = random.choice(paths)
     container[key] = other[at]
 
 

@@ -94,7 +94,7 @@ class Spot:
         return opened
 
 
-class Place(Spot):
+class PodSpot(Spot):
     """One that hangs on the node by one link."""
 
     def __init__(self, node: int, number: int, addresses: Iterable[str]) -> None:
@@ -113,7 +113,7 @@ class Place(Spot):
             for family in {each.version for each in self.addresses}:
                 gateway = _GATEWAYS[family]
                 made += [neighbour(gateway, _GATEWAY_MAC, _UPLINK), default_route(gateway, _UPLINK)]
-            links.apply(made, of="place")
+            links.apply(made, of="position")
 
     def inject(self, data: bytes) -> None:
         """Send a packet as it is out of here, whoever it says that it is from."""
@@ -126,14 +126,14 @@ class Place(Spot):
 class Server:
     """A resolver that says what ``records`` has for a name, all of it, in one answer."""
 
-    def __init__(self, place: Spot) -> None:
+    def __init__(self, spot: Spot) -> None:
         self.records: Mapping[str, list[Record]] = {}
         self.asked = 0
-        for address in place.addresses:
-            datagrams = place.socket(socket.SOCK_DGRAM, str(address), 53)
+        for address in spot.addresses:
+            datagrams = spot.socket(socket.SOCK_DGRAM, str(address), 53)
             datagrams.settimeout(None)
             threading.Thread(target=self._udp, args=(datagrams,), daemon=True).start()
-            listening = place.socket(socket.SOCK_STREAM, str(address), 53)
+            listening = spot.socket(socket.SOCK_STREAM, str(address), 53)
             listening.settimeout(None)
             listening.listen(16)
             threading.Thread(target=self._tcp, args=(listening,), daemon=True).start()
@@ -174,18 +174,18 @@ class NameWorld:
                 netns.write_sysctl(*sysctl)
             with Rtnetlink() as links:
                 links.apply([link_up(_LOOPBACK)], of="node")
-        self.web = Place(self.node, 1, WEB)
-        self.other = Place(self.node, 2, OTHER)
-        self.resolver: Spot = Place(self.node, 3, RESOLVER)
-        self.outside = Place(self.node, 4, outside)
+        self.web = PodSpot(self.node, 1, WEB)
+        self.other = PodSpot(self.node, 2, OTHER)
+        self.resolver: Spot = PodSpot(self.node, 3, RESOLVER)
+        self.outside = PodSpot(self.node, 4, outside)
         self.server = Server(self.resolver)
         self.given: frozenset[At] = frozenset()
         self.agent = Threads(self)
 
     def close(self) -> None:
         self.agent.stop()
-        places = (self.web, self.other, self.resolver, self.outside)
-        for opened in {self.node, *(place.namespace for place in places)}:
+        spots = (self.web, self.other, self.resolver, self.outside)
+        for opened in {self.node, *(spot.namespace for spot in spots)}:
             os.close(opened)
 
     def restart(self) -> None:
@@ -268,7 +268,7 @@ class NameWorld:
             asking.send(struct.pack(">H", len(data)) + data if tcp else data)
             assert asking.recv(65535)
 
-    def passes(self, address: str, patience: float = 0.3, by: Place | None = None) -> bool:
+    def passes(self, address: str, patience: float = 0.3, by: PodSpot | None = None) -> bool:
         """Whether the first packet of a new connection of a pod arrives."""
         pod = by or self.web
         family = 6 if ":" in address else 4

@@ -247,10 +247,10 @@ def denials(data: bytes) -> None:
 def denial_seeds() -> Iterator[bytes]:
     """A packet that a rule denies, and one that nearly passed and is audited."""
     one, other = FlowEnd("10.0.0.1", ("x/a",)), FlowEnd("192.0.2.1", (), "n2")
-    place = NamedRule("NetworkPolicy", "x/a", "spec.ingress[0]", "the port fits")
+    rule = NamedRule("NetworkPolicy", "x/a", "spec.ingress[0]", "the port fits")
     times = ("2026-07-31T10:00:00.000Z", "2026-07-31T10:00:01.000Z")
     for number, cause in enumerate(
-        (Cause(RULE, "Admin", (place,)), Cause(ISOLATED, "", (place,), (place,), 2, (place,)))
+        (Cause(RULE, "Admin", (rule,)), Cause(ISOLATED, "", (rule,), (rule,), 2, (rule,)))
     ):
         drop = Drop("n", number, *times, 3, "ingress", one, other, "TCP", cause, 80, audit=True)
         yield encode(Drops("n", 7, 9, 1, 2, (drop,)))

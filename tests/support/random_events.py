@@ -1,7 +1,7 @@
 """Sequences of events, as adversarial as the clusters of ``random_clusters``.
 
 Rule: objects come from random clusters that share names and addresses, so they take one another's
-place, name and address all the time. Some events are told twice, some objects cannot be read.
+position, name and address all the time. Some events are told twice, some objects cannot be read.
 """
 
 from __future__ import annotations

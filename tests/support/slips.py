@@ -23,7 +23,7 @@ from podfence.render.map_data import map_csv
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 PORT_NUMBER = "port number"
-PLACES = {
+PATTERNS = {
     "label": r"(?:app|k8s-app): ([a-z-]+)\}",
     "label of a namespace": r"metadata\.name: ([a-z-]+)\}",
     "namespace": r"(?m)^  namespace: ([a-z-]+)",
@@ -44,7 +44,7 @@ class Slip(Struct, frozen=True):
     said: Severity | None
 
 
-def slips(count: int, seed: int = 1, kinds: Sequence[str] = tuple(PLACES)) -> Iterator[Slip]:
+def slips(count: int, seed: int = 1, kinds: Sequence[str] = tuple(PATTERNS)) -> Iterator[Slip]:
     """So many slips, and what is said of each."""
     rng = random.Random(seed)
     workloads = [path.read_text("utf-8") for path in sorted(SHOP.glob("*.yaml"))]
@@ -52,14 +52,14 @@ def slips(count: int, seed: int = 1, kinds: Sequence[str] = tuple(PLACES)) -> It
     before, _ = _judged([*workloads, *policies])
     for _ in range(count):
         kind = rng.choice(list(kinds))
-        pattern = PLACES[kind]
+        pattern = PATTERNS[kind]
         able = [at for at, text in enumerate(policies) if re.search(pattern, text)]
         at = rng.choice(able)
-        place = rng.choice(list(re.finditer(pattern, policies[at])))
-        word = misspelt(place[1], rng)
-        text = policies[at][: place.start(1)] + word + policies[at][place.end(1) :]
+        match = rng.choice(list(re.finditer(pattern, policies[at])))
+        word = misspelt(match[1], rng)
+        text = policies[at][: match.start(1)] + word + policies[at][match.end(1) :]
         after, said = _judged([*workloads, *policies[:at], text, *policies[at + 1 :]])
-        yield Slip(kind, f"{place[1]} -> {word}", after != before, said)
+        yield Slip(kind, f"{match[1]} -> {word}", after != before, said)
 
 
 def misspelt(word: str, rng: random.Random) -> str:

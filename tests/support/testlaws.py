@@ -29,7 +29,7 @@ BLOCKS = ("10.0.0.0/29", "10.0.0.0/30", "0.0.0.0/0", "fd00::/126", "192.0.2.0/24
 PORTS = ("80", "53/udp", "80-8080", "tcp", "any", "icmp", "http", "p-1/udp", "1-65535/sctp")
 
 
-class Place(Struct, frozen=True):
+class End(Struct, frozen=True):
     """One end of a connection: a pod at one of its addresses, or an address of nobody."""
 
     address: IPAddress
@@ -53,12 +53,12 @@ class Naive:
         self.nodes = {a for node in cluster.nodes.values() for a in node.addresses}
         self.nodes |= {a for pod in cluster.pods for a in pod.host_addresses}
         self.nodes |= {a for pod in cluster.pods if pod.host_network for a in pod.addresses}
-        self.places = [Place(address, pod) for address, pod in certain.items()]
+        self.ends = [End(address, pod) for address, pod in certain.items()]
         for family in (4, 6):
             others = {*interesting_addresses(cluster, family)}
             others |= {a for a in self.nodes if a.version == family}
             others |= {a for a in _in_blocks() if a.version == family}
-            self.places += [Place(a) for a in sorted(others - claimed, key=int)]
+            self.ends += [End(a) for a in sorted(others - claimed, key=int)]
         self.ports = [
             *((p, n) for p in ("TCP", "UDP", "SCTP") for n in interesting_ports(cluster)),
             (OTHER, 0),
@@ -66,24 +66,24 @@ class Naive:
 
     # -- what words mean
 
-    def holds(self, end: Any, place: Place, *, coming: bool) -> bool:
+    def holds(self, end: Any, where: End, *, coming: bool) -> bool:
         """``coming``: whether words hold pods to come, too."""
         if isinstance(end, list):
-            return any(self.holds(each, place, coming=coming) for each in end)
+            return any(self.holds(each, where, coming=coming) for each in end)
         if isinstance(end, Mapping):
             return (
-                place.is_coming
-                and place.pod is not None
-                and place.pod.namespace == end["namespace"]
-                and dict(place.pod.labels) == end["newcomer"]
+                where.is_coming
+                and where.pod is not None
+                and where.pod.namespace == end["namespace"]
+                and dict(where.pod.labels) == end["newcomer"]
             )
-        pod = place.pod
+        pod = where.pod
         if end == "outside":
-            return pod is None and place.address not in self.nodes
+            return pod is None and where.address not in self.nodes
         if end[0].isdigit() or end.startswith("fd"):
-            inside = place.address in ip_network(end, strict=False)
-            return inside and not place.is_coming
-        if pod is None or (place.is_coming and (not coming or pod.labels)):
+            inside = where.address in ip_network(end, strict=False)
+            return inside and not where.is_coming
+        if pod is None or (where.is_coming and (not coming or pod.labels)):
             return False
         namespace, _, rest = end.partition("/")
         if end == "*" or (namespace == pod.namespace and rest == "*"):
@@ -91,16 +91,16 @@ class Naive:
         if "=" in rest:
             wanted = dict(pair.split("=") for pair in rest.split(","))
             return namespace == pod.namespace and wanted.items() <= dict(pod.labels).items()
-        return not place.is_coming and end == f"{pod.namespace}/{pod.name}"
+        return not where.is_coming and end == f"{pod.namespace}/{pod.name}"
 
     def asks(self, words: Sequence[str] | None, protocol: str, port: int, pod: Pod | None) -> bool:
         return words is None or any(_asks(word, protocol, port, pod) for word in words)
 
     # -- pairs
 
-    def pairs(self) -> Iterator[tuple[Place, Place]]:
-        for source in self.places:
-            for destination in self.places:
+    def pairs(self) -> Iterator[tuple[End, End]]:
+        for source in self.ends:
+            for destination in self.ends:
                 if source.address.version != destination.address.version:
                     continue
                 if source.pod is None and destination.pod is None:
@@ -123,7 +123,7 @@ class Naive:
         )
 
     def allowed(
-        self, source: Place, destination: Place, protocol: str, port: int, by: str | None
+        self, source: End, destination: End, protocol: str, port: int, by: str | None
     ) -> bool:
         found = judge(self.cluster, source.address, destination.address, protocol, port, self.names)
         return {"egress": found.egress_allowed, "ingress": found.ingress_allowed}.get(
@@ -160,10 +160,10 @@ def _asks(word: str, protocol: str, port: int, pod: Pod | None) -> bool:
     )
 
 
-def counterexample(test: Json, naive: Naive) -> tuple[Place, Place, str, int] | None:
+def counterexample(test: Json, naive: Naive) -> tuple[End, End, str, int] | None:
     """A connection that is not as the test says; for ``some``: None if one is."""
     by, ports = test.get("by"), test.get("ports")
-    some: tuple[Place, Place, str, int] | None = None
+    some: tuple[End, End, str, int] | None = None
     for source, destination in naive.pairs():
         for protocol, port in naive.ports:
             if not naive.asks(ports, protocol, port, destination.pod):
@@ -183,7 +183,7 @@ def counterexample(test: Json, naive: Naive) -> tuple[Place, Place, str, int] | 
 
 
 def _must(
-    test: Json, naive: Naive, source: Place, destination: Place, protocol: str, port: int
+    test: Json, naive: Naive, source: End, destination: End, protocol: str, port: int
 ) -> bool | None:
     """Whether a connection has to be allowed; None: the test does not look at it."""
     if "only" in test:
@@ -203,7 +203,7 @@ def _must(
 
 
 def _must_of_only(
-    test: Json, naive: Naive, source: Place, destination: Place, protocol: str, port: int
+    test: Json, naive: Naive, source: End, destination: End, protocol: str, port: int
 ) -> bool | None:
     key = "from" if "to" in test else "to"
     subject, other = (destination, source) if key == "from" else (source, destination)
@@ -228,9 +228,9 @@ def check(test: Json, result: Result, naive: Naive) -> None:
     elif result.status is ResultStatus.FAILED:
         witness = result.witness
         assert witness is not None, test
-        by = {place.address: place for place in naive.places}
-        source = by.get(witness.source_address, Place(witness.source_address))
-        destination = by.get(witness.destination_address, Place(witness.destination_address))
+        by = {where.address: where for where in naive.ends}
+        source = by.get(witness.source_address, End(witness.source_address))
+        destination = by.get(witness.destination_address, End(witness.destination_address))
         case = source, destination, witness.protocol, witness.port
         assert naive.allowed(*case, test.get("by")) is witness.allowed, (test, witness)
         must = _must(test, naive, *case)

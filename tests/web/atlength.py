@@ -3,10 +3,10 @@
     python -m tests.web.atlength --pairs 20000 [--seed 0]
     python -m tests.web.atlength --pairs 20000 -f MANIFESTS
 
-Rule: what is compared is the verdict of both directions, its reason, and every place that decided,
-on ports at both sides of boundaries. Without ``-f`` the pairs are those of many small clusters,
-with tiers and without; with it, a sample of all pairs of that input. It ends at the first that
-differs.
+Rule: what is compared is the verdict of both directions, its reason, and every position that
+decided, on ports at both sides of boundaries. Without ``-f`` the pairs are those of many small
+clusters, with tiers and without; with it, a sample of all pairs of that input. It ends at the first
+that differs.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ class Browser:
         self.settle()
 
     def click(self, x: float, y: float) -> None:
-        """The left button at a place of the window."""
+        """The left button at a point of the window."""
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
         self.settle()

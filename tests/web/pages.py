@@ -80,18 +80,18 @@ def write_cluster(folder: Path, cluster: Cluster) -> tuple[Path, Report]:
     return page, found
 
 
-def place(protocol: str, port: int) -> int:
-    """A port's place on the line of all ports."""
+def index(protocol: str, port: int) -> int:
+    """A port's index on the line of all ports."""
     return 3 << 16 if protocol == OTHER else (PROTOCOLS.index(protocol) << 16) + port
 
 
-def places(rules: dict[str, Any], most: int) -> list[int]:
-    """Places on both sides of every boundary in the rules, and a few that none names."""
-    found = {place("TCP", 80), place("UDP", 53), place(OTHER, 0)}
+def indices(rules: dict[str, Any], most: int) -> list[int]:
+    """Indices on both sides of every boundary in the rules, and a few that none names."""
+    found = {index("TCP", 80), index("UDP", 53), index(OTHER, 0)}
     for ports in rules["ports"]:
         for first, last in zip(ports[::2], ports[1::2], strict=True):
             found |= {first - 1, first, last, last + 1}
-    inside = sorted(each for each in found if 0 <= each <= place(OTHER, 0))
+    inside = sorted(each for each in found if 0 <= each <= index(OTHER, 0))
     step = max(1, len(inside) // most)
     return inside[::step]
 
@@ -102,7 +102,7 @@ Expected = dict[str, Any]
 def answers(
     found: Report, pairs: Sequence[tuple[int, int]], asked: Sequence[int]
 ) -> list[Expected]:
-    """What the engine says, one entry a pair, family and place."""
+    """What the engine says, one entry a pair, family and port index."""
     judge = Judge(found.index)
     groups = found.map.groups
     said = []
@@ -124,7 +124,7 @@ def answers(
                         "from": groups[source].name,
                         "to": groups[destination].name,
                         "family": family,
-                        "place": at,
+                        "index": at,
                         "allowed": verdict.allowed,
                         "egress": _decision(verdict.egress),
                         "ingress": _decision(verdict.ingress),
@@ -164,7 +164,7 @@ def _decision(decision: Decision) -> list[Any]:
 
 
 ASK = """
-(async ({pairs, places}) => {
+(async ({pairs, indices}) => {
   const rules = await podfence.rules();
   const names = podfence.world.endpoints.map((each) => each.name);
   const named = ({namespace, name}) => namespace ? `${namespace}/${name}` : name;
@@ -172,12 +172,12 @@ ASK = """
     [allowed, reason, origins.map((each) => [named(rules.policies[each.policy]), each.path])];
   const said = [];
   for (const [from, to] of pairs) {
-    for (const place of places) {
-      const protocol = place === 3 << 16 ? "OTHER" : ["TCP", "UDP", "SCTP"][place >> 16];
-      const port = protocol === "OTHER" ? 0 : place & 0xffff;
+    for (const index of indices) {
+      const protocol = index === 3 << 16 ? "OTHER" : ["TCP", "UDP", "SCTP"][index >> 16];
+      const port = protocol === "OTHER" ? 0 : index & 0xffff;
       for (const each of await podfence.why(names[from], names[to], protocol, port)) {
         said.push({
-          from: names[from], to: names[to], family: each.family, place, allowed: each.allowed,
+          from: names[from], to: names[to], family: each.family, index, allowed: each.allowed,
           egress: decision(each.egress.decision), ingress: decision(each.ingress.decision),
         });
       }

@@ -17,7 +17,7 @@ from tests.cli.session import ROOT, podfence
 from tests.support.odd_clusters import LONG, odd_cluster
 from tests.support.random_clusters import TIERS, Size, random_cluster
 from tests.web.chromium import Browser
-from tests.web.pages import ASK, EXAMPLES, answers, places, write, write_cluster
+from tests.web.pages import ASK, EXAMPLES, answers, indices, write, write_cluster
 
 # A busy machine starts a browser late.
 pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
@@ -58,11 +58,11 @@ def cells_shown(browser: Browser) -> set[Cell]:
 
 def compare(browser: Browser, found: Report, pairs: list[tuple[int, int]], most: int) -> int:
     rules: dict[str, Any] = browser.run("podfence.rules()")
-    asked = places(rules, most)
+    asked = indices(rules, most)
     expected = answers(found, pairs, asked)
-    argument = json.dumps({"pairs": pairs, "places": asked})
+    argument = json.dumps({"pairs": pairs, "indices": asked})
     shown = browser.run(f"({ASK})({argument})")
-    key = ("from", "to", "family", "place")
+    key = ("from", "to", "family", "index")
     by_question = {tuple(each[k] for k in key): each for each in shown}
     wrong = [
         (each, by_question.get(tuple(each[k] for k in key)))
@@ -133,7 +133,7 @@ def test_the_panel_shows_the_lines_that_why_prints(
     said = json.loads(
         podfence(["why", source, "shop/db:5432", "-f", "examples/shop", "-o", "json"]).out
     )
-    places_said = [
+    positions_said = [
         f"{each['file']}:{each['line']}:{each['column']}"
         for direction in ("egress", "ingress")
         for each in said[direction]["policies"]
@@ -141,7 +141,7 @@ def test_the_panel_shows_the_lines_that_why_prints(
     shown = browser.run(
         "[...document.querySelectorAll('.deciding .where .file')].map((e) => e.textContent)"
     )
-    assert shown == places_said
+    assert shown == positions_said
     marked = browser.run(
         "[...document.querySelectorAll('.yaml .deciding .number')].map((e) => +e.textContent)"
     )

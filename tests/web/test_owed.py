@@ -15,7 +15,7 @@ from podfence.questions.report import Report, report
 from tests.cli.session import ROOT
 from tests.support.random_clusters import TIERS, Size, random_cluster
 from tests.web.chromium import Browser
-from tests.web.pages import EXAMPLES, answers, places, write, write_cluster
+from tests.web.pages import EXAMPLES, answers, indices, write, write_cluster
 from tests.web.test_answers import all_pairs_of
 
 # A busy machine starts a browser late.
@@ -27,27 +27,27 @@ podfence.rules().then(({ policies }) => Promise.all(policies.map(async (each) =>
   await podfence.owed(each.kind, each.namespace, each.name),
 ])))
 """
-Place = tuple[str, str, int, int]
-"""From, to, IP version and place on the line of ports."""
+Probe = tuple[str, str, int, int]
+"""From, to, IP version and index on the line of ports."""
 
 
-def expected(found: Report, asked: list[int]) -> dict[str, set[Place]]:
+def expected(found: Report, asked: list[int]) -> dict[str, set[Probe]]:
     """By policy: the connections that are allowed, and in one direction by its rules alone."""
-    owed: dict[str, set[Place]] = defaultdict(set)
+    owed: dict[str, set[Probe]] = defaultdict(set)
     for each in answers(found, all_pairs_of(found), asked):
         if not each["allowed"]:
             continue
-        place = each["from"], each["to"], each["family"], each["place"]
+        probe = each["from"], each["to"], each["family"], each["index"]
         for _, reason, origins in (each["egress"], each["ingress"]):
             policies = {policy for policy, _ in origins}
             if reason == "rule" and len(policies) == 1:
-                owed[policies.pop()].add(place)
+                owed[policies.pop()].add(probe)
     return dict(owed)
 
 
-def shown(browser: Browser, found: Report, asked: list[int]) -> dict[str, set[Place]]:
+def shown(browser: Browser, found: Report, asked: list[int]) -> dict[str, set[Probe]]:
     known = {(a, b, c, d) for a, b, c, d in _asked(found, asked)}
-    said: dict[str, set[Place]] = defaultdict(set)
+    said: dict[str, set[Probe]] = defaultdict(set)
     for policy, owed in browser.run(ALL):
         for each in owed:
             for family in (4, 6):
@@ -61,9 +61,9 @@ def shown(browser: Browser, found: Report, asked: list[int]) -> dict[str, set[Pl
     return {policy: found for policy, found in said.items() if found}
 
 
-def _asked(found: Report, asked: list[int]) -> list[Place]:
+def _asked(found: Report, asked: list[int]) -> list[Probe]:
     said = answers(found, all_pairs_of(found), asked)
-    return [(each["from"], each["to"], each["family"], each["place"]) for each in said]
+    return [(each["from"], each["to"], each["family"], each["index"]) for each in said]
 
 
 def _holds(ports: list[int], at: int) -> bool:
@@ -72,7 +72,7 @@ def _holds(ports: list[int], at: int) -> bool:
 
 def compare(browser: Browser, found: Report) -> int:
     rules: dict[str, Any] = browser.run("podfence.rules()")
-    asked = places(rules, 16)
+    asked = indices(rules, 16)
     wanted = expected(found, asked)
     assert shown(browser, found, asked) == wanted
     return len(wanted)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from podfence.kube.writes import ApiWrite, WriteVerb
 from podfence.lab.api.state import ApiObject, ClusterState, is_going, name, namespace, path_of, uid
-from podfence.lab.testbed.placement import NODE_ADDRESSES, NODE_NAME
+from podfence.lab.testbed.scheduling import NODE_ADDRESSES, NODE_NAME
 from podfence.model.cluster import ASSUMED_V4, ASSUMED_V6
 from podfence.model.objects import Node
 from podfence.sets.addresses import IPAddress, IPNetwork

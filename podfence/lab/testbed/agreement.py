@@ -19,7 +19,7 @@ _JUDGED = (ResultStatus.PASSED, ResultStatus.FAILED)
 
 
 class Sight(Enum):
-    """How two places see a test."""
+    """How the model and the lab judge a test."""
 
     AGREE = "agree"
     DISAGREE = "disagree"
@@ -32,7 +32,7 @@ class Sight(Enum):
 
 
 class Compared(Struct, frozen=True):
-    """One test in both places."""
+    """One test in both."""
 
     result: Result
     proved: Proved

@@ -107,9 +107,9 @@ def make_plan(
 ) -> ProbePlan:
     """Plan probes of every ordered pair with a pod in it, on every port that matters.
 
-    ``index`` must be that of a placed cluster (``lab.placement``). ``families``: the IP versions
-    that this machine has. Beyond ``limits`` the plan takes fewer ports, then fewer pods; it says so
-    in ``notes``.
+    ``index`` must be that of a cluster after ``lab.testbed.scheduling``. ``families``: the IP
+    versions that this machine has. Beyond ``limits`` the plan takes fewer ports, then fewer pods;
+    it says so in ``notes``.
     """
     notes: list[str] = []
     pods = _pods(index, families, notes)

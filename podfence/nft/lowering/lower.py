@@ -83,7 +83,7 @@ class LocalNode(Struct, frozen=True):
 
     @property
     def mark_value(self) -> int:
-        """The epoch, in place within the mask."""
+        """The epoch, shifted into the mask."""
         return self.epoch * self._lowest
 
     def runs(self, endpoint: Endpoint) -> bool:

@@ -25,7 +25,7 @@ from podfence.sets.ports import EVERYTHING, OTHER
 SHARED = 16
 """Ports that share a list when each having its own would be too much."""
 MAX_COPIES = 16
-"""Places that a rule may have in lists, on the average."""
+"""Lists that may hold a rule, on average."""
 
 Numbered = tuple[Verdict, RuleMatch]
 
@@ -58,7 +58,7 @@ def by_port(runs: Sequence[Run], default: Verdict) -> PortLists | None:
 
 
 def _holders(entries: Sequence[Numbered]) -> tuple[dict[Key, list[int]], list[Numbered]]:
-    """By port, the places of the entries that hold it; and the entries without such ports."""
+    """By port, the indices of the entries that hold it; and the entries without such ports."""
     holders: defaultdict[Key, list[int]] = defaultdict(list)
     wide: list[tuple[int, PortSet]] = []
     for at, (_, entry) in enumerate(entries):

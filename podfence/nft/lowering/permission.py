@@ -195,7 +195,7 @@ class Proof:
         return all(map(self._only_denies, before[at:]))
 
     def _next(self, before: Sequence[Rule], start: int, rule: Rule) -> int | None:
-        """The place of the same rule, past others that only deny."""
+        """The index of the same rule, past others that only deny."""
         for at in range(start, len(before)):
             if self._same(before[at], rule):
                 return at

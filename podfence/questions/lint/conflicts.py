@@ -40,9 +40,9 @@ def conflicts(index: PolicyIndex, twins: Sequence[Twin]) -> Iterator[Finding]:
         found = plan(before, index.cluster, index.names, newcomers=False).outcomes
         if not found:
             continue
-        place = twin.policy.source.file if twin.policy.source else "another source"
+        file = twin.policy.source.file if twin.policy.source else "another source"
         text = (
-            f"{place} also defines a policy of this name, with a different effect: this one, "
+            f"{file} also defines a policy of this name, with a different effect: this one, "
             f"which is used, {_changes(found)}. The cluster gets the one that is applied last. "
             "Keep one, or give the two different names."
         )

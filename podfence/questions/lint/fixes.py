@@ -104,8 +104,8 @@ class Fixes:
 
     def _without_pods(self, case: LintedPolicy, path: str) -> Iterator[_Found]:
         """PF341: ``except`` with where the pods are."""
-        place = _RuleItem.of(case.policy, path)
-        block = place.rule.peers[place.item].ip_block if place else None
+        rule_item = _RuleItem.of(case.policy, path)
+        block = rule_item.rule.peers[rule_item.item].ip_block if rule_item else None
         if block is None:
             return
         inside = [
@@ -261,8 +261,8 @@ def _peers(case: LintedPolicy, item: PeerItem) -> tuple[NetworkPolicyPeer, ...]:
 
 def _pods_of_service(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF340: the pods behind the one Service whose address a block holds."""
-    place = _RuleItem.of(case.policy, path)
-    block = place.rule.peers[place.item].ip_block if place else None
+    rule_item = _RuleItem.of(case.policy, path)
+    block = rule_item.rule.peers[rule_item.item].ip_block if rule_item else None
     if block is None:
         return
     addresses = ip_block(block).addresses
@@ -283,16 +283,16 @@ def _pods_of_service(case: LintedPolicy, path: str) -> Iterator[_Found]:
 
 def _other_family(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF313: the catch-all of the other IP family beside the one that is there."""
-    place = _RuleItem.of(case.policy, path)
-    if place is None:
+    rule_item = _RuleItem.of(case.policy, path)
+    if rule_item is None:
         return
     [version] = {
         peer.ip_block.cidr.version
-        for peer in place.rule.peers
+        for peer in rule_item.rule.peers
         if peer.ip_block is not None and not peer.ip_block.cidr.prefixlen
     }
     every = "::/0" if version == 4 else "0.0.0.0/0"
-    peers = f"{path}.{place.direction.peer_field}"
+    peers = f"{path}.{rule_item.direction.peer_field}"
     yield (Append(peers, {"ipBlock": {"cidr": every}}),), f"{every} is added"
 
 

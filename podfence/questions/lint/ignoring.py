@@ -40,13 +40,14 @@ _CODE = re.compile(r"PF[0-9]{1,3}")
 
 
 class Remark(Struct, frozen=True):
-    """Codes or their beginnings that are meant, and why. ``place``: where it is written. ``lines``:
-    the lines of its file that it is about, None for all; ``object``: of an annotation."""
+    """Codes or their beginnings that are meant, and why. ``position``: where it is written.
+    ``lines``: the lines of its file that it is about, None for all; ``object``: of an
+    annotation."""
 
     codes: tuple[str, ...]
     reason: str
     until: str
-    place: Position | None
+    position: Position | None
     lines: tuple[int, ...] | None = None
     object: ObjectRef | None = None
     source: Source | None = None
@@ -57,7 +58,7 @@ class Remark(Struct, frozen=True):
         """Something wrong with it."""
         path = f"metadata.annotations[{IGNORE_ANNOTATION}]" if self.object else ""
         name = f"{self.object.kind} {self.object}" if self.object else ""
-        return Problem(code, Severity.WARNING, text, self.source, path, name, self.place)
+        return Problem(code, Severity.WARNING, text, self.source, path, name, self.position)
 
 
 class Sifted(Struct, frozen=True):
@@ -77,12 +78,12 @@ def remarks_of_text(file: str, text: str) -> Iterator[Remark]:
         found = _REMARK.match(line) if _MARK in line else None
         if found is None:
             if meant := _MEANT.match(line) if _WORD in line else None:
-                place = Position(file, number, len(meant["before"]) + 1)
-                yield Remark((), "", "", place, fault=_SPELLING)
+                position = Position(file, number, len(meant["before"]) + 1)
+                yield Remark((), "", "", position, fault=_SPELLING)
             continue
         if found["what"] == "ignore-file" and number > _HEAD:
-            place = Position(file, number, len(found["before"]) + 1)
-            yield Remark((), "", "", place, fault=_TOO_LATE)
+            position = Position(file, number, len(found["before"]) + 1)
+            yield Remark((), "", "", position, fault=_TOO_LATE)
             continue
         alone = not found["before"].strip()
         lines = (number, number + 1) if alone else (number,)
@@ -106,7 +107,7 @@ def remarks_of_object(ref: ObjectRef, source: Source, annotations: object) -> It
 def _remark(
     codes: str,
     rest: str,
-    place: Position | None,
+    position: Position | None,
     lines: tuple[int, ...] | None,
     ref: ObjectRef | None = None,
     source: Source | None = None,
@@ -114,13 +115,13 @@ def _remark(
     until = _UNTIL.search(rest)
     reason = _UNTIL.sub("", rest).strip(" ,\t\r")
     named = tuple(code_of(code.strip()) for code in codes.split(",") if code.strip())
-    return Remark(named, reason, until[1] if until else "", place, lines, ref, source)
+    return Remark(named, reason, until[1] if until else "", position, lines, ref, source)
 
 
 def sift(
     findings: Sequence[Finding],
     remarks: Sequence[Remark],
-    place: Callable[[Finding], Position | None],
+    locate: Callable[[Finding], Position | None],
     wanted: Container[str],
     today: date,
 ) -> Sifted:
@@ -131,7 +132,7 @@ def sift(
     used: set[int] = set()
     kept, ignored = [], []
     for finding in findings:
-        position = place(finding) if any(each.place for each in valid) else None
+        position = locate(finding) if any(each.position for each in valid) else None
         hit = next(
             (at for at, each in enumerate(valid) if _is_about(each, finding, position)), None
         )
@@ -198,7 +199,7 @@ def _is_about(remark: Remark, finding: Finding, position: Position | None) -> bo
             "Namespace",
             finding.object.namespace,
         )
-    if position is None or remark.place is None or position.file != remark.place.file:
+    if position is None or remark.position is None or position.file != remark.position.file:
         return False
     return remark.lines is None or position.line in remark.lines
 

@@ -1,7 +1,7 @@
 """Notes about selectors by a label that is elsewhere, or that does not last.
 
-Rule: such a selector matches no pod, so the note is true whatever was meant; the place where the
-label exists is named.
+Rule: such a selector matches no pod, so the note is true whatever was meant; it is said where
+the label exists.
 """
 
 from __future__ import annotations

@@ -118,8 +118,8 @@ _SAY_SURER: Mapping[str, frozenset[str]] = {
     "PF352": frozenset({"PF356"}),
     "PF354": frozenset({"PF341", "PF353"}),
 }
-"""Codes that are left out where one of these codes was given for the same place, because that one
-names the cause."""
+"""Codes that are left out where one of these codes was given for the same position, because that
+one names the cause."""
 
 
 def notes_for(

@@ -88,7 +88,7 @@ class Worlds:
         return SmallCluster(compile_cluster(cluster, base.index.names), representatives)
 
     def _end(self, end: JointClass, side: _Side) -> tuple[IPAddress | str | None, Pod | None]:
-        """The place of an end in a small cluster, and the pod that represents it."""
+        """What stands for an end in a small cluster, and the pod that represents it."""
         if end.outside is not None:
             return free_address(end, (self._before.index, self._after.index)), None
         line = end.lines[0]

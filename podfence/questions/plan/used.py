@@ -1,9 +1,9 @@
 """Recorded traffic that a change cuts, and recorded traffic that it newly allows.
 
 Rule: changed verdicts come only from the outcomes of the plan, so that flows and pairs agree and
-have the same causes; unchanged verdicts come from OLD. Records are placed in the cluster before the
-change. An outside end without an address may be any address that OLD allows; it is judged if the
-change is the same for all of these.
+have the same causes; unchanged verdicts come from OLD. Records are resolved in the cluster before
+the change. An outside end without an address may be any address that OLD allows; it is judged if
+the change is the same for all of these.
 """
 
 from __future__ import annotations

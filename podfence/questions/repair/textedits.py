@@ -55,7 +55,7 @@ def text_edits(file: str, before: str, after: str, line_end: str = "\n") -> tupl
             found.append((*span, now[left : len(now) - right]))
     ends = (match.end() for match in re.finditer("\n", before))
     written = [(start, end, text.replace("\n", line_end)) for start, end, text in found]
-    return tuple(_placed(file, [0, *ends], written))
+    return tuple(_with_positions(file, [0, *ends], written))
 
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
@@ -71,7 +71,9 @@ def _common(one: list[str] | str, other: list[str] | str) -> int:
     return number
 
 
-def _placed(file: str, starts: list[int], found: list[tuple[int, int, str]]) -> Iterator[TextEdit]:
+def _with_positions(
+    file: str, starts: list[int], found: list[tuple[int, int, str]]
+) -> Iterator[TextEdit]:
     for start, end, text in found:
         first, last = (bisect_right(starts, at) - 1 for at in (start, end))
         column, end_column = start - starts[first] + 1, end - starts[last] + 1

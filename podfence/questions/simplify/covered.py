@@ -201,7 +201,7 @@ def _same(one: dict[int, T], other: dict[int, T]) -> bool:
 
 
 def _append(into: dict[int, T], items: dict[int, T]) -> tuple[int, ...]:
-    """Add what is not there yet; the places of these items in their own list."""
+    """Add what is not there yet; the indices of these items in their own list."""
     moved = tuple(at for at, each in items.items() if each not in into.values())
     for at in moved:
         into[max(into) + 1] = items[at]

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from podfence.flows.seen import RecordedFlow, RecordedVerdict, Sort
 from podfence.questions.parties import literal
-from podfence.questions.suggest.resolver import EndResolver, KnownEnd, Unplaced
+from podfence.questions.suggest.resolver import EndResolver, KnownEnd, Unresolved
 from podfence.sets.ports import OTHER
 
 EPHEMERAL: Final = 32768
@@ -52,7 +52,7 @@ class ObservedConnection(Struct, frozen=True):
 
 
 class Aside(Enum):
-    """Why flows that could be placed are no evidence."""
+    """Why flows that could be resolved are no evidence."""
 
     OWN_NODE = "from the pod's own node, which no policy can deny"
     NO_POD = "where neither end is a pod that policies apply to"
@@ -108,7 +108,7 @@ def evidence(
         try:
             source = resolver.source(flow.source)
             ways = list(resolver.destinations(flow.destination, flow.protocol, flow.port))
-        except Unplaced as error:
+        except Unresolved as error:
             nameless.append(Nameless(flow, str(error)))
             continue
         for to, port in ways:

@@ -1,7 +1,8 @@
 """Ends of flow records -> who they are in this cluster.
 
-Rule: what cannot be placed is said, never guessed. An address that podfence assumed for a pod of a
-manifest places nothing; a private address of which nobody knows whose it was is no address outside.
+Rule: what cannot be resolved is said, never guessed. An address that podfence assumed for a pod of
+a manifest resolves to nothing; a private address of which nobody knows whose it was is no address
+outside.
 """
 
 from __future__ import annotations
@@ -70,12 +71,12 @@ _SERVICE: Final = re.compile(r"service/([^/]+)/([^/]+)\Z")
 """As test files write a Service."""
 
 
-class Unplaced(Exception):
+class Unresolved(Exception):
     """Nobody knows who an end is; the message says why."""
 
 
 class EndResolver:
-    """Places ends in one index; remembers what it found."""
+    """Resolves ends in one index; remembers what it found."""
 
     def __init__(self, index: PolicyIndex) -> None:
         self._index = index
@@ -93,7 +94,7 @@ class EndResolver:
         self._known: dict[RecordedEnd, KnownEnd] = {}
 
     def source(self, end: RecordedEnd) -> KnownEnd:
-        """Who began. Raises Unplaced."""
+        """Who began. Raises Unresolved."""
         found = self._known.get(end)
         if found is None:
             found = self._known[end] = self._party(end)
@@ -102,7 +103,7 @@ class EndResolver:
     def destinations(
         self, end: RecordedEnd, protocol: str, port: int
     ) -> Iterator[tuple[KnownEnd, int]]:
-        """Whom it reached on which port: what is behind a Service. Raises Unplaced."""
+        """Whom it reached on which port: what is behind a Service. Raises Unresolved."""
         word = _SERVICE.sub(r"\1/service/\2", end.word)
         address = literal(end.address) if end.address else None
         if not end.pod and not end.workload and (word or address in self._of_services):
@@ -111,7 +112,7 @@ class EndResolver:
                     word or end.address, DEFAULT_NAMESPACE, port, protocol
                 )
             except PodfenceError as error:
-                raise Unplaced(error.message) from error
+                raise Unresolved(error.message) from error
             if behind is not None:
                 ways = [(self._of_named(way), number) for way, number in behind.ways]
                 yield from dict.fromkeys(ways)
@@ -135,7 +136,7 @@ class EndResolver:
             return OUTSIDE
         if end.sort in (Sort.NODE, Sort.OWN_NODE):
             return KnownEnd("a node", is_node=True)
-        raise Unplaced("the record names neither a pod nor an address")
+        raise Unresolved("the record names neither a pod nor an address")
 
     def _of_word(self, word: str) -> KnownEnd:
         if word == OUTSIDE.name:
@@ -144,16 +145,16 @@ class EndResolver:
             found = self._directory.find(word, DEFAULT_NAMESPACE)
         except PodfenceError as error:
             if (pod := pod_called(word)) is not None:  # it may be gone, and its workload be there
-                with suppress(Unplaced):
+                with suppress(Unresolved):
                     return self._of_pod(pod)
-            raise Unplaced(error.message) from error
+            raise Unresolved(error.message) from error
         return self._of_named(found.ends[0])
 
     def _of_named(self, end: Named) -> KnownEnd:
         if end.endpoint is not None:
             return self._of(end.endpoint.pod)
         if not end.addresses:
-            raise Unplaced(f"{end.name} has no address")
+            raise Unresolved(f"{end.name} has no address")
         return self._of_address(RecordedEnd(address=str(end.addresses[0])))
 
     def _of(self, pod: Pod) -> KnownEnd:
@@ -171,12 +172,12 @@ class EndResolver:
             called = self._called.get((end.namespace, name), ())
             found = [ref for ref in called if ref.kind in kinds or ref.kind not in _KINDS]
             if len(found) > 1:
-                raise Unplaced(f"several workloads are called {end.namespace}/{name}")
+                raise Unresolved(f"several workloads are called {end.namespace}/{name}")
             if found:
                 return KnownEnd(self.names[found[0]], found[0])
         if pod is not None:
-            raise Unplaced(f"no pod of {end} is running")
-        raise Unplaced(f"no pod or workload is called {end}")
+            raise Unresolved(f"no pod of {end} is running")
+        raise Unresolved(f"no pod or workload is called {end}")
 
     def _host(self, pod: Pod) -> KnownEnd:
         addresses = (*pod.addresses, *pod.host_addresses)
@@ -186,25 +187,25 @@ class EndResolver:
     def _of_address(self, end: RecordedEnd) -> KnownEnd:
         address = literal(end.address)
         if address is None:
-            raise Unplaced(f"{end.address} is not an address")
+            raise Unresolved(f"{end.address} is not an address")
         if address.is_multicast or address.is_unspecified or address.is_loopback:
-            raise Unplaced(f"{address} is not the address of a single host")
+            raise Unresolved(f"{address} is not the address of a single host")
         index = self._index
         endpoint = index.by_address.get(address)
         if endpoint is not None and not is_assumed(endpoint.pod):
             return self._of(endpoint.pod)
         if address in index.contested:
-            raise Unplaced(f"{address} may be that of several pods")
+            raise Unresolved(f"{address} may be that of several pods")
         is_node = address in index.by_node_address or end.sort in (Sort.NODE, Sort.OWN_NODE)
         outside = KnownEnd(str(address), address=address, is_node=is_node)
         if is_node or end.sort in (Sort.OUTSIDE, Sort.API_SERVER):
             return outside
         if address in self._of_services:
-            raise Unplaced(f"{address} is the address of a Service, which opens no connections")
+            raise Unresolved(f"{address} is the address of a Service, which opens no connections")
         if any(address in cidr for cidr in self._ranges):
-            raise Unplaced(f"{address} is in the range of pods, and no pod has it now")
+            raise Unresolved(f"{address} is in the range of pods, and no pod has it now")
         if not self._ranges and any(address in cidr for cidr in _WHERE_PODS_LIVE):
-            raise Unplaced(
+            raise Unresolved(
                 f"{address} is private, and it is unknown whether a pod had it: no Node of the "
                 "input has spec.podCIDR"
             )

@@ -47,7 +47,7 @@ class MutationOperator(Enum):
 
 
 class Mutant(Struct, frozen=True):
-    """``origin``: the place; ``event``: makes it from the cluster."""
+    """``origin``: the position; ``event``: makes it from the cluster."""
 
     origin: Origin
     operator: MutationOperator

@@ -25,7 +25,7 @@ from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING
 from tests.support.random_clusters import TIERS, Size, random_cluster
 from tests.support.random_tiers import NAMES
-from tests.support.testlaws import Naive, Place
+from tests.support.testlaws import End, Naive
 
 ENDS = ("x/*", "y/app=a", "z/tier=b", "outside", "10.0.0.0/29", "fd00::/126", "*")
 PLAIN = Size()
@@ -42,13 +42,13 @@ def naive_of(world: ClusterWorld) -> Naive:
     return Naive(world.index.cluster, certain, NAMES)
 
 
-def holds(side: RowEnd, place: Place) -> bool:
-    if place.pod is not None:
-        return f"{place.pod.namespace}/{place.pod.name}" in side.pods
-    return place.address in side.addresses
+def holds(side: RowEnd, end: End) -> bool:
+    if end.pod is not None:
+        return f"{end.pod.namespace}/{end.pod.name}" in side.pods
+    return end.address in side.addresses
 
 
-def covering(rows: Iterable[ReachRow], source: Place, destination: Place) -> list[ReachRow]:
+def covering(rows: Iterable[ReachRow], source: End, destination: End) -> list[ReachRow]:
     family = source.address.version
     return [
         row

@@ -13,7 +13,7 @@ from podfence.model.objects import Pod
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.questions.suggest.evidence import Aside
-from podfence.questions.suggest.resolver import EndResolver, Unplaced
+from podfence.questions.suggest.resolver import EndResolver, Unresolved
 from podfence.questions.suggest.rules import Outside, SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion, suggest
 from podfence.render.policies import policy_manifest
@@ -233,7 +233,7 @@ def test_dns_that_the_manifests_do_not_hold_is_assumed_and_gets_tcp() -> None:
     assert [(c.protocol, c.port) for c in found.beyond] == [("TCP", 53)]
 
 
-# -- places
+# -- ends
 
 
 @pytest.mark.parametrize(
@@ -252,14 +252,14 @@ def test_dns_that_the_manifests_do_not_hold_is_assumed_and_gets_tcp() -> None:
         (end("outside"), "outside"),
     ],
 )
-def test_places(where: RecordedEnd, who: str) -> None:
+def test_resolved_ends(where: RecordedEnd, who: str) -> None:
     assert EndResolver(compile_cluster(cluster())).source(where).name == who
 
 
 @pytest.mark.parametrize("name", ["web-5", "web-bxqfc", "web-29012345-bxqfc", "db-9b649846d-bxqfc"])
 def test_a_name_that_the_controller_would_not_make_is_somebody_else(name: str) -> None:
     """Whoever may start a pod of such a name may not get the rules of a workload with it."""
-    with pytest.raises(Unplaced, match="no pod or workload is called"):
+    with pytest.raises(Unresolved, match="no pod or workload is called"):
         EndResolver(compile_cluster(cluster())).source(RecordedEnd("shop", name))
 
 
@@ -274,9 +274,9 @@ def test_a_pod_that_is_there_is_its_owners_whatever_its_name(kind: str) -> None:
 
 def test_how_controllers_of_other_apis_name_their_pods_is_not_known() -> None:
     other = running("site-x", "site", {"app": "site"}, "10.244.2.10", kind="Rollout")
-    places = EndResolver(compile_cluster(cluster(other)))
+    resolver = EndResolver(compile_cluster(cluster(other)))
     for name in ("site-9b649846d-bxqfc", "site-3"):
-        assert places.source(RecordedEnd("shop", name)).name == "shop/site"
+        assert resolver.source(RecordedEnd("shop", name)).name == "shop/site"
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_how_controllers_of_other_apis_name_their_pods_is_not_known() -> None:
 )
 def test_what_is_not_known_is_said(where: RecordedEnd, why: str) -> None:
     index = compile_cluster(cluster(service("db", "10.96.0.50", {"app": "db"}, 3306, 5432)))
-    with pytest.raises(Unplaced, match=why):
+    with pytest.raises(Unresolved, match=why):
         EndResolver(index).source(where)
 
 
@@ -306,7 +306,7 @@ def test_a_service_is_what_is_behind_it(target: str) -> None:
     assert [(c.destination.name, c.port) for c in found.evidence.seen] == [("shop/db", 5432)]
 
 
-def test_addresses_that_were_assumed_place_nobody() -> None:
+def test_addresses_that_were_assumed_resolve_to_nobody() -> None:
     def unborn(each: Pod) -> Pod:
         return replace(each, addresses=(), has_status=False)
 

@@ -7,12 +7,12 @@ from ipaddress import ip_address, ip_network
 import pytest
 from msgspec.structs import replace
 
-from podfence.lab.testbed.placement import NODE_ADDRESSES, NODE_NAME, NODES_OF_INPUT, schedule
+from podfence.lab.testbed.scheduling import NODE_ADDRESSES, NODE_NAME, NODES_OF_INPUT, schedule
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.testing.builders import node, pod
 
 
-def placed(*objects: ClusterObject) -> Cluster:
+def scheduled(*objects: ClusterObject) -> Cluster:
     return schedule(Cluster.of(objects))
 
 
@@ -31,40 +31,40 @@ def texts(cluster: Cluster) -> list[str]:
     ],
 )
 def test_name_of_the_node(objects: list[ClusterObject], name: str) -> None:
-    cluster = placed(*objects)
+    cluster = scheduled(*objects)
     assert list(cluster.nodes) == [name]
     assert {each.node for each in cluster.pods} == {name}
 
 
 def test_pods_know_every_address_of_their_node() -> None:
-    cluster = placed(pod("a/p", node="n1", host_addresses=["10.9.0.2"]), node("n1", "10.9.0.1"))
+    cluster = scheduled(pod("a/p", node="n1", host_addresses=["10.9.0.2"]), node("n1", "10.9.0.1"))
     assert texts(cluster)[:2] == ["10.9.0.1", "10.9.0.2"]
     assert [str(a) for a in cluster.pods[0].host_addresses] == texts(cluster)
 
 
 def test_node_gets_an_address_of_each_family_that_pods_speak() -> None:
-    assert texts(placed(pod("a/p", addresses=["10.0.0.1"]))) == [str(NODE_ADDRESSES[4])]
+    assert texts(scheduled(pod("a/p", addresses=["10.0.0.1"]))) == [str(NODE_ADDRESSES[4])]
 
 
 def test_node_address_is_not_that_of_a_pod() -> None:
-    cluster = placed(pod("a/p", addresses=[str(NODE_ADDRESSES[4])]))
+    cluster = scheduled(pod("a/p", addresses=[str(NODE_ADDRESSES[4])]))
     assert texts(cluster) == [str(NODE_ADDRESSES[4] + 1)]
 
 
 def test_unusable_node_addresses_are_left_out() -> None:
-    cluster = placed(pod("a/p", addresses=["10.0.0.1"]), node("n1", "127.0.0.1", "10.9.0.1"))
+    cluster = scheduled(pod("a/p", addresses=["10.0.0.1"]), node("n1", "127.0.0.1", "10.9.0.1"))
     assert texts(cluster) == ["10.9.0.1"]
 
 
 def test_np58_a_pod_that_waits_for_its_address_gets_none() -> None:
-    cluster = placed(pod("a/waiting", has_status=True), pod("a/manifest"))
+    cluster = scheduled(pod("a/waiting", has_status=True), pod("a/manifest"))
     waiting, manifest = cluster.pods
     assert waiting.addresses == ()
     assert {a.version for a in manifest.addresses} == {4, 6}
 
 
 def test_addresses_of_the_cluster_are_kept() -> None:
-    cluster = placed(pod("a/p", addresses=["10.0.0.1"]))
+    cluster = scheduled(pod("a/p", addresses=["10.0.0.1"]))
     assert cluster.pods[0].addresses == (ip_address("10.0.0.1"),)
 
 
@@ -101,7 +101,7 @@ def test_names_of_nodes(objects: list[ClusterObject], count: int, names: list[st
 
 def test_pods_stay_on_their_node_and_the_others_are_spread() -> None:
     objects: list[ClusterObject] = [*THREE, pod("a/q", node="n2"), node("n1"), node("n2")]
-    assert on(placed(*objects)) == {
+    assert on(scheduled(*objects)) == {
         "p0": "n1",
         "p1": "n1",
         "p2": "n2",
@@ -129,7 +129,7 @@ def test_nodes_share_the_assumed_ranges_and_pods_are_in_that_of_their_node() -> 
 
 def test_a_node_has_its_own_range_where_it_says_one() -> None:
     known = replace(node("n1", "10.9.0.1"), pod_cidrs=(ip_network("10.7.0.0/24"),))
-    cluster = placed(pod("a/p", addresses=["10.7.0.5"], node="n1"), pod("a/q"), known)
+    cluster = scheduled(pod("a/p", addresses=["10.7.0.5"], node="n1"), pod("a/q"), known)
     assert [str(a) for a in cluster.pods[1].addresses] == ["10.7.0.1"]
     assert cluster.nodes["n1"].pod_cidrs == known.pod_cidrs
 
@@ -144,11 +144,11 @@ def test_a_node_has_its_own_range_where_it_says_one() -> None:
 def test_a_range_that_holds_somebody_elses_address_is_none(other: ClusterObject) -> None:
     known = replace(node("n1", "10.9.0.1"), pod_cidrs=(ip_network("10.7.0.0/24"),))
     one = pod("a/p", addresses=["10.7.0.5"], node="n1")
-    assert placed(one, known, node("n2", "10.9.0.2"), other).nodes["n1"].pod_cidrs == ()
+    assert scheduled(one, known, node("n2", "10.9.0.2"), other).nodes["n1"].pod_cidrs == ()
 
 
 def test_no_two_nodes_have_an_address_in_common() -> None:
-    cluster = placed(*THREE, node("n1", "10.9.0.1"), node("n2", "10.9.0.1"))
+    cluster = scheduled(*THREE, node("n1", "10.9.0.1"), node("n2", "10.9.0.1"))
     first, second = (set(each.addresses) for each in cluster.nodes.values())
     assert not first & second
     assert {a.version for a in first} == {a.version for a in second} == {4, 6}
@@ -190,7 +190,7 @@ def test_np50_the_address_of_a_host_network_pod_is_its_node_s(name: str) -> None
     address = ip_address("192.0.2.10")
     agent = pod("a/agent", host_network=True, addresses=[str(address)], node=name)
     web = pod("a/web", addresses=["10.0.0.1"], node=name)
-    cluster = placed(agent, web)
+    cluster = scheduled(agent, web)
     (only,) = cluster.nodes.values()
     assert only.addresses[0] == address
     assert [pod.addresses for pod in cluster.pods if pod.host_network] == [()]
@@ -207,5 +207,5 @@ def test_np60a_an_address_that_several_pods_have_goes_to_the_one_that_stays_then
         ((new, old), "new"),
         ((old, replace(new, deleting=True)), "old"),
     ):
-        having = [pod.name for pod in placed(*pods).pods if pod.addresses]
+        having = [pod.name for pod in scheduled(*pods).pods if pod.addresses]
         assert having == [heir]

@@ -15,9 +15,9 @@ def shown(position: Position | None) -> str:
 
 
 def rule_of(origin: Origin, locate: Locate) -> Rule:
-    """A rule with its place."""
-    place = shown(locate(origin.source, origin.path))
-    return Rule(origin_name(origin).partition(" spec")[0], origin.path, place)
+    """A rule with its position."""
+    position = shown(locate(origin.source, origin.path))
+    return Rule(origin_name(origin).partition(" spec")[0], origin.path, position)
 
 
 def change_of(outcome: Outcome) -> Change:

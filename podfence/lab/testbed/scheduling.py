@@ -1,8 +1,8 @@
 """From a cluster to the same cluster as the lab runs it: every pod on a node, with an address.
 Pure.
 
-Rule: verdicts are asked of the placed cluster, so that the engine knows the same addresses and
-nodes as the packets. Pods that were placed before keep node and address.
+Rule: verdicts are asked of the cluster with its pods scheduled, so that the engine knows the same
+addresses and nodes as the packets. Pods that were scheduled before keep node and address.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def schedule(cluster: Cluster, nodes: int = 0, before: Cluster | None = None) ->
     of each family that the pods speak, and a pod range that contains no address of another node or
     its pods.
 
-    ``before``: a placed cluster that is changed to this one; its nodes stay, and pods that were in
-    it keep node and address.
+    ``before``: a cluster with scheduled pods that is changed to this one; its nodes stay, and pods
+    that were in it keep node and address.
     """
     names = _names(cluster, nodes) if before is None else tuple(before.nodes)
     earlier = {} if before is None else {_key(pod): pod for pod in before.pods}

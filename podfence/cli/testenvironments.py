@@ -25,12 +25,12 @@ if TYPE_CHECKING:  # most runs have no lab, and it takes a while to import
     from podfence.lab.trial import LabOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
-PLACES = (MODEL, LAB)
+ENVIRONMENTS = (MODEL, LAB)
 
 
-places_option: Callable[[F], F] = click.option(
+environments_option: Callable[[F], F] = click.option(
     "--in",
-    "places",
+    "environments",
     default=MODEL,
     show_default=True,
     metavar="model|lab|model,lab",
@@ -39,13 +39,13 @@ places_option: Callable[[F], F] = click.option(
 )
 
 
-def read_places(word: str) -> tuple[str, ...]:
-    """The places that ``--in`` names. Raises UsageError."""
+def read_environments(word: str) -> tuple[str, ...]:
+    """The environments that ``--in`` names. Raises UsageError."""
     named = word.split(",")
     for each in named:
-        if each not in PLACES:
-            raise click.UsageError(f"--in {word}: there are {' and '.join(PLACES)}")
-    return tuple(place for place in PLACES if place in named)
+        if each not in ENVIRONMENTS:
+            raise click.UsageError(f"--in {word}: there are {' and '.join(ENVIRONMENTS)}")
+    return tuple(each for each in ENVIRONMENTS if each in named)
 
 
 class Judged(Struct, frozen=True):
