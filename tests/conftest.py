@@ -55,7 +55,7 @@ def kernel_obstacle() -> str:
         ["unshare", *as_root, "--net", "--mount", "nft", "list", "ruleset"],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=100,
         check=False,
     )
     if attempt.returncode == 0:

@@ -52,7 +52,7 @@ class Deadline:
     @property
     def error(self) -> http.client.HTTPException:
         """What to say of an exchange that took too long."""
-        return http.client.HTTPException(f"its answer takes more than {self._longest:.0f} s")
+        return http.client.HTTPException(f"its answer takes more than {self._longest:g} s")
 
     def stop(self) -> None:
         """What follows is not the server's time."""

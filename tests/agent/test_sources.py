@@ -21,7 +21,7 @@ from tests.kube.fakecluster import SERVED, TIER, FakeCluster
 
 OTHERS = nodes_of_others("n1")
 OWN = ("Node", own_node("n1")[0].only)
-WAIT = 20.0
+WAIT = 60.0
 
 
 class Fed:

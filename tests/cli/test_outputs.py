@@ -81,7 +81,7 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     reader = Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
     reader.start()
     done = podfence([*CHECK, "-o", f"json={pipe}"])
-    reader.join(10)
+    reader.join(60)
     assert pipe.is_fifo()
     assert read == [podfence([*CHECK, "-o", "json"]).out], done.err
 

@@ -49,7 +49,7 @@ def test_an_interrupt_ends_it_without_a_traceback() -> None:
     assert process.stdin is not None
     process.stdin.write(b"#" * 1_000_000)  # more than a pipe holds: it is reading its input
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     assert err == b"\ninterrupted\n"
 
@@ -57,7 +57,7 @@ def test_an_interrupt_ends_it_without_a_traceback() -> None:
 @pytest.mark.parametrize("arguments", [["map"], ["can", "shop/\u65e5", "shop/\u65e5:80"]], ids=len)
 def test_a_name_that_the_terminal_cannot_show_is_an_escape(arguments: list[str]) -> None:
     process = start(*arguments, "-f", "-", PYTHONIOENCODING="latin-1")
-    out, err = process.communicate(manifest("\u65e5"), timeout=30)
+    out, err = process.communicate(manifest("\u65e5"), timeout=60)
     assert (process.returncode, err) == (0, b"")
     assert out.decode("utf-8")
     if arguments[0] == "can":
@@ -77,7 +77,7 @@ def test_an_internal_error_has_its_traceback_on_demand_only(debug: str) -> None:
         cwd=ROOT,
         env={**os.environ, "PODFENCE_DEBUG": debug},
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 2
@@ -101,7 +101,7 @@ def test_a_file_without_permission_is_an_error_with_its_name() -> None:
             [sys.executable, "-c", nobody, "check", "-f", directory],
             cwd=ROOT,
             capture_output=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
     assert b"secret.yaml: error[PF106]: cannot read the file: Permission denied" in done.stdout
@@ -127,7 +127,7 @@ def test_an_empty_directory_is_an_error(tmp_path: Path) -> None:
 
 def test_it_is_a_module_that_python_runs() -> None:
     command = [sys.executable, "-m", "podfence", "map", "--nope"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(b"Usage: podfence map ")
 
@@ -166,7 +166,7 @@ def loaded_by(*words: str) -> set[bytes]:
         [sys.executable, "-X", "importtime", "-c", PROGRAM[2], *words],
         cwd=ROOT,
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     return {line.rpartition(b"|")[2].strip() for line in done.stderr.splitlines()}

@@ -286,7 +286,7 @@ def test_pages_that_have_gone_leave_their_place(
         for _ in range(STREAMS):
             with stream(bound.port, token_of(bound)) as news:
                 assert event(news) == data
-        for _ in range(100):
+        for _ in range(600):
             with stream(bound.port, token_of(bound)) as news:
                 if news.status == 200:
                     break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,11 +69,11 @@ def test_a_file_that_changes_while_the_first_state_is_judged_is_read_again(folde
 
 def test_a_look_that_is_cut_off_is_made_up_for(folder: Folder) -> None:
     source = _files(folder, NAMES)
-    slow = False
+    slow, is_gone = False, threading.Event()
 
     def read() -> ReadInput:
         if slow:
-            time.sleep(0.3)
+            assert is_gone.wait(60)
         return source.read()
 
     page = served(replace(source, read=read))
@@ -86,6 +86,7 @@ def test_a_look_that_is_cut_off_is_made_up_for(folder: Folder) -> None:
             async with asyncio.timeout(0.1):
                 await page.look()
         slow = False
+        is_gone.set()
         await look_again(page)
 
     asyncio.run(cut_off())

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from podfence.kube.follow import SyncState
 from podfence.kube.resource import Resource
-from tests.kube.fakeapi import Answer, Request, refusal
+from tests.kube.fakeapi import Answer, FakeApi, Request, refusal
 from tests.kube.fakecluster import TIER, FakeCluster
 from tests.kube.watchreader import PODS, Reader, following, state_of
 
@@ -20,7 +19,7 @@ KINDS = ("Pod", "ClusterNetworkPolicy")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for pause in ("CONFIRM_PAUSE", "ABSENT_PAUSE"):
+    for pause in ("CONFIRM_PAUSE", "ABSENT_PAUSE", "LONGEST_PAUSE"):
         monkeypatch.setattr(f"podfence.kube.follow.{pause}", 0.05)
 
 
@@ -45,27 +44,31 @@ def away(request: Request) -> Answer | None:
 
 
 @contextmanager
-def known(cluster: FakeCluster) -> Iterator[Reader]:
-    with following(cluster, PODS, TIERS) as (reader, _):
+def known(cluster: FakeCluster) -> Iterator[tuple[Reader, FakeApi]]:
+    with following(cluster, PODS, TIERS) as (reader, api):
         reader.until(lambda: all(reader.stands(SyncState.LIVE, kind) for kind in KINDS))
-        yield reader
+        yield reader, api
 
 
-def wait(reader: Reader, seconds: float = 1.0) -> None:
-    """Long enough for many confirmations."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def confirmed(reader: Reader, api: FakeApi, stays: Callable[[], bool]) -> None:
+    """It stays so, though the server is asked for the kind that may be absent again and again."""
+
+    def asked() -> int:
+        return sum(TIER[2] in each.path for each in api.requests)
+
+    begun = asked()
+    while asked() < begun + 8:
         reader.read()
+        assert stays()
 
 
 def test_who_knows_nothing_takes_nothing_away() -> None:
     cluster = cluster_with_both()
-    with known(cluster) as reader:
+    with known(cluster) as (reader, api):
         cluster.before = nothing
         cluster.cut()
         reader.until(lambda: all(reader.stands(SyncState.LATE, kind) for kind in KINDS))
-        wait(reader)
-        assert all(reader.stands(SyncState.LATE, kind) for kind in KINDS)
+        confirmed(reader, api, lambda: all(reader.stands(SyncState.LATE, kind) for kind in KINDS))
         assert reader.store == state_of(cluster)
         cluster.before = lambda _: None
         reader.until(lambda: all(reader.stands(SyncState.LIVE, kind) for kind in KINDS))
@@ -75,9 +78,11 @@ def test_who_knows_nothing_takes_nothing_away() -> None:
 def test_at_a_start_who_knows_nothing_is_not_a_cluster_without_anything() -> None:
     cluster = cluster_with_both()
     cluster.before = nothing
-    with following(cluster, PODS, TIERS) as (reader, _):
-        wait(reader)
-        assert all(reader.stands(SyncState.SYNCING, kind) for kind in KINDS)
+    with following(cluster, PODS, TIERS) as (reader, api):
+        reader.until(lambda: all(reader.stands(SyncState.SYNCING, kind) for kind in KINDS))
+        confirmed(
+            reader, api, lambda: all(reader.stands(SyncState.SYNCING, kind) for kind in KINDS)
+        )
         assert all("page not found" in reader.states[kind].message for kind in KINDS)
         cluster.before = lambda _: None
         reader.until(lambda: reader.store == state_of(cluster))
@@ -96,7 +101,7 @@ def test_a_watch_that_has_not_begun_to_send_is_cut_too() -> None:
 
 def test_a_kind_that_was_removed_is_given_up() -> None:
     cluster = cluster_with_both()
-    with known(cluster) as reader:
+    with known(cluster) as (reader, _):
         del cluster.served[TIER]
         cluster.objects.pop((TIER[2], "", "deny"))
         cluster.cut()
@@ -114,6 +119,6 @@ def test_who_may_not_list_namespaces_hears_of_an_absence_all_the_same() -> None:
 def test_a_server_that_is_about_to_start_knows_of_no_absence() -> None:
     cluster = FakeCluster()
     cluster.before = away
-    with following(cluster, TIERS) as (reader, _):
-        wait(reader)
-        assert reader.stands(SyncState.SYNCING, "ClusterNetworkPolicy")
+    with following(cluster, TIERS) as (reader, api):
+        reader.until(lambda: reader.stands(SyncState.SYNCING, "ClusterNetworkPolicy"))
+        confirmed(reader, api, lambda: reader.stands(SyncState.SYNCING, "ClusterNetworkPolicy"))

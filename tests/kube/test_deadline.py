@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -17,7 +16,9 @@ from tests.kube.test_client import Renewed
 
 _OK = b"HTTP/1.1 200 OK\r\n"
 _CHUNKED = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
-_LONGEST = 1.0
+_LONGEST = 0.2
+"""Seconds; who drips is over it however slow the machine is."""
+_PATIENT = 60.0
 
 
 @contextmanager
@@ -43,9 +44,9 @@ def dripping(first: bytes, again: bytes) -> Iterator[str]:
             thread.join()
 
 
-def suspicious(url: str, **access: object) -> Client:
+def suspicious(url: str, longest: float = _PATIENT, **access: object) -> Client:
     found = Access(ServerAddress(url), **{"credentials": StaticCredential(), **access})  # type: ignore[arg-type]
-    return Client(found, {}, tries=1, silence=5.0, largest=1 << 16, longest=_LONGEST)
+    return Client(found, {}, tries=1, silence=5.0, largest=1 << 16, longest=longest)
 
 
 @pytest.mark.parametrize(
@@ -61,20 +62,22 @@ def suspicious(url: str, **access: object) -> Client:
     ],
 )
 def test_who_sends_a_byte_now_and_then_is_cut_off(first: bytes, again: bytes) -> None:
-    begun = time.monotonic()
     with (
         dripping(first, again) as url,
-        suspicious(url) as asked,
-        pytest.raises(Lost, match="its answer takes more than 1 s"),
+        suspicious(url, _LONGEST) as asked,
+        pytest.raises(Lost, match=r"its answer takes more than 0\.2 s"),
     ):
         asked.get("/v1/status")
-    assert time.monotonic() - begun < 4 * _LONGEST
 
 
-def test_a_connection_serves_again_after_an_answer_in_time() -> None:
+def test_nothing_cuts_a_connection_after_an_answer_in_time() -> None:
+    before = {*threading.enumerate()}
     with serving(lambda _: Answer(body={})) as api, suspicious(api.url) as asked:
         asked.get("/a")
-        time.sleep(1.2 * _LONGEST)
+        for each in {*threading.enumerate()} - before:
+            if isinstance(each, threading.Timer):
+                each.join(_PATIENT / 2)
+                assert not each.is_alive()
         assert asked.get("/b") == b"{}"
 
 

@@ -144,14 +144,15 @@ def test_a_silent_connection_is_a_dead_one() -> None:
         return None
 
     def nothing() -> Iterator[bytes]:
-        time.sleep(WAIT)
+        over.wait(2 * WAIT)
         yield b""
 
-    cluster.before = fall_silent
+    cluster.before, over = fall_silent, threading.Event()
     with following(cluster, silence=0.4) as (reader, _):
         reader.until(lambda: bool(silent))
         put(cluster, "later")
         reader.until(lambda: reader.store == state_of(cluster))
+        over.set()
 
 
 def test_a_server_that_asks_for_time_gets_it() -> None:
@@ -315,11 +316,11 @@ def test_a_part_is_begun_once_though_others_are_still_to_start(
 @pytest.mark.parametrize("tell", [None, Reader.take], ids=["asks", "is told"])
 def test_leaving_ends_every_thread_at_once(tell: Told) -> None:
     cluster = FakeCluster()
-    with following(cluster, PODS, SPACES, silence=60.0, tell=tell) as (reader, _):
+    with following(cluster, PODS, SPACES, silence=4 * WAIT, tell=tell) as (reader, _):
         reader.until(lambda: reader.stands(SyncState.LIVE))
         reader.until(lambda: reader.stands(SyncState.LIVE, "Namespace"))
         begun = time.monotonic()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < WAIT  # the server would be waited for longer
 
 
 class Trouble:

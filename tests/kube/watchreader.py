@@ -18,7 +18,7 @@ from tests.kube.fakecluster import FakeCluster, running
 from tests.support.items import whole
 
 PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
-WAIT = 20.0
+WAIT = 60.0
 
 
 class Reader:
