@@ -15,7 +15,7 @@ _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 GROUP = "policy.networking.k8s.io"
 KIND_PATH = f"/apis/{GROUP}/{{}}/clusternetworkpolicies"
 QUERY = "?fieldValidation=Strict&dryRun=All"
-SECONDS = 30
+SECONDS = 60
 _NODES = {"action": "Deny", "to": [{"nodes": {}}]}
 
 

@@ -218,7 +218,7 @@ class ApiServer:
         asked = {"group": rule["apiGroups"][0], "resource": rule["resources"][0]}
         name = {"name": rule["resourceNames"][0]} if "resourceNames" in rule else {}
         spec = {"user": user, "resourceAttributes": {**asked, **name, "verb": rule["verbs"][0]}}
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
         while not admin.create(path, {"spec": spec})["status"]["allowed"]:
             assert time.monotonic() < until, f"{user} never got {rule}"

@@ -127,7 +127,7 @@ class Installed:
         body = {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
         self.admin.create(f"{path}/rolebindings", body)
         access = self.access(token)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         client = self.client(access)
         while True:  # the authorizer learns of roles a moment after they are stored
             try:
@@ -217,7 +217,7 @@ def test_an_account_of_one_namespace_reads_of_that_one(installed: Installed) -> 
     token = request_token(installed.client(admin), installed.namespace, "shop")
     direct = AgentAddress("n", own_address(), installed.endpoint.port)
     path = f"/v1/drops?namespace=shop-{installed.namespace}"
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while installed.ask(direct, admin, token, path)[0] != 200:
         assert time.monotonic() < until
         time.sleep(0.5)

@@ -34,7 +34,7 @@ PATHS = {
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
 }
 STRICT = "?dryRun=All&fieldValidation=Strict"
-WAIT = 30.0
+WAIT = 60.0
 WATCHED = (*KINDS, "Node", "Pod")
 NOT_SERVED = {"AdminNetworkPolicy", "BaselineAdminNetworkPolicy"}
 """No release of the API that has the newer kind has these."""

@@ -55,7 +55,7 @@ def announcing(code: str) -> Iterator[tuple[BindNotices, Callable[[], str]]]:
 def next_bind(notices: BindNotices) -> Bind:
     waiting = poll()
     waiting.register(notices.fileno(), POLLIN)
-    assert waiting.poll(10_000)
+    assert waiting.poll(60_000)
     bind = notices.receive()
     assert bind is not None
     return bind
@@ -64,7 +64,7 @@ def next_bind(notices: BindNotices) -> Bind:
 def wait_for_the_end(notices: BindNotices) -> None:
     waiting = poll()
     waiting.register(notices.fileno(), POLLIN)
-    assert waiting.poll(10_000)
+    assert waiting.poll(60_000)
     with pytest.raises(EOFError):
         notices.receive()
 

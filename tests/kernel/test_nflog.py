@@ -27,7 +27,7 @@ RULES = f"""table inet filter {{
     }}
 }}
 """
-ENOUGH = 10.0
+ENOUGH = 60.0
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_our_own_writes_are_not_told(kernel: NftNamespace, notices: Notices) -> 
 )
 def test_others_are_told_by_name(kernel: NftNamespace, notices: Notices, command: str) -> None:
     kernel.nft(*command.split())
-    found = notices.wait(10)
+    found = notices.wait(30)
     assert found is not None
     assert (found.process, found.number > 1) == ("nft", True)
     assert notices.wait(0.1) is None
@@ -78,7 +78,7 @@ def test_what_is_not_our_table_is_not_told(
 def test_another_socket_of_this_process_is_another(kernel: NftNamespace, notices: Notices) -> None:
     with NftSocket(kernel.fd) as socket:
         NetlinkNft(socket).run(diff(A, B))
-        found = notices.wait(10)
+        found = notices.wait(30)
         assert found is not None
         assert found.number > 0
         notices.ignore(socket.port)
@@ -96,7 +96,7 @@ def test_notices_that_were_lost_are_one_of_nobody(kernel: NftNamespace, notices:
             kernel.nft("add", "set", "inet", TABLE, "many", "{ type inet_service; }")
             ports = ", ".join(map(str, range(1, 20_000)))
             kernel.nft("-f", "-", text=f"add element inet {TABLE} many {{ {ports} }}")
-            found = notices.wait(10)
+            found = notices.wait(30)
             assert found is not None
             if found == Notice("", 0):
                 return

@@ -49,7 +49,7 @@ def look() -> dict[str, str]:
 
 def settled(before: dict[str, str]) -> dict[str, str]:
     """What differs from before, once orphans are reaped and the kernel is done."""
-    for _ in range(40):
+    for _ in range(600):
         reap()
         after = look()
         if after == before:
@@ -94,7 +94,7 @@ def host(ending: str, step: str) -> None:
         else:
             during = before
         try:
-            status = running.wait(20)
+            status = running.wait(60)
         except subprocess.TimeoutExpired:
             running.send_signal(signal.SIGABRT)
             raise

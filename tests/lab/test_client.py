@@ -40,7 +40,7 @@ def a_lab_that_crashes(at: int) -> Iterator[None]:
     thread = threading.Thread(target=crash)
     thread.start()
     yield
-    thread.join(10)
+    thread.join(60)
 
 
 def test_a_lab_that_crashes_when_it_is_asked_is_gone() -> None:

@@ -49,7 +49,7 @@ ORDINARY = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 
 def until_mapped(pid: int) -> None:
     """Wait until a process is in its own user namespace and somebody there."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while "1000" not in Path(f"/proc/{pid}/uid_map").read_text().split()[:1]:
         assert time.monotonic() < until, "unshare did not make a user namespace"
         time.sleep(0.01)
@@ -92,7 +92,7 @@ def lab(tmp_path: Path, runtime: Path, request: pytest.FixtureRequest) -> Iterat
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
 

@@ -252,7 +252,7 @@ def alone(*arguments: str, user: tuple[str, ...] = ()) -> subprocess.CompletedPr
         [*(user or needs_user), *SANDBOX, *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=200,
         check=False,
     )
 
@@ -295,11 +295,11 @@ def test_rootless() -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=200,
             check=False,
         )
     else:
-        done = subprocess.run(LAB, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(LAB, capture_output=True, text=True, timeout=200, check=False)
     if "PermissionError" in done.stderr or "cannot open" in done.stderr:
         pytest.skip("another user cannot read this checkout")
     assert (done.returncode, done.stderr) == (0, "")
@@ -311,7 +311,7 @@ def test_a_kernel_that_forbids_it_is_told_in_one_sentence(knob: str) -> None:
         f"echo 0 > /proc/sys/user/{knob}; exec setpriv --bounding-set=-sys_admin {' '.join(LAB)}"
     )
     done = subprocess.run(
-        [*AS_USER, "sh", "-c", script], capture_output=True, text=True, timeout=30, check=False
+        [*AS_USER, "sh", "-c", script], capture_output=True, text=True, timeout=200, check=False
     )
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("podfence.errors.HostError: no private network: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import threading
 import time
 from base64 import b64decode
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
+
+from msgspec.structs import replace
 
 from podfence.agent.listening import Listen
 from podfence.agent.log import EventLog
@@ -54,18 +57,27 @@ def write_certificate(folder: Path) -> Path:
     return folder
 
 
-class Replica:
-    """A mirror, on a free port or on one that is given."""
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """A port that nobody else is given, also while no mirror listens on it."""
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield int(keeper.getsockname()[1])
 
-    def __init__(self, url: str, folder: Path, port: int = 0, window: float = 600.0) -> None:
+
+class Replica:
+    """A mirror."""
+
+    def __init__(self, url: str, folder: Path, port: int, window: float = 600.0) -> None:
         self.doorkeeper = Doorkeeper()
         self.lines = io.StringIO()
         log = EventLog(self.lines)
         certificate = Certificate(folder, log)
+        self.port = port
         self.server = Server(
-            Listen(port=port), certificate.context, self.doorkeeper, log, window=window
+            Listen(port=self.port), certificate.context, self.doorkeeper, log, window=window
         )
-        self.port = self.server.port
         access = Access(ServerAddress(url), StaticCredential())
         watch = Watch(access, (pods_anywhere(),), read, environment={}, chance=lambda: 0.0)
         self._stopped = threading.Event()
@@ -127,6 +139,17 @@ class Agent:
             else:
                 assert isinstance(change.data.facts, PodFacts)
                 self.store[change.key] = change.data.facts
+
+    def turn_to(self, replica: Replica) -> None:
+        """From the next request on, ask another mirror."""
+        self._change(url=f"https://localhost:{replica.port}")
+
+    def patience(self, seconds: float) -> None:
+        """How long it has now been enough to wait for a mirror."""
+        self._change(patience=seconds)
+
+    def _change(self, **given: object) -> None:
+        self.mirrored._address = replace(self.mirrored._address, **given)
 
     @property
     def state(self) -> KindState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
@@ -16,7 +17,15 @@ from podfence.kube.follow import SyncState
 from podfence.live.frames import Frame
 from tests.kube.fakeapi import FakeApi, serving
 from tests.kube.fakecluster import FakeCluster
-from tests.mirror.replicas import Agent, Replica, following, put_pod, until, write_certificate
+from tests.mirror.replicas import (
+    Agent,
+    Replica,
+    following,
+    kept_port,
+    put_pod,
+    until,
+    write_certificate,
+)
 
 Start = Callable[..., Replica]
 
@@ -55,12 +64,15 @@ def start(api: FakeApi, folder: Path) -> Iterator[Start]:
     started: list[Replica] = []
 
     def begin(port: int = 0, window: float = 600.0) -> Replica:
+        """On a free port, or on that of one that has ended."""
+        port = port or ports.enter_context(kept_port())
         started.append(Replica(api.url, folder, port, window))
         return started[-1].until_ready()
 
-    yield begin
-    for each in started:
-        each.end()
+    with ExitStack() as ports:
+        yield begin
+        for each in started:
+            each.end()
 
 
 def lists_of_others(api: FakeApi) -> int:
@@ -90,9 +102,7 @@ def test_one_that_changes_mirror_misses_nothing_and_is_told_no_more_than_is_new(
     first, second = start(), start()
     with following(Agent(api.url, folder, first.port)) as agent:
         agent.until_it_knows(cluster)
-        agent.mirrored._address = agent.mirrored._address.__class__(
-            f"https://localhost:{second.port}", folder / "ca.crt", folder / "token"
-        )
+        agent.turn_to(second)
         put_pod(cluster, "before", "n2", "10.0.0.20", app="new")
         first.end()
         put_pod(cluster, "after", "n2", "10.0.0.21", app="new")
@@ -105,7 +115,7 @@ def test_without_a_mirror_all_stays_and_then_the_api_server_is_asked_from_there(
     cluster: FakeCluster, api: FakeApi, folder: Path, start: Start
 ) -> None:
     replica = start()
-    with following(Agent(api.url, folder, replica.port, patience=8.0)) as agent:
+    with following(Agent(api.url, folder, replica.port, patience=600.0)) as agent:
         agent.until_it_knows(cluster)
         known = dict(agent.store)
         replica.end()
@@ -113,6 +123,7 @@ def test_without_a_mirror_all_stays_and_then_the_api_server_is_asked_from_there(
         put_pod(cluster, "own", "n1", "10.0.0.31")
         agent.until(lambda: ("a", "own") in agent.store)  # local knowledge does not wait
         assert set(agent.store) == {*known, ("a", "own")}
+        agent.patience(0.0)
         agent.until_it_knows(cluster)
         assert agent.state.standing is SyncState.LIVE
         assert "the mirror https://localhost:" in agent.state.message
@@ -133,13 +144,14 @@ def test_the_mirror_is_asked_again_when_it_is_back(
         again = start(replica.port)
 
         def is_back() -> bool:
-            if not again.server.streams:
+            if agent.mirrored.is_asked() and agent.mirrored._client is None:
                 cluster.cut()  # watches of the API end after a minute or two
-            return len(again.server.streams) == 1 and agent.state.message == ""
+            return len(again.server.streams) == 1
 
         agent.until(is_back)
         put_pod(cluster, "later", "n2", "10.0.0.40", app="never seen before")
         agent.until_it_knows(cluster)
+        agent.until(lambda: agent.state.message == "")
 
 
 def test_an_agent_that_never_saw_its_mirror_asks_the_api_server_soon(
@@ -157,9 +169,7 @@ def test_what_is_forgotten_is_told_anew(
     first, second = start(), start(window=0.0)
     with following(Agent(api.url, folder, first.port)) as agent:
         agent.until_it_knows(cluster)
-        agent.mirrored._address = agent.mirrored._address.__class__(
-            f"https://localhost:{second.port}", folder / "ca.crt", folder / "token"
-        )
+        agent.turn_to(second)
         first.end()
         cluster.delete("pods", "a", "p1")
         for number in range(3):
@@ -189,10 +199,7 @@ def test_whatever_happens_the_agent_ends_with_what_the_api_server_has(
                     replicas[at].end()
                     replicas[at] = start(replicas[at].port)
                 case 3 | 4:
-                    port = rng.choice(replicas).port
-                    agent.mirrored._address = agent.mirrored._address.__class__(
-                        f"https://localhost:{port}", folder / "ca.crt", folder / "token", 1.5
-                    )
+                    agent.turn_to(rng.choice(replicas))
                     agent.mirrored.interrupt()
                 case 5 | 6 | 7 if ("pods", "a", name) in cluster.objects:
                     cluster.delete("pods", "a", name)
@@ -234,7 +241,7 @@ def say(replica: Replica, folder: Path, text: str) -> bytes:
     """What is answered, to its end."""
     context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
     with (
-        socket.create_connection(("127.0.0.1", replica.port), 10) as plain,
+        socket.create_connection(("127.0.0.1", replica.port), 60) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as tls,
     ):
         tls.sendall(text.encode("latin-1"))
