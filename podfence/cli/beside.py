@@ -17,7 +17,7 @@ from podfence.text import printable
 
 if TYPE_CHECKING:
     from podfence.errors import Locate
-    from podfence.model.entries import Entries
+    from podfence.model.entries import Controllers, Entries
     from podfence.questions.entryrows import EntryRow
     from podfence.questions.tests.throughentries import KnownEntries
 
@@ -106,10 +106,12 @@ def entry_rows(
     return judge_entries(index, entries, read_settings(None, none=False).cluster.controllers)
 
 
-def known_entries(loaded: Loaded) -> KnownEntries:
-    """The ways in from outside for tests, by the settings of ``podfence.toml``."""
+def known_entries(loaded: Loaded, controllers: Controllers | None = None) -> KnownEntries:
+    """The ways in from outside for tests. ``controllers``: as the settings say; None: as the
+    nearest ``podfence.toml`` does."""
     from podfence.cli.settings import read_settings
     from podfence.questions.tests.throughentries import KnownEntries
 
-    entries = loaded.beside.entries(loaded.cluster, loaded.raw)
-    return KnownEntries(entries, read_settings(None, none=False).cluster.controllers)
+    if controllers is None:
+        controllers = read_settings(None, none=False).cluster.controllers
+    return KnownEntries(loaded.beside.entries(loaded.cluster, loaded.raw), controllers)

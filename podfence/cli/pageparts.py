@@ -6,6 +6,7 @@ Rule: a part is made when it is asked for; what two parts need is made once.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from importlib.resources import files
 from typing import Any, Final
 
@@ -101,7 +102,7 @@ class PageParts(Struct, frozen=True):
         from podfence.questions.tests.run import Runs  # few pages need it
         from podfence.render.report_tests import tests_data
 
-        runs = Runs(self.loaded.cluster, self.index.names, known_entries(self.loaded))
+        runs = Runs(self.loaded.cluster, self.index.names, partial(known_entries, self.loaded))
         locate = self.tests.locating(self.loaded.locate)
         return tests_data(runs.all(self.tests.files), self.found, locate)
 

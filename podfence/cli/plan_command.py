@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
+from podfence.cli.beside import known_entries
 from podfence.cli.common import (
     has_errors,
     keep_going_option,
@@ -34,6 +35,7 @@ from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.manifests.wholefiles import create_whole
 from podfence.model.doubt import Doubt
+from podfence.model.entries import Controllers
 from podfence.questions.phrases.words import count, some
 from podfence.questions.plan.gate import FailOn
 from podfence.questions.plan.plan import Plan, plan
@@ -196,7 +198,9 @@ def command(
             tenants=every.tenants,
         )
     edits = Edits(*(Texts(each.raw, each.locate) for each in sides))
-    judged = _judged(promises, before, after, names) if promises else None
+    judged = (
+        _judged(promises, before, after, names, every.cluster.controllers) if promises else None
+    )
     page = partial(_page, before, after, names, promises, title)
     shown = PlanAnswer(answer, edits, revisions, top, order, seen, judged, page)
     write_outputs(formats, lambda form: answer_text(shown, form))
@@ -236,11 +240,16 @@ def _page(
     return made.page({**parts, "before": map_before(before, names)})
 
 
-def _judged(read: ReadTests, before: Loaded, after: Loaded, names: DomainTable) -> Tests:
+def _judged(
+    read: ReadTests, before: Loaded, after: Loaded, names: DomainTable, known: Controllers
+) -> Tests:
     """The tests on both sides. Positions are those of their files and of NEW."""
-    from podfence.questions.tests.turning import turning
+    from podfence.questions.tests.turning import TestedSide, turning
 
-    found = turning(read.files, before.cluster, after.cluster, names)
+    was, is_now = (
+        TestedSide(each.cluster, partial(known_entries, each, known)) for each in (before, after)
+    )
+    found = turning(read.files, was, is_now, names)
     return Tests(found, read.locating(after.locate))
 
 

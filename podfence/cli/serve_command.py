@@ -30,6 +30,7 @@ from podfence.cli.inputs import (
 from podfence.cli.lookups import Lookups
 from podfence.cli.pageparts import PARTS, PageParts
 from podfence.cli.report_command import called
+from podfence.cli.settings import read_settings
 from podfence.cli.terminal import echo
 from podfence.cli.testinputs import read_tests, tests_option
 from podfence.collector import collector_paused
@@ -280,7 +281,9 @@ def _input(loaded: Loaded, names: DomainTable, files: tuple[InputFile | Skipped,
     if not loaded.documents and loaded.errors:
         raise PodfenceError(loaded.errors[0].message, code="PF006")
     with collector_paused():
-        return ReadInput(loaded, compile_cluster(loaded.cluster, names), files)
+        controllers = read_settings(None, none=False).cluster.controllers
+        index = compile_cluster(loaded.cluster, names)
+        return ReadInput(loaded, index, files, controllers=controllers)
 
 
 def _parts(inputs: Inputs, scope: tuple[str, ...], title: str) -> Make:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from podfence.cli.beside import known_entries
 from podfence.cli.common import (
     asking,
     keep_going_option,
@@ -33,6 +35,7 @@ from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.questions.parties import Directory
+from podfence.questions.suggest.promised import NeededTests
 from podfence.questions.suggest.rules import SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion, suggest
 from podfence.render.jsontext import json_text
@@ -142,7 +145,9 @@ def command(
     given = read_tests(needs, "nothing was suggested") if needs else None
     loaded = load_cluster(inputs)
     seen = read_seen(files)
-    asked = given.files if given is not None else ()
+    asked = None
+    if given is not None:
+        asked = NeededTests(given.files, partial(known_entries, loaded))
     with asking(loaded, inputs):
         wish = SuggestOptions(
             _DIRECTIONS[direction],
@@ -161,7 +166,7 @@ def command(
     _write(found, folder, tests, made)
     kept = run_written(tests, made, found, names) if tests is not None and made else None
     locate = loaded.locate if given is None else given.locating(loaded.locate)
-    tried = run_given(asked, found, names) if given is not None else None
+    tried = run_given(asked, found, names) if asked is not None else None
     report = SuggestReport(found, seen, locate, words.unresolved, tried)
     _show(report, output, folder is not None, kept)
     proofs = [each.is_proved for each in (kept, tried) if each is not None]

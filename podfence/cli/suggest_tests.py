@@ -10,12 +10,14 @@ from podfence.errors import PodfenceError
 from podfence.manifests.testfiles import read_test_files
 from podfence.model.cluster import Cluster
 from podfence.policy.domains import DomainTable
+from podfence.questions.suggest.promised import NeededTests
 from podfence.questions.suggest.promises import Promises, promises
 from podfence.questions.suggest.rules import SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion
 from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.questions.tests.run import Runs
+from podfence.questions.tests.throughentries import FindEntries
 from podfence.render.suggest_tests import GivenTests, WrittenTests
 
 
@@ -36,10 +38,11 @@ def run_written(path: str, made: Promises, found: Suggestion, names: DomainTable
     return WrittenTests(path, made, passed, len(made.tests) - without)
 
 
-def run_given(files: Sequence[PolicyTests], found: Suggestion, names: DomainTable) -> GivenTests:
+def run_given(tests: NeededTests, found: Suggestion, names: DomainTable) -> GivenTests:
     """Run the tests whose needs the policies were made of, with these and without them."""
-    results = _results(found.after.cluster, names, files)
-    return GivenTests(found.promised, results, _passed(_results(_without(found), names, files)))
+    results = _results(found.after.cluster, names, tests.files, tests.entries)
+    without = _results(_without(found), names, tests.files, tests.entries)
+    return GivenTests(found.promised, results, _passed(without))
 
 
 def _without(found: Suggestion) -> Cluster:
@@ -48,9 +51,13 @@ def _without(found: Suggestion) -> Cluster:
 
 
 def _results(
-    cluster: Cluster, names: DomainTable, files: Sequence[PolicyTests]
+    cluster: Cluster,
+    names: DomainTable,
+    files: Sequence[PolicyTests],
+    entries: FindEntries | None = None,
 ) -> tuple[Result, ...]:
-    return tuple(result for each in Runs(cluster, names).all(files) for result in each.results)
+    runs = Runs(cluster, names, entries)
+    return tuple(result for each in runs.all(files) for result in each.results)
 
 
 def _passed(results: Sequence[Result]) -> int:

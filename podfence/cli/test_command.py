@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -148,7 +149,8 @@ def command(
         if files:
             raise click.UsageError("--init writes a test file and reads none; drop one of the two")
         return _first(inputs, read_names(resolve, *inputs.paths), first)
-    settings = read_settings(config, none=no_config).test
+    read = read_settings(config, none=no_config)
+    settings = read.test
     files = files or settings.files
     if not files:
         raise click.UsageError("name at least one test file; podfence test --init NS writes one")
@@ -174,8 +176,8 @@ def command(
         loaded = load_cluster(inputs)
         if LAB in where:
             lab_refuses(loaded)
-        asked = any(test.entries for file in tests.files for test in file.tests)
-        runs = Runs(loaded.cluster, names, known_entries(loaded) if asked else None)
+        controllers = read.cluster.controllers
+        runs = Runs(loaded.cluster, names, partial(known_entries, loaded, controllers))
         touching = _touching(loaded) if coverage else None
         found = _judged(tests, runs, wanted_tests, touching, loaded, names, where)
         figures = Figures(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 from podfence.cli.beside import known_entries
 from podfence.cli.check_answer import all_problems
@@ -147,11 +147,8 @@ class Input:
             said = [f"{shown(read.positions.locate_problem(p))} {p.message}" for p in read.problems]
             raise PodfenceError("; ".join(said), code="PF500")
 
-        found = [
-            each
-            for file in Runs(self.cluster, self._names, known_entries(self._loaded)).all(read.files)
-            for each in file.results
-        ]
+        runs = Runs(self.cluster, self._names, partial(known_entries, self._loaded))
+        found = [each for file in runs.all(read.files) for each in file.results]
         if any(r.status is ResultStatus.UNDECIDED and not r.unknown for r in found):
             raise self._open()
         return tuple(

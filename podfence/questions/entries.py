@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Set
 from functools import cached_property
-from ipaddress import ip_network
 
 from msgspec.structs import replace
 from pyroaring import BitMap
@@ -47,8 +46,7 @@ from podfence.questions.phrases.outside import name_outside
 from podfence.questions.phrases.words import some
 from podfence.questions.routes import refusal
 from podfence.sets import AddressSet, PortSet
-
-_WHOLE = {4: AddressSet.of([ip_network("0.0.0.0/0")]), 6: AddressSet.of([ip_network("::/0")])}
+from podfence.sets.addresses import EVERY_ADDRESS_OF
 
 _UNREAD = "an object that could not be read could change it"
 
@@ -180,8 +178,9 @@ class _Judge:
                 rules, said = self._rules(target, first.endpoint_class, first), ""
             elif state is EntryState.CLOSED:
                 said = self._closed_by(first, target)
-            sender = f"{first.pod.namespace}/{first.pod.name}"
-            yield row_of(entry, target, names, state, rules, said, names, sender)
+            senders = tuple(f"{end.pod.namespace}/{end.pod.name}" for end in ends)
+            who = names, senders[0], senders
+            yield row_of(entry, target, names, state, rules, said, *who)
         if hosted := [pod for pod in pods if pod.host_network]:
             yield self._from_nodes(entry, target, hosted)
 
@@ -363,7 +362,8 @@ class _Judge:
             return row_of(entry, target, name, EntryState.CLOSED, because=said, sender=sender)
         rules = self._rules_for(target, found)
         whole = any(
-            found & _WHOLE[f] == every & _WHOLE[f] and bool(found & _WHOLE[f])
+            found & EVERY_ADDRESS_OF[f] == every & EVERY_ADDRESS_OF[f]
+            and bool(found & EVERY_ADDRESS_OF[f])
             for f in target.families
         )
         if not whole and entry.way is EntryPath.NODE:
@@ -382,7 +382,7 @@ class _Judge:
             outside = BitMap(self._partitions[family].outside)
             who = outside if everyone else outside & self._who(target, family)
             parts += [
-                (self._index.classes[number].outside or AddressSet()) & _WHOLE[family]
+                (self._index.classes[number].outside or AddressSet()) & EVERY_ADDRESS_OF[family]
                 for number in who
             ]
         found = AddressSet.union(parts)

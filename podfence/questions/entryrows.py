@@ -47,6 +47,8 @@ class EntryRow(Struct, frozen=True):
     sender: str = ""
     """One of the sources, as an example: a pod (``namespace/name``) or an address; "" where there
     is none to name."""
+    senders: tuple[str, ...] = ()
+    """The pods among the sources."""
 
 
 def row_of(
@@ -58,12 +60,12 @@ def row_of(
     because: str = "",
     controller: str = "",
     sender: str = "",
+    senders: tuple[str, ...] = (),
 ) -> EntryRow:
     """A row about pods behind an entry."""
     port = f"{entry.protocol.value}/{target.port}"
-    return EntryRow(
-        entry, sources, target.name, port, state, by, because, target.pods, controller, sender
-    )
+    to = target.name, port, state, by, because, target.pods
+    return EntryRow(entry, sources, *to, controller, sender, senders)
 
 
 def nowhere(entry: Entry, because: str) -> EntryRow:

@@ -104,3 +104,9 @@ class AddressSet(Struct, frozen=True):
 
 
 EVERY_ADDRESS = AddressSet(IntervalSet.of((0, V4_MAX)), IntervalSet.of((0, V6_MAX)))
+
+EVERY_ADDRESS_OF = {
+    4: AddressSet(v4=EVERY_ADDRESS.v4),
+    6: AddressSet(v6=EVERY_ADDRESS.v6),
+}
+"""By IP version."""

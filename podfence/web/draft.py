@@ -36,7 +36,8 @@ from podfence.questions.phrases.matched import Matched
 from podfence.questions.plan.followed import Followed
 from podfence.questions.plan.plan import Plan, plan
 from podfence.questions.tests.judge import Result
-from podfence.questions.tests.turning import Turning, judged, turned
+from podfence.questions.tests.throughentries import KnownEntries
+from podfence.questions.tests.turning import TestedSide, Turning, judged, turned
 from podfence.web.folder import Folder
 from podfence.web.revision import ReadInput, followed_of
 
@@ -55,12 +56,12 @@ class Side(Struct, frozen=True):
 
 class Judgement(Struct, frozen=True):
     """What comes of drafts. ``plan``: None for texts that cannot be judged. ``problems``: those of
-    the texts, with their positions; ``sides``: of the plan; ``cluster``: with the texts in it."""
+    the texts, with their positions; ``sides``: of the plan; ``tested``: with the texts in it."""
 
     problems: tuple[tuple[Problem, Position | None], ...]
     plan: Plan | None = None
     sides: tuple[Side, Side] | None = None
-    cluster: Cluster | None = None
+    tested: TestedSide | None = None
 
 
 class Base:
@@ -100,21 +101,33 @@ class Base:
             draft = _Draft(self._read.loaded, parts)
             notes = tuple(draft.notes(new.index, *self._known_of(new.index, events, draft)))
             sides = Side(self._read.loaded.raw, self._read.loaded.locate), draft.side
-            return Judgement((*_problems(parts), *notes), found, sides, new.index.cluster)
+            tested = self._tested(new.index.cluster, self._read.loaded)
+            return Judgement((*_problems(parts), *notes), found, sides, tested)
 
-    def turning(self, cluster: Cluster) -> Turning | None:
-        """Which tests come out otherwise on a cluster; None where no test file was given."""
+    def turning(self, drafted: TestedSide) -> Turning | None:
+        """Which tests come out otherwise with drafts; None where no test file was given."""
         tests = self._read.tests
         if tests is None:
             return None
         with collector_paused():
-            return turned(self._results, judged(tests.files, cluster, self._names))
+            return turned(self._results, judged(tests.files, drafted, self._names))
 
     @cached_property
     def _results(self) -> tuple[Result, ...]:
         """Of the tests, on what the files hold."""
         tests = self._read.tests
-        return judged(tests.files, self._read.loaded.cluster, self._names) if tests else ()
+        loaded = self._read.loaded
+        side = self._tested(loaded.cluster, loaded)
+        return judged(tests.files, side, self._names) if tests else ()
+
+    def _tested(self, cluster: Cluster, loaded: Loaded) -> TestedSide:
+        """``loaded``: the input with the same objects beside its policies."""
+
+        def entries() -> KnownEntries:
+            found = loaded.beside.entries(loaded.cluster, loaded.raw)
+            return KnownEntries(found, self._read.controllers)
+
+        return TestedSide(cluster, entries)
 
     # -- states
 
@@ -214,7 +227,8 @@ class Base:
         before = self._read.loaded
         found = plan(before.cluster, loaded.cluster, self._names, order=order)
         sides = Side(before.raw, before.locate), Side(loaded.raw, loaded.locate)
-        return Judgement(tuple(_problems(parts)), found, sides, loaded.cluster)
+        tested = self._tested(loaded.cluster, loaded)
+        return Judgement(tuple(_problems(parts)), found, sides, tested)
 
 
 class _Draft:

@@ -11,9 +11,9 @@ from aiohttp import web
 from msgspec import Struct
 
 from podfence.errors import UNREADABLE
-from podfence.model.cluster import Cluster
 from podfence.policy.domains import DomainTable
 from podfence.questions.completion import Completion, complete
+from podfence.questions.tests.turning import TestedSide
 from podfence.render.jsontext import json_bytes
 from podfence.render.plan_edits import Edits, Texts
 from podfence.render.plan_json import plan_data
@@ -183,16 +183,16 @@ class Editing:
         start = perf_counter()
         found = self._base[1].judge(texts, order="order" in also)
         data = judgement_data(found)
-        if "tests" in also and found.cluster is not None:
-            data |= self._turning(found, found.cluster, self._base[1])
+        if "tests" in also and found.tested is not None:
+            data |= self._turning(found, found.tested, self._base[1])
         data["revision"] = revision.name
         data["draft"] = self._kept.keep(texts)
         data["ms"] = round(1000 * (perf_counter() - start), 1)
         return data
 
-    def _turning(self, judged: Judgement, cluster: Cluster, base: Base) -> dict[str, Any]:
+    def _turning(self, judged: Judgement, drafted: TestedSide, base: Base) -> dict[str, Any]:
         """What the drafts do to the tests; nothing where there are none."""
-        found, tests = base.turning(cluster), self._served.revision.read.tests
+        found, tests = base.turning(drafted), self._served.revision.read.tests
         if found is None or tests is None or judged.sides is None:
             return {}
         locate = tests.locating(judged.sides[1].locate)

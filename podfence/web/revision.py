@@ -13,6 +13,7 @@ from podfence.live.clusterindex import ClusterIndex
 from podfence.manifests.inputfiles import InputFile, Skipped
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests
+from podfence.model.entries import Controllers
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.followed import Followed
 from podfence.questions.plan.plan import comparable
@@ -21,12 +22,13 @@ from podfence.render.jsontext import json_bytes
 
 class ReadInput(Struct, frozen=True):
     """What was read. ``files``: where from; none of a cluster. ``tests``: what it is judged by,
-    None without any."""
+    None without any; ``controllers``: who serves which entries, as the settings say."""
 
     loaded: Loaded
     index: PolicyIndex
     files: tuple[InputFile | Skipped, ...] = ()
     tests: ReadTests | None = None
+    controllers: Controllers = Controllers()
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.cli.session import podfence
+from tests.cli.session import ROOT, podfence
 
 INPUT = ["-f", "examples/shop", "-f", "examples/entries"]
 KINDS = ["Ingress", "Ingress", "HTTPRoute", "LoadBalancer"]
@@ -218,3 +219,40 @@ def test_a_test_about_an_unknown_entry_is_no_pass(tmp_path: Path) -> None:
     data = json.loads(podfence(["test", str(file), "-o", "json", *INPUT]).out)
     assert [each["status"] for each in data["tests"]] == ["passed", "undecided"]
     assert data["tests"][1]["reasons"][0]["code"] == "PF510"
+
+
+INGRESS = "examples/entries/ingress.yaml"
+PROMISES = "examples/entries/promises.podfence.yaml"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        pytest.param(
+            ["plan", "{shop}", "{open}", "-f", INGRESS, "--tests", PROMISES],
+            "tests: 1 pass on both sides; 1 fails on both; 1 no longer passes",
+            id="plan",
+        ),
+        pytest.param(
+            ["suggest", "-f", "{shop}", "-f", INGRESS, "--from-tests", PROMISES, "-o", "text"],
+            "tests need 1 connection of workloads",
+            id="suggest",
+        ),
+        pytest.param(
+            ["test", PROMISES, "-f", "{shop}", "-f", INGRESS, "--coverage"],
+            "1 of 11 rules touched by a test (9 %)",
+            id="coverage",
+        ),
+        pytest.param(
+            ["test", PROMISES, "-f", "{shop}", "-f", INGRESS, "--mutate"],
+            "mistakes that change a verdict: 4 noticed",
+            id="mutation",
+        ),
+    ],
+)
+def test_promises_about_entries_take_part(words: list[str], said: str, tmp_path: Path) -> None:
+    opened = tmp_path / "shop"
+    shutil.copytree(ROOT / "examples/shop", opened)
+    (opened / "policies/frontend.yaml").unlink()
+    places = {"shop": "examples/shop", "open": str(opened)}
+    assert said in podfence([word.format(**places) for word in words]).out

@@ -9,6 +9,8 @@ from podfence.model.entries import Controllers
 from podfence.policy.compile import compile_cluster
 from podfence.questions.entries import judge_entries
 from podfence.questions.entryrows import EntryRow
+from podfence.questions.tests.throughentries import KnownEntries
+from podfence.questions.tests.turning import TestedSide
 
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 GATEWAY_API = f"{GATEWAY_GROUP}/v1"
@@ -67,3 +69,14 @@ def rows(*texts: str, known: Controllers | None = None) -> tuple[EntryRow, ...]:
 
 def states(*texts: str) -> list[tuple[str, str]]:
     return [(row.sources, row.state.value) for row in rows(*texts)]
+
+
+def side_of(text: str) -> TestedSide:
+    """What tests are run against."""
+    loaded = load(["-"], stdin=io.BytesIO(text.encode()))
+
+    def entries() -> KnownEntries:
+        found = loaded.beside.entries(loaded.cluster, loaded.raw)
+        return KnownEntries(found, Controllers())
+
+    return TestedSide(loaded.cluster, entries)

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from podfence.questions.phrases.words import some
 from podfence.sets import AddressSet
-from podfence.sets.addresses import EVERY_ADDRESS, IPNetwork
+from podfence.sets.addresses import EVERY_ADDRESS_OF, IPNetwork
 
 Prefix = tuple[int, int]
 """(first address, prefix length)."""
@@ -16,7 +16,6 @@ _NESTED = 2 * _FEW
 """Most networks that a nested name has."""
 _TRIED = 64
 """Longer lists have no short name anyway."""
-_WHOLE = {4: AddressSet(v4=EVERY_ADDRESS.v4), 6: AddressSet(v6=EVERY_ADDRESS.v6)}
 _AND, _PLUS, _EXCEPT, _MORE = ", ", ", plus ", " except ", " more"
 
 
@@ -27,14 +26,14 @@ def name_outside(addresses: AddressSet) -> str:
     Of each family the networks themselves if they are few, else everything but the complement,
     else networks in networks.
     """
-    names = [_name(family, addresses) for family in _WHOLE if addresses.family(family)]
+    names = [_name(family, addresses) for family in EVERY_ADDRESS_OF if addresses.family(family)]
     plain = all(_EXCEPT not in name and _MORE not in name for name in names)
     return (_AND if plain else _PLUS).join(names)
 
 
 def _name(family: int, addresses: AddressSet) -> str:
     """The name of the addresses of one family."""
-    whole = _WHOLE[family]
+    whole = EVERY_ADDRESS_OF[family]
     inside = tuple(addresses.prefixes(family))
     if len(inside) <= _FEW:
         return _list(family, inside)
@@ -65,7 +64,7 @@ def _nested(family: int, inside: Sequence[Prefix], excluded: Sequence[Prefix]) -
     given, meaning = (inside, True) if len(inside) <= len(excluded) else (excluded, False)
     if len(given) > _TRIED:
         return ""
-    [whole] = _WHOLE[family].networks()
+    [whole] = EVERY_ADDRESS_OF[family].networks()
     tree = _tree(whole, _networks(family, given), meaning)
     entries = list(_entries(tree, decided=False))
     return _sentence(entries) if len(entries) <= _NESTED else ""

@@ -7,23 +7,29 @@ what it leaves open which of several is needed, is told.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
+from pyroaring import FrozenBitMap
 
 from podfence.model.cluster import Cluster
+from podfence.model.entries import EntryPath
 from podfence.model.meta import ObjectRef
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
+from podfence.questions.entrynames import entry_name
+from podfence.questions.entryrows import EntryRow
 from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.resolver import EndResolver, KnownEnd
 from podfence.questions.tests.cells import Cells, TestInWorld
 from podfence.questions.tests.edits import prepared
 from podfence.questions.tests.ends import EndPart, Resolver
 from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
+from podfence.questions.tests.throughentries import FindEntries, rows_of
 from podfence.questions.tests.world import ClusterWorld
 from podfence.sets import AddressSet, PortSet
+from podfence.sets.addresses import EVERY_ADDRESS, EVERY_ADDRESS_OF
 from podfence.sets.ports import OTHER
 
 MOST_PORTS: Final = 1024
@@ -45,22 +51,26 @@ class Promised(Struct, frozen=True):
     unsaid: tuple[Unsaid, ...] = ()
 
 
+class NeededTests(Struct, frozen=True):
+    """The tests of some files, and what finds the entries of the input that they may be about."""
+
+    files: tuple[PolicyTests, ...]
+    entries: FindEntries
+
+
 def promised(
-    files: Sequence[PolicyTests],
-    cluster: Cluster,
-    names: DomainTable,
-    known: EndResolver,
+    tests: NeededTests, cluster: Cluster, names: DomainTable, known: EndResolver
 ) -> Promised:
-    """What the tests of some files need in a cluster. ``known``: its workloads."""
+    """What tests need in a cluster. ``known``: its workloads."""
     found: dict[ObservedConnection, None] = {}
     unsaid: list[Unsaid] = []
-    for file in files:
-        world = ClusterWorld(compile_cluster(prepared(cluster, files, file), names))
+    for file in tests.files:
+        world = ClusterWorld(compile_cluster(prepared(cluster, tests.files, file), names))
         resolver = Resolver(world)
         for test in file.tests:
             because = _beside(test)
             if because is None:
-                needs = _Needs(test, resolver, world, known)
+                needs = _Needs(test, resolver, world, known, tests.entries)
                 found |= dict.fromkeys(needs.connections())
                 because = needs.unsaid
             if because:
@@ -88,17 +98,18 @@ class _Needs:
         resolver: Resolver,
         world: ClusterWorld,
         known: EndResolver,
+        entries: FindEntries,
     ) -> None:
         self.unsaid = ""
-        self._asked = TestInWorld(test, resolver, world)
+        self._test = test
+        self._resolver = resolver
+        self._entries = entries
         self._world = world
         self._names = known.names
         self._members = known.members
 
     def connections(self) -> Iterator[ObservedConnection]:
         """All of them. An end that means nobody needs nothing."""
-        if self._asked.misses:
-            self.unsaid = self._asked.misses[0].text
         outside: dict[_Side, AddressSet] = defaultdict(AddressSet)
         pairs: dict[tuple[ObjectRef, ObjectRef, PortSet], None] = {}
         for from_part, to_part, ports in self._parts():
@@ -122,9 +133,43 @@ class _Needs:
                 yield from self._each(source, to, ports)
 
     def _parts(self) -> Iterator[tuple[EndPart, EndPart, PortSet]]:
-        """What has to get through, by the atoms of each IP version."""
+        """What has to get through."""
+        return self._through_entries() if self._test.entries else self._between_ends()
+
+    def _through_entries(self) -> Iterator[tuple[EndPart, EndPart, PortSet]]:
+        rows, misses = rows_of(self._test, self._world, self._resolver, self._entries())
+        if misses:
+            self.unsaid = misses[0].text
+        for row in rows:
+            sources = self._sources(row)
+            if not any(sources):
+                who = f"it is unknown who comes through {entry_name(row.entry)}"
+                self.unsaid = f"{who}{f': {row.because}' if row.because else ''}"
+                continue
+            protocol, _, port = row.port.partition("/")
+            to = self._pods(row.pods), AddressSet()
+            yield sources, to, PortSet.port(protocol, int(port))
+
+    def _sources(self, row: EntryRow) -> EndPart:
+        """Who comes through an entry, whatever policies say; nobody where that is unknown."""
+        if row.entry.way is EntryPath.CONTROLLER:
+            return self._pods(row.senders if row.controller else ()), AddressSet()
+        accepted = AddressSet.of(row.entry.ranges) if row.entry.ranges else EVERY_ADDRESS
+        pods = map(self._world.endpoint, self._pods(row.pods))
+        versions = {address.version for pod in pods for address in pod.addresses}
+        mine = AddressSet.union(EVERY_ADDRESS_OF[each] for each in versions)
+        return FrozenBitMap(), accepted & mine
+
+    def _pods(self, names: Iterable[str]) -> FrozenBitMap:
+        return FrozenBitMap(self._world.number_of[name] for name in names)
+
+    def _between_ends(self) -> Iterator[tuple[EndPart, EndPart, PortSet]]:
+        """By the atoms of each IP version."""
+        asked = TestInWorld(self._test, self._resolver, self._world)
+        if asked.misses:
+            self.unsaid = asked.misses[0].text
         for family in self._world.families.values():
-            cells = Cells(self._asked, self._world, family)
+            cells = Cells(asked, self._world, family)
             for cell in cells.all():
                 if cell.one:
                     self.unsaid = "it needs one port of several, and does not say which"

@@ -30,7 +30,7 @@ from podfence.questions.suggest.blocks import widening
 from podfence.questions.suggest.evidence import Evidence, ObservedConnection, evidence
 from podfence.questions.suggest.groups import PodGroups, SharedLabels
 from podfence.questions.suggest.judging import ConnectionJudge
-from podfence.questions.suggest.promised import Promised, promised
+from podfence.questions.suggest.promised import NeededTests, Promised, promised
 from podfence.questions.suggest.resolver import EndResolver, KnownEnd
 from podfence.questions.suggest.rules import (
     DNS_OVER_TCP,
@@ -45,7 +45,6 @@ from podfence.questions.suggest.rules import (
 )
 from podfence.questions.suggest.standins import with_dns
 from podfence.questions.tests.edits import with_fixtures
-from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.world import ClusterWorld
 
 _NO_BLAME: Final = Limits(worlds=0, verdicts=0)
@@ -104,17 +103,17 @@ def suggest(
     names: DomainTable = NO_NAMES,
     *,
     with_denied: bool = False,
-    tests: Sequence[PolicyTests] = (),
+    tests: NeededTests | None = None,
 ) -> Suggestion:
     """Policies for traffic. ``with_denied``: what was denied shall be allowed, too; ``tests``: so
     shall what these need."""
     every = tuple(flows)
-    cluster, assumed = with_dns(with_fixtures(cluster, tests), every)
+    cluster, assumed = with_dns(with_fixtures(cluster, tests.files if tests else ()), every)
     before = compile_cluster(cluster, names)
     resolver = EndResolver(before)
     found = evidence(every, resolver)
     wanted = found.seen + found.denied if with_denied else found.seen
-    asked = promised(tests, cluster, names, resolver)
+    asked = promised(tests, cluster, names, resolver) if tests else Promised()
     merged = _merged([*wanted, *asked.connections])
     needed = [each for each in merged if each.promised or each.count >= wish.least]
     groups = PodGroups(cluster, resolver.members, wish.group)

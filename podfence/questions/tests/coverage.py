@@ -6,23 +6,25 @@ evaluated as in the engine, so a rule behind an earlier one is not covered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.cluster import Cluster
+from podfence.model.entries import EntryPath
 from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Direction
 from podfence.policy.index import CompiledRule, DirectionPolicy
 from podfence.policy.origin import Origin
+from podfence.questions.entryrows import EntryRow
 from podfence.questions.find.deciding import Walk
 from podfence.questions.tests.cells import Cell, Cells, TestInWorld
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import PolicyTest
 from podfence.questions.tests.mutants import rule_origins
-from podfence.questions.tests.world import ClusterWorld
-from podfence.sets import PortSet
+from podfence.questions.tests.world import ClusterWorld, Family
+from podfence.sets import AddressSet, PortSet
 
 _Key = tuple[ObjectRef, str]
 """The policy and the path of a rule."""
@@ -67,6 +69,23 @@ class Touching:
                 for direction in directions:
                     self._look(cells, cell, direction)
 
+    def look_through(self, rows: Iterable[EntryRow], world: ClusterWorld) -> None:
+        """Add the rules of one test about entries. ``rows``: what comes through them."""
+        for row in rows:
+            protocol, _, port = row.port.partition("/")
+            to = FrozenBitMap(world.class_of[world.number_of[pod]] for pod in row.pods)
+            pods = FrozenBitMap(world.class_of[world.number_of[pod]] for pod in row.senders)
+            ports = PortSet.port(protocol, int(port))
+            for family in world.families.values():
+                sources = pods
+                if row.entry.way is not EntryPath.CONTROLLER:
+                    sources = _accepted(row, family, world)
+                for number in to & family.everyone:
+                    self._ask(family, world, Direction.INGRESS, number, sources, ports)
+                for number in pods & family.everyone:
+                    self._ask(family, world, Direction.EGRESS, number, to, ports)
+        self._left -= {(each.policy, each.path) for row in rows for each in row.by}
+
     def _look(self, cells: Cells, cell: Cell, direction: Direction) -> None:
         atoms, family = cells.atoms, cells.family
         ports = family.table.sets[cell.ports]
@@ -74,18 +93,18 @@ class Touching:
         ingress = direction is Direction.INGRESS
         near, far = (destinations, sources) if ingress else (sources, destinations)
         for number in near:
-            self._ask(cells, direction, number, far, ports)
+            self._ask(family, cells.world, direction, number, far, ports)
 
     def _ask(
         self,
-        cells: Cells,
+        family: Family,
+        world: ClusterWorld,
         direction: Direction,
         near: int,
         far: FrozenBitMap,
         ports: PortSet,
     ) -> None:
         """Mark the rules of a class that decide over connections with others on some ports."""
-        world, family = cells.world, cells.family
         if near in family.partitions.outside:  # NP-1: nobody judges that end
             return
         policy = world.index.policies[near].of(direction)
@@ -99,6 +118,15 @@ class Touching:
             fitting -= BitMap((near,))  # NP-54
         for remote in fitting:
             self._left -= {_key(rule) for rule in Walk(policy, remote, family.number, ports)}
+
+
+def _accepted(row: EntryRow, family: Family, world: ClusterWorld) -> FrozenBitMap:
+    """The classes outside whose packets an entry lets in."""
+    outside = family.partitions.outside
+    if not row.entry.ranges:
+        return FrozenBitMap(outside)
+    accepted, classes = AddressSet.of(row.entry.ranges), world.index.classes
+    return FrozenBitMap(n for n in outside if (classes[n].outside or AddressSet()) & accepted)
 
 
 def _rules(policy: DirectionPolicy) -> Iterator[CompiledRule]:

@@ -8,6 +8,7 @@ cluster incrementally; nothing is compiled from scratch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
@@ -23,6 +24,9 @@ from podfence.questions.tests.judge import ResultStatus, judge, judge_asked
 from podfence.questions.tests.mutants import Mutant, MutationOperator, mutants
 from podfence.questions.tests.world import ClusterWorld
 from podfence.sets import AddressSet
+
+if TYPE_CHECKING:
+    from podfence.questions.tests.throughentries import KnownEntries
 
 
 class Mutation(Struct, frozen=True):
@@ -46,13 +50,19 @@ class Mutation(Struct, frozen=True):
         return needed, needed + sum(mutant.operator is MutationOperator.RULE for mutant in others)
 
 
-def mutate(state: ClusterIndex, tests: Sequence[PolicyTest], most: int = 0) -> Mutation:
+def mutate(
+    state: ClusterIndex,
+    tests: Sequence[PolicyTest],
+    most: int = 0,
+    entries: KnownEntries | None = None,
+) -> Mutation:
     """Try the mutants of a prepared cluster. ``tests``: those that pass; ``most``: the most mutants
-    to try, spread evenly over all; 0: all."""
+    to try, spread evenly over all; 0: all. ``entries``: of the input, which no mutant changes;
+    needed where a test is about entries."""
     every = list(mutants(state.index.cluster))
     step = max(1, -(-len(every) // most)) if most else 1
     tried = every[::step]
-    trial = _Trial(state, tests)
+    trial = _Trial(state, tests, entries)
     killed: list[tuple[Mutant, str]] = []
     survived: list[Mutant] = []
     equal: list[Mutant] = []
@@ -70,8 +80,11 @@ def mutate(state: ClusterIndex, tests: Sequence[PolicyTest], most: int = 0) -> M
 class _Trial:
     """One cluster and its tests, with what all mutants share."""
 
-    def __init__(self, state: ClusterIndex, tests: Sequence[PolicyTest]) -> None:
+    def __init__(
+        self, state: ClusterIndex, tests: Sequence[PolicyTest], entries: KnownEntries | None
+    ) -> None:
         self._state = state
+        self._entries = entries
         families: set[int] = {address.version for address in state.index.by_address}
         self._pairs = {family: ClusterPairs.of(state.index, family) for family in sorted(families)}
         self._world = ClusterWorld(state.index, pairs=self._pairs)
@@ -79,9 +92,9 @@ class _Trial:
         self._plain = [
             (test, TestInWorld(test, self._resolver, self._world))
             for test in tests
-            if not (test.isolated or test.given or test.expect_failure)
+            if not _is_other(test)
         ]
-        self._others = [t for t in tests if t.isolated or t.given or t.expect_failure]
+        self._others = [test for test in tests if _is_other(test)]
 
     def noticed(self, mutant: Mutant) -> str | None:
         """The test that does not pass, "" for none; None: no verdict is another."""
@@ -111,11 +124,19 @@ class _Trial:
 
     def _other(self, test: PolicyTest, state: ClusterIndex, world: ClusterWorld) -> ResultStatus:
         if not test.given:
-            return judge(test, world, self._resolver).status
+            return self._judge(test, world, self._resolver)
         cluster, _ = edited(state.index.cluster, test.given)
         supposed = ClusterWorld(state.to(cluster)[0].index, self._world)
         same = supposed.pods is self._world.pods
-        return judge(test, supposed, self._resolver if same else Resolver(supposed)).status
+        return self._judge(test, supposed, self._resolver if same else Resolver(supposed))
+
+    def _judge(self, test: PolicyTest, world: ClusterWorld, resolver: Resolver) -> ResultStatus:
+        if not test.entries:
+            return judge(test, world, resolver).status
+        from podfence.questions.tests.throughentries import judge_entries_of
+
+        assert self._entries is not None
+        return judge_entries_of(test, world, resolver, self._entries).status
 
     # -- whether anything is another
 
@@ -140,6 +161,11 @@ class _Trial:
             return
         addresses = world.index.classes[number].outside or AddressSet()
         yield from (old for old in self._world.outside if self._world.overlap(addresses, old))
+
+
+def _is_other(test: PolicyTest) -> bool:
+    """Whether it is judged as a whole, and not by the classes that it looks at."""
+    return bool(test.isolated or test.given or test.expect_failure or test.entries)
 
 
 def _pods(row: Blocks, world: ClusterWorld) -> dict[int, BitMap]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # few runs need more than to judge, and it takes a while to i
     from podfence.live.clusterindex import ClusterIndex
     from podfence.questions.tests.coverage import Touching
     from podfence.questions.tests.mutation import Mutation
-    from podfence.questions.tests.throughentries import KnownEntries
+    from podfence.questions.tests.throughentries import FindEntries, KnownEntries
 
 _MAKES_PODS = WORKLOAD_KINDS | {"Pod", ""}
 
@@ -46,14 +46,14 @@ class FileResults(Struct, frozen=True):
 
 
 class Runs:
-    """Judges tests against one cluster. ``entries``: of the input; without them tests about entries
-    are skipped."""
+    """Judges tests against one cluster. ``entries``: finds those of the input; needed where a test
+    may be about entries."""
 
     def __init__(
         self,
         cluster: Cluster,
         names: DomainTable = NO_NAMES,
-        entries: KnownEntries | None = None,
+        entries: FindEntries | None = None,
     ) -> None:
         self._cluster = cluster
         self._names = names
@@ -79,7 +79,7 @@ class Runs:
             if touching is not None:
                 for result in results:
                     judged = result.status in (ResultStatus.PASSED, ResultStatus.FAILED)
-                    if judged and not result.test.entries:
+                    if judged:
                         bench.touch(result.test, touching)
             yield FileResults(file, tuple(results))
 
@@ -97,26 +97,26 @@ class Runs:
 
         files = [each.file for each in found]
         first = next((f for f in files if f.fixture_pods or f.fixture_namespaces), files[0])
-        bench = Bench(prepared(self._cluster, files, first), self._names)
+        bench = Bench(prepared(self._cluster, files, first), self._names, self._entries)
         passed = [
             result.test
             for each in found
             for result in each.results
-            if result.status is ResultStatus.PASSED
-            and not (result.test.allow_empty or result.test.entries)
+            if result.status is ResultStatus.PASSED and not result.test.allow_empty
         ]
-        return mutate(bench.state, passed, most)
+        entries = bench.entries if any(test.entries for test in passed) else None
+        return mutate(bench.state, passed, most, entries)
 
 
 class Bench:
     """One prepared cluster, on which tests are judged."""
 
     def __init__(
-        self, cluster: Cluster, names: DomainTable, entries: KnownEntries | None = None
+        self, cluster: Cluster, names: DomainTable, entries: FindEntries | None = None
     ) -> None:
         self.cluster = cluster
         self.names = names
-        self._entries = entries
+        self._find = entries
 
     @cached_property
     def state(self) -> ClusterIndex:
@@ -124,6 +124,12 @@ class Bench:
         from podfence.live.clusterindex import ClusterIndex
 
         return ClusterIndex.of(self.cluster, self.names)
+
+    @cached_property
+    def entries(self) -> KnownEntries:
+        """Those of the input. They cost a look at every Service, and few tests are about them."""
+        assert self._find is not None, "a test is about entries, and nobody finds those"
+        return self._find()
 
     @cached_property
     def world(self) -> ClusterWorld:
@@ -158,10 +164,7 @@ class Bench:
     def _through_entries(self, test: PolicyTest, world: ClusterWorld, resolver: Resolver) -> Result:
         from podfence.questions.tests.throughentries import judge_entries_of
 
-        if self._entries is None:
-            text = "an entry is judged by podfence test alone"
-            return Result(test, ResultStatus.SKIPPED, text=text)
-        found = judge_entries_of(test, world, resolver, self._entries)
+        found = judge_entries_of(test, world, resolver, self.entries)
         doubts = tuple(d for d in self.cluster.doubts if d.kind in _MAKES_PODS)
         if not doubts or found.status is ResultStatus.FAILED:
             return found
@@ -171,7 +174,13 @@ class Bench:
     def touch(self, test: PolicyTest, touching: Touching) -> None:
         """Collect the rules that a test looks at."""
         world, resolver, _ = self.supposed(test)
-        touching.look(test, world, resolver)
+        if not test.entries:
+            touching.look(test, world, resolver)
+            return
+        from podfence.questions.tests.throughentries import rows_of
+
+        rows, _ = rows_of(test, world, resolver, self.entries)
+        touching.look_through(rows, world)
 
     def supposed(self, test: PolicyTest) -> tuple[ClusterWorld, Resolver, tuple[Miss, ...]]:
         """The world that a test is about, where its ends are looked up, and edits of nothing."""

@@ -6,7 +6,7 @@ What does not lead to the target of a test proves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -35,10 +35,26 @@ class KnownEntries(Struct, frozen=True):
     controllers: Controllers
 
 
+FindEntries = Callable[[], KnownEntries]
+"""Finds the entries of one input, when they are asked for."""
+
+
 def judge_entries_of(
     test: PolicyTest, world: ClusterWorld, resolver: Resolver, known: KnownEntries
 ) -> Result:
     """Judge a test about entries."""
+    rows, misses = rows_of(test, world, resolver, known)
+    if test.allow_empty and not rows:
+        return expected(Result(test, ResultStatus.PASSED))
+    if misses and not test.allow_empty:
+        return Result(test, ResultStatus.VACUOUS, misses=misses)
+    return expected(_result(test, rows))
+
+
+def rows_of(
+    test: PolicyTest, world: ClusterWorld, resolver: Resolver, known: KnownEntries
+) -> tuple[tuple[EntryRow, ...], tuple[Miss, ...]]:
+    """What comes through the entries of a test to its targets, and what of it means nothing."""
     aims = resolver.aims(test.targets or (), test.ports)
     misses = [miss for aim in aims for miss in aim.found.misses]
     rows: list[EntryRow] = []
@@ -52,11 +68,7 @@ def judge_entries_of(
         leading = list(leading_to(found, aims, world))
         misses += _leading_nowhere(end, found, aims, world)
         rows += leading
-    if test.allow_empty and not rows:
-        return expected(Result(test, ResultStatus.PASSED))
-    if misses and not test.allow_empty:
-        return Result(test, ResultStatus.VACUOUS, misses=tuple(misses))
-    return expected(_result(test, rows))
+    return tuple(rows), tuple(misses)
 
 
 def _rows(end: EntryEnd, world: ClusterWorld, known: KnownEntries) -> tuple[EntryRow, ...]:

@@ -10,10 +10,20 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from podfence.model.cluster import Cluster
-from podfence.policy.domains import NO_NAMES, DomainTable
+from podfence.policy.domains import DomainTable
 from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import Result
 from podfence.questions.tests.run import Runs
+from podfence.questions.tests.throughentries import FindEntries
+
+
+class TestedSide(Struct, frozen=True):
+    """A cluster, and what finds the entries of the input that it was read from."""
+
+    __test__ = False
+
+    cluster: Cluster
+    entries: FindEntries
 
 
 class TestTurn(Struct, frozen=True):
@@ -34,17 +44,18 @@ class Turning(Struct, frozen=True):
 
 
 def turning(
-    files: Sequence[PolicyTests], before: Cluster, after: Cluster, names: DomainTable = NO_NAMES
+    files: Sequence[PolicyTests], before: TestedSide, after: TestedSide, names: DomainTable
 ) -> Turning:
     """Judge all tests of some files against two clusters."""
     return turned(judged(files, before, names), judged(files, after, names))
 
 
 def judged(
-    files: Sequence[PolicyTests], cluster: Cluster, names: DomainTable = NO_NAMES
+    files: Sequence[PolicyTests], side: TestedSide, names: DomainTable
 ) -> tuple[Result, ...]:
     """The results of all tests of some files, in their order."""
-    return tuple(result for file in Runs(cluster, names).all(files) for result in file.results)
+    runs = Runs(side.cluster, names, side.entries)
+    return tuple(result for file in runs.all(files) for result in file.results)
 
 
 def turned(before: Sequence[Result], after: Sequence[Result]) -> Turning:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -13,12 +14,22 @@ from podfence.manifests.load import load
 from podfence.manifests.testfiles import read_test_files
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES
-from podfence.questions.suggest.promised import Promised, promised
+from podfence.questions.suggest.promised import NeededTests, Promised, promised
 from podfence.questions.suggest.resolver import EndResolver
 from podfence.questions.suggest.rules import Outside, SuggestOptions
 from podfence.questions.suggest.suggest import suggest
+from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import ResultStatus
 from podfence.questions.tests.run import Runs
+from tests.questions.entryworld import (
+    CONTROLLER,
+    WEB,
+    ingress,
+    pod,
+    policy,
+    service,
+    side_of,
+)
 from tests.questions.suggest.test_laws import SIZE
 from tests.questions.suggest.worlds import cluster, flow, running
 from tests.questions.tests.judged import file_of
@@ -31,7 +42,12 @@ ADDRESSES = SuggestOptions(outside=Outside.ADDRESSES)
 
 def needs(*tests: dict[str, Any]) -> Promised:
     world = cluster()
-    return promised([file_of(*tests)], world, NO_NAMES, EndResolver(compile_cluster(world)))
+    known = EndResolver(compile_cluster(world))
+    return promised(needed(file_of(*tests)), world, NO_NAMES, known)
+
+
+def needed(*files: PolicyTests, world: str = "") -> NeededTests:
+    return NeededTests(files, side_of(world).entries)
 
 
 def shown(found: Promised) -> list[str]:
@@ -105,12 +121,99 @@ def test_why_no_rule_says_it_is_told_by_what_it_is_about() -> None:
     ]
 
 
+# -- what has to come in through entries
+
+FRONT = {"from": "entry/ingress/shop/front", "to": "web:http", "expect": "allow"}
+NGINX = "ingressClassName: nginx, "
+BALANCER = ", type: LoadBalancer"
+
+
+def through(world: str, **test: Any) -> Promised:
+    side = side_of(world)
+    file = file_of({**FRONT, **test})
+    known = EndResolver(compile_cluster(side.cluster))
+    return promised(NeededTests((file,), side.entries), side.cluster, NO_NAMES, known)
+
+
+CLOSED = policy("policyTypes: [Ingress]")
+LEFT_OPEN = policy(
+    "ingress: [{from: [{namespaceSelector: {matchLabels: {a: b}}}]}]"
+)  # lets in who may be the controller
+
+
+@pytest.mark.parametrize(
+    ("world", "entry", "expected"),
+    [
+        pytest.param(
+            WEB + CONTROLLER + ingress(NGINX) + CLOSED,
+            "ingress/shop/front",
+            ["ingress-nginx/nginx-1 -> shop/web TCP/8080"],
+            id="its controller, and the port of the pods",
+        ),
+        pytest.param(
+            WEB + CONTROLLER + ingress(NGINX),
+            "ingress/shop/front",
+            ["ingress-nginx/nginx-1 -> shop/web TCP/8080"],
+            id="what is open already stays needed",
+        ),
+        pytest.param(
+            pod("web") + service(spec=f"{BALANCER}, externalTrafficPolicy: Local") + CLOSED,
+            "loadbalancer/shop/web",
+            ["0.0.0.0/0 -> shop/web TCP/8080", "::/0 -> shop/web TCP/8080"],
+            id="every client",
+        ),
+        pytest.param(
+            pod("web")
+            + service(spec=f"{BALANCER}, loadBalancerSourceRanges: [203.0.113.0/24, 2001:db8::/32]")
+            + CLOSED,
+            "loadbalancer/shop/web",
+            ["2001:db8::/32 -> shop/web TCP/8080", "203.0.113.0/24 -> shop/web TCP/8080"],
+            id="the clients that it accepts",
+        ),
+    ],
+)
+def test_what_comes_through_an_entry_is_needed(world: str, entry: str, expected: list[str]) -> None:
+    found = through(world, **{"from": f"entry/{entry}", "to": "web:8080"})
+    assert (shown(found), found.unsaid) == (expected, ())
+
+
+@pytest.mark.parametrize(
+    ("world", "said"),
+    [
+        pytest.param(
+            WEB + ingress(NGINX) + LEFT_OPEN,
+            "it is unknown who comes through ingress/shop/front a.example/: ",
+            id="no controller",
+        ),
+        pytest.param(
+            WEB + pod("api") + ingress(NGINX, name="api") + service("api") + CONTROLLER,
+            "entry/ingress/shop/front does not lead to shop/web on http; it leads to shop/api",
+            id="it leads elsewhere",
+        ),
+        pytest.param(WEB, "no entry is called entry/ingress/shop/front", id="no such entry"),
+    ],
+)
+def test_who_comes_through_an_entry_may_be_unknown(world: str, said: str) -> None:
+    found = through(world)
+    assert found.connections == ()
+    assert found.unsaid[0].because.startswith(said)
+
+
+def test_policies_of_what_comes_through_an_entry_let_it_in() -> None:
+    side = side_of(WEB + pod("job") + CONTROLLER + ingress(NGINX) + CLOSED)
+    file = file_of(FRONT, {**FRONT, "from": "job", "expect": "deny"})
+    tests = NeededTests((file,), side.entries)
+    found = suggest(side.cluster, [], tests=tests)
+    (judged,) = Runs(found.after.cluster, entries=side.entries).all([file])
+    assert [each.status for each in judged.results] == [ResultStatus.PASSED] * 2
+
+
 # -- policies of it
 
 
 def test_ranges_of_ports_stay_ranges() -> None:
     file = file_of({"from": "web", "to": "db", "ports": ["9100-9110", 80, 81], "expect": "allow"})
-    found = suggest(cluster(), [], ADDRESSES, tests=[file])
+    found = suggest(cluster(), [], ADDRESSES, tests=needed(file))
     ((ports,),) = {tuple(r.ports for r in p.policy.ingress) for p in found.policies} - {()}
     assert [(each.port, each.end_port) for each in ports] == [(80, None), (81, None), (9100, 9110)]
 
@@ -118,10 +221,10 @@ def test_ranges_of_ports_stay_ranges() -> None:
 def test_flows_and_tests_add_up() -> None:
     file = file_of({"from": "monitoring/prometheus", "to": "db:9103", "expect": "allow"})
     seen = [flow("shop/web", "shop/db", count=1)]
-    found = suggest(cluster(), seen, SuggestOptions(least=5), tests=[file])
+    found = suggest(cluster(), seen, SuggestOptions(least=5), tests=needed(file))
     assert [each.port for each in found.needed] == [9103]
     assert [each.connection.port for each in found.rare] == [5432]
-    both = suggest(cluster(), seen, tests=[file])
+    both = suggest(cluster(), seen, tests=needed(file))
     assert sorted(each.port for each in both.needed) == [5432, 9103]
 
 
@@ -130,7 +233,7 @@ def test_pods_of_fixtures_are_pods() -> None:
         {"from": "web", "to": "old:80", "expect": "allow"},
         fixtures={"pods": [{"name": "shop/old", "labels": {"app": "old"}}]},
     )
-    found = suggest(cluster(), [], tests=[file])
+    found = suggest(cluster(), [], tests=needed(file))
     assert "shop/old" in {each.destination.name for each in found.needed}
     assert found.replay.refused == ()
 
@@ -140,7 +243,7 @@ def test_a_workload_of_several_pods_reaches_itself() -> None:
         running(f"q-{n}", "q", {"app": "q"}, f"10.244.9.{n}", kind="StatefulSet") for n in (1, 2)
     ]
     file = file_of({"from": "q", "to": "q:80", "expect": "allow"})
-    found = suggest(cluster(*pods), [], tests=[file])
+    found = suggest(cluster(*pods), [], tests=needed(file))
     assert [each.source for each in found.needed] == [each.destination for each in found.needed]
     assert found.replay.allowed == 1
 
@@ -148,7 +251,7 @@ def test_a_workload_of_several_pods_reaches_itself() -> None:
 def test_the_policies_of_the_shop_come_out_of_its_tests() -> None:
     shop = load(["examples/shop"]).cluster
     files = read_test_files(["examples/tests/shop.podfence.yaml"]).files
-    found = suggest(replace(shop, policies=()), [], ADDRESSES, tests=files)
+    found = suggest(replace(shop, policies=()), [], ADDRESSES, tests=needed(*files))
 
     (judged,) = Runs(found.after.cluster).all(files)
     failed = [r.test.name for r in judged.results if r.status is not ResultStatus.PASSED]
@@ -163,5 +266,5 @@ def test_what_tests_need_is_allowed(seed: int) -> None:
     rng = Random(seed)
     world = random_cluster(rng, SIZE)
     tests = [dict(random_test(rng, world, str(number))) for number in range(4)]
-    found = suggest(replace(world, policies=()), [], ADDRESSES, tests=[file_of(*tests)])
+    found = suggest(replace(world, policies=()), [], ADDRESSES, tests=needed(file_of(*tests)))
     assert found.replay.refused == ()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
 
 from podfence.errors import Source
-from podfence.manifests.load import load
-from podfence.model.entries import Controllers
+from podfence.policy.domains import NO_NAMES
+from podfence.questions.tests.coverage import Touching
 from podfence.questions.tests.decode import decode
 from podfence.questions.tests.judge import Result
+from podfence.questions.tests.mutants import MutationOperator
 from podfence.questions.tests.run import Runs
-from podfence.questions.tests.throughentries import KnownEntries
-from tests.questions.entryworld import CONTROLLER, WEB, ingress, obj, pod, policy, service
+from podfence.questions.tests.turning import turning
+from tests.questions.entryworld import CONTROLLER, WEB, ingress, obj, pod, policy, service, side_of
 from tests.questions.tests.judged import HEAD, file_of
 
 FRONT = "entry/ingress/shop/front"
@@ -46,9 +46,8 @@ MIXED = TWO + CONTROLLER + policy(FROM_NGINX) + policy(NOBODY, "api")
 
 
 def results(text: str, *tests: dict[str, Any], **fields: Any) -> list[Result]:
-    loaded = load(["-"], stdin=io.BytesIO(text.encode()))
-    entries = KnownEntries(loaded.beside.entries(loaded.cluster, loaded.raw), Controllers())
-    (found,) = Runs(loaded.cluster, entries=entries).all([file_of(*tests, **fields)])
+    side = side_of(text)
+    (found,) = Runs(side.cluster, entries=side.entries).all([file_of(*tests, **fields)])
     return list(found.results)
 
 
@@ -142,20 +141,76 @@ def test_a_test_is_about_the_cluster_that_it_supposes() -> None:
     assert status(CLOSED, expect="allow", given=[away]) == "passed"
 
 
-def test_without_the_entries_of_an_input_nothing_is_judged() -> None:
-    loaded = load(["-"], stdin=io.BytesIO(OPEN.encode()))
-    test = {"from": FRONT, "to": "web", "expect": "deny"}
-    (found,) = Runs(loaded.cluster).all([file_of(test)])
-    assert found.results[0].status.value == "skipped"
-
-
-def test_mistakes_are_not_counted_against_tests_about_entries() -> None:
-    loaded = load(["-"], stdin=io.BytesIO(OPEN.encode()))
-    entries = KnownEntries(loaded.beside.entries(loaded.cluster, loaded.raw), Controllers())
-    runs = Runs(loaded.cluster, entries=entries)
+def test_mistakes_that_close_an_entry_are_noticed() -> None:
+    side = side_of(OPEN)
+    runs = Runs(side.cluster, entries=side.entries)
     found = list(runs.all([file_of({"from": FRONT, "to": "web", "expect": "allow"})]))
-    assert found[0].results[0].status.value == "passed"
-    assert runs.mutation(found).killed == ()
+    killed = {mutant.operator for mutant, _ in runs.mutation(found).killed}
+    assert MutationOperator.RULE in killed
+
+
+def test_a_test_about_an_entry_turns_with_the_policies() -> None:
+    file = file_of({"from": FRONT, "to": "web", "expect": "allow"})
+    found = turning([file], side_of(OPEN), side_of(CLOSED), NO_NAMES)
+    assert [(t.before.status.value, t.after.status.value) for t in found.turns] == [
+        ("passed", "failed")
+    ]
+
+
+def test_each_side_has_its_own_entries() -> None:
+    file = file_of({"from": FRONT, "to": "web", "expect": "allow"})
+    moved = WEB + pod("api") + service("api") + CONTROLLER + ingress(NGINX, name="api")
+    found = turning([file], side_of(OPEN), side_of(moved), NO_NAMES)
+    assert [(t.before.status.value, t.after.status.value) for t in found.turns] == [
+        ("passed", "vacuous")
+    ]
+
+
+OUT = policy("egress: [{ports: [{port: 8080}]}], policyTypes: [Egress]", "nginx-1", "ingress-nginx")
+BALANCED = pod("web") + service(spec=", type: LoadBalancer, externalTrafficPolicy: Local")
+RANGES = ", loadBalancerSourceRanges: [203.0.113.0/24]"
+BLOCKS = (
+    "ingress: [{from: [{ipBlock: {cidr: 203.0.113.0/24}}]}, "
+    "{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]"
+)
+
+
+@pytest.mark.parametrize(
+    ("world", "test", "expected"),
+    [
+        pytest.param(OPEN, {}, {"web-policy spec.ingress[0]"}, id="the rule that lets it in"),
+        pytest.param(
+            OPEN + OUT,
+            {},
+            {"web-policy spec.ingress[0]", "nginx-1-policy spec.egress[0]"},
+            id="and the one that lets its controller out",
+        ),
+        pytest.param(OPEN, {"expect": "deny"}, {"web-policy spec.ingress[0]"}, id="in vain"),
+        pytest.param(CLOSED, {"expect": "deny"}, set(), id="where no rule decides"),
+        pytest.param(UNKNOWN, {}, set(), id="without a verdict"),
+        pytest.param(
+            BALANCED + policy(BLOCKS),
+            {"from": "entry/loadbalancer/shop/web", "expect": "some"},
+            {"web-policy spec.ingress[0]", "web-policy spec.ingress[1]"},
+            id="of all clients",
+        ),
+        pytest.param(
+            pod("web") + service(spec=f", type: LoadBalancer{RANGES}") + policy(BLOCKS),
+            {"from": "entry/loadbalancer/shop/web", "expect": "some"},
+            {"web-policy spec.ingress[0]"},
+            id="of the clients that are accepted",
+        ),
+    ],
+)
+def test_rules_that_decide_over_an_entry_are_touched(
+    world: str, test: dict[str, Any], expected: set[str]
+) -> None:
+    side = side_of(world)
+    touching = Touching(side.cluster)
+    file = file_of({"from": FRONT, "to": "web", "expect": "allow", **test})
+    list(Runs(side.cluster, entries=side.entries).all([file], touching=touching))
+    found = touching.coverage()
+    assert {f"{each.policy.name} {each.path}" for each in found.touched} == expected
 
 
 def test_an_unread_pod_may_be_behind_an_entry() -> None:
