@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from podfence.cli.inputs import Inputs, RenderMode, complete_files
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Problem, Severity, UnknownObject, UnreadObject
-from podfence.manifests.inputfiles import InputFile, Skipped, is_chart, is_source, sources_of
+from podfence.manifests.inputfiles import InputFile, Skipped, is_chart, sources_of
 from podfence.manifests.inputfiles import read_inputs as read_files
 from podfence.manifests.load import Loaded, load_files
 from podfence.model.doubt import Doubt
@@ -104,18 +104,21 @@ def read_inputs(
     policies_of: tuple[str, ...] | None = None,
     kept: DecodedDocuments | None = None,
     stdin: BinaryIO | None = None,
+    other_side: Iterable[str] = (),
 ) -> Loaded:
     """Read manifests or a cluster; the result holds the problems.
 
     ``about``: the namespaces that the command is about; where a cluster may not be read whole, only
     these are read. ``policies_of``: the namespaces whose NetworkPolicies suffice, None for all.
-    ``kept``: results of reading another version, to be used again. Raises ClusterError when a
-    cluster cannot be asked.
+    ``kept``: results of reading another version, to be used again. ``other_side``: paths of another
+    reading with the same options. Raises ClusterError when a cluster cannot be asked, RenderError,
+    and UsageError as ``require_charts``.
     """
     if inputs.are_live:
         from podfence.cli.live import load_live
 
         return load_live(inputs, about, policies_of=policies_of)
+    require_charts(inputs, other_side)
     if stdin is None and "-" in inputs.paths:
         stdin = sys.stdin.buffer
     return load_files(
@@ -128,8 +131,7 @@ def read_inputs(
 
 
 def input_files(inputs: Inputs, stdin: BinaryIO | None) -> Iterable[InputFile | Skipped]:
-    """The files of an input, rendered where that is asked for. Raises RenderError, and UsageError
-    for options of charts without a chart."""
+    """The files of an input, rendered where that is asked for. Raises RenderError."""
     if not renders(inputs):
         return read_files(inputs.paths, stdin, inputs.exclude)
     from podfence.cli.rendering import rendered_files
@@ -137,20 +139,25 @@ def input_files(inputs: Inputs, stdin: BinaryIO | None) -> Iterable[InputFile | 
     return rendered_files(inputs, stdin)
 
 
-def renders(inputs: Inputs, *, directories: bool = True) -> bool:
-    """Whether reading may start a program. ``directories``: those that are named count. Raises
-    UsageError for options of charts without a chart."""
-    rendering, everything = inputs.rendering, inputs.rendering.mode is RenderMode.ALWAYS
-    sources = set[str]()
-    if rendering.mode is RenderMode.AUTO:
-        for path in inputs.paths:
-            sources.update(sources_of(path) if directories else filter(is_source, [path]))
-    if rendering.is_of_charts and not everything and not any(map(is_chart, sources)):
+def renders(inputs: Inputs) -> bool:
+    """Whether reading may start a program."""
+    mode = inputs.rendering.mode
+    named = mode is RenderMode.AUTO and any(map(sources_of, inputs.paths))
+    return named or mode is RenderMode.ALWAYS
+
+
+def require_charts(inputs: Inputs, other_side: Iterable[str] = ()) -> None:
+    """Raises UsageError for options of charts where no path names a chart. ``other_side``: paths
+    that are read with the same options."""
+    rendering = inputs.rendering
+    if not rendering.is_of_charts or rendering.mode is RenderMode.ALWAYS:
+        return
+    named = (each for path in (*inputs.paths, *other_side) for each in sources_of(path))
+    if rendering.mode is RenderMode.NEVER or not any(map(is_chart, named)):
         raise click.UsageError(
             "--values, --set, --release and --api-versions are for charts: name a Chart.yaml or "
             "the directory that holds it, or use --render always"
         )
-    return everything or bool(sources)
 
 
 def watched_paths(inputs: Inputs) -> tuple[str, ...]:

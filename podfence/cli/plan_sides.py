@@ -10,18 +10,21 @@ import sys
 from collections.abc import Sequence
 from io import BytesIO
 from itertools import chain
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.cli.common import input_files, read_inputs
+from podfence.cli.common import input_files, read_inputs, require_charts
 from podfence.cli.inputs import Inputs
 from podfence.intake.build import Reading
 from podfence.intake.kept import DecodedDocuments
 from podfence.manifests.inputfiles import is_empty_directory, limited
 from podfence.manifests.load import Loaded, load_files
+
+if TYPE_CHECKING:
+    from podfence.manifests.gittree import Range
 
 
 class Sides(Struct, frozen=True):
@@ -90,11 +93,12 @@ class Sides(Struct, frozen=True):
         return " -> ".join(" ".join(side) for side in sides)
 
     def read(self) -> tuple[Loaded, Loaded, tuple[str, str]]:
-        """OLD, NEW, and what stands before the names of their files. Raises ClusterError,
-        GitError."""
+        """OLD, NEW, and what stands before the names of their files. Raises ClusterError, GitError,
+        RenderError, and UsageError for options of charts where neither side has one."""
         if self.asked is not None:
+            require_charts(self.asked, self.paths)
             return (*_applied(self.asked, self.paths), ("", ""))
-        common, kept = _Common(self.common), DecodedDocuments()
+        common, kept = _Common(self.common, self.files), DecodedDocuments()
         if self.revision is None:
             old, new = (common.beside(side, kept) for side in (self.olds, self.news))
             return old, new, ("", "")
@@ -102,17 +106,28 @@ class Sides(Struct, frozen=True):
 
         both = read_range(self.revision)
         paths = self.paths or (".",)
+        if not (self.common.rendering.is_of_charts and _were_sources(both, paths)):
+            require_charts(self.common, paths)
         old = common.beside_revision(both.old, paths, kept)
         if both.new:
             return old, common.beside_revision(both.new, paths, kept), (both.old, both.new)
         return old, common.beside(paths, kept), (both.old, both.new)
 
 
-class _Common:
-    """What both sides have. Standard input among it is read once."""
+def _were_sources(both: Range, paths: Sequence[str]) -> bool:
+    """Whether a path is rendered in a revision, whatever it is now. Raises GitError."""
+    from podfence.manifests.gittree import GitTree
 
-    def __init__(self, inputs: Inputs) -> None:
+    trees = (GitTree.of(each) for each in (both.old, both.new) if each)
+    return any(tree.names_source(path) for tree in trees for path in paths)
+
+
+class _Common:
+    """What both sides have. Standard input among it is read once. ``files``: all that is read."""
+
+    def __init__(self, inputs: Inputs, files: Sequence[str]) -> None:
         self._inputs = inputs
+        self._files = files
         self._given: bytes | None = None
 
     def _stdin(self) -> BinaryIO | None:
@@ -132,7 +147,7 @@ class _Common:
         inputs = replace(self._inputs, paths=(*self._inputs.paths, *filled))
         if not inputs.paths:  # which stands for a cluster elsewhere
             return load_files((), paths, namespace=inputs.namespace, kept=kept)
-        return read_inputs(inputs, kept=kept, stdin=self._stdin())
+        return read_inputs(inputs, kept=kept, stdin=self._stdin(), other_side=self._files)
 
     def beside_revision(
         self, revision: str, paths: Sequence[str], kept: DecodedDocuments

@@ -13,7 +13,6 @@ from podfence.cli.common import (
     keep_going_option,
     known_namespaces,
     lacks_input,
-    load_cluster,
     read_inputs,
     read_names,
     require_stdin_once,
@@ -121,7 +120,7 @@ def command(
     names = read_names(resolve, *inputs.paths, *before, *tests)
     promises = read_tests(tests, "no report was written") if tests else None
     scope = inputs.scope(namespaces, everything=all_namespaces)
-    loaded = load_cluster(inputs, scope)
+    loaded = usable(read_inputs(inputs, scope, other_side=before))
     with asking(loaded, inputs):
         known_namespaces(loaded, scope)
     with collector_paused():
@@ -171,7 +170,7 @@ def _plan(
     from podfence.render.plan_edits import Edits, Texts
     from podfence.render.plan_json import plan_data
 
-    old = usable(read_inputs(replace(inputs, paths=before)))
+    old = usable(read_inputs(replace(inputs, paths=before), other_side=inputs.paths))
     answer = plan(old.cluster, after.cluster, names, order=order)
     sides = (Texts(each.raw, each.locate) for each in (old, after))
     return {"plan": plan_data(answer, Edits(*sides)), "before": map_before(old, names, scope)}

@@ -18,6 +18,7 @@ from podfence.cli.common import (
     read_inputs,
     read_names,
     renders,
+    require_charts,
     resolve_option,
     usable,
 )
@@ -120,6 +121,7 @@ def command(
         raise click.UsageError("a cluster is never written; --edit goes with -f")
     if (account or direct) and not inputs.are_live:
         raise click.UsageError("only a cluster has agents; --agent and --account do not go with -f")
+    require_charts(inputs)
     address = _bound(bind, known=i_know)
     names = read_names(resolve)
     scope = inputs.scope(namespaces, everything=all_namespaces)

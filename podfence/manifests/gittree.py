@@ -157,7 +157,8 @@ class GitTree(Struct):
 
     def _read(self, file: InputFile, data: bytes) -> InputFile:
         read = decoded(f"{self.revision}:{file.path}", data)
-        return replace(read, walked=file.walked, chart=file.chart)
+        below = posixpath.relpath(file.path, file.chart) if file.chart else ""
+        return replace(read, walked=file.walked, chart=file.chart, in_chart=below)
 
     def _named(self, path: str, exclude: Sequence[str]) -> Iterator[tuple[str, InputFile]]:
         """Paths in the tree, each with a file that has no text yet."""

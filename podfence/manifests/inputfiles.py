@@ -48,6 +48,8 @@ class InputFile(Struct, frozen=True):
     """The directory in which the file was found; "" for one that a person named."""
     chart: str = ""
     """The nearest Helm chart around a file that was found; "" for none."""
+    in_chart: str = ""
+    """Its path below that chart."""
     may_be_manifest: bool = True
     """Of a file without text: whether it may hold API objects."""
     rendered: bool = False
@@ -124,7 +126,8 @@ def _read_directory(
             continue
         found += 1
         for file in _read_once(each.path, seen):
-            yield replace(file, walked=directory, chart=each.chart)
+            below = os.path.relpath(each.path, each.chart) if each.chart else ""
+            yield replace(file, walked=directory, chart=each.chart, in_chart=below)
     for error in walk.errors:
         yield InputFile(str(error.filename), error=f"cannot read the directory: {error.strerror}")
     if not found and not walk.errors:

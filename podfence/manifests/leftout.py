@@ -83,11 +83,7 @@ def text_may_be_object(text: str) -> bool:
 
 def is_template_of_chart(file: InputFile) -> bool:
     """Whether Helm would render the file: one of ``templates`` with an action in it."""
-    if not file.chart or "{{" not in file.text:
-        return False
-    # Of the chart "." the files are "./templates/...".
-    inner = file.path[len(file.chart) :].lstrip("/")
-    return inner.startswith("templates/")
+    return "{{" in file.text and file.in_chart.startswith("templates/")
 
 
 def is_kustomization_file(path: str) -> bool:

@@ -96,6 +96,64 @@ def test_what_lies_in_a_folder_is_rendered_when_asked_for(tree: Path) -> None:
     assert "rendered" not in plan(tree, "HEAD", ".").err
 
 
+TEMPLATE = """apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: "{{ .Release.Name }}", namespace: shop}
+spec: {podSelector: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("here", "path"), [(".", "."), ("apps", "."), ("apps/chart/templates", ".")]
+)
+@pytest.mark.parametrize("mode", ["auto", "never"])
+def test_templates_of_a_chart_are_no_policies_of_either_version(
+    tree: Path, here: str, path: str, mode: str
+) -> None:
+    """Read as manifests they would isolate everything in one version alone."""
+    (tree / "apps/chart/templates").mkdir(parents=True)
+    (tree / "apps/chart/Chart.yaml").write_text("name: x\nversion: 1.0.0\n")
+    (tree / "apps/chart/templates/deny.yaml").write_text(TEMPLATE)
+    (tree / "pods.yaml").write_text(PODS)
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "a chart")
+    common = ["-f", str(tree / "pods.yaml")]
+    done = plan(tree, "HEAD", path, "--exclude", "overlays", "--render", mode, *common, here=here)
+    assert (done.status, done.out) == (0, "no verdict changes (0 edits)\n"), done
+
+
+@pytest.mark.parametrize(
+    ("words", "is_one_named"),
+    [
+        (["--git", "HEAD", "chart"], True),
+        (["--git", "HEAD", "chart", "-f", "pods.yaml"], True),
+        (["--git", "HEAD", "gone"], True),
+        (["chart", "pods.yaml"], True),
+        (["pods.yaml", "chart"], True),
+        (["--old", "pods.yaml", "--new", "pods.yaml", "-f", "chart"], True),
+        (["pods.yaml", "base"], False),
+        (["--git", "HEAD", "base"], False),
+        (["--git", "HEAD", "chart", "--render", "never"], False),
+    ],
+)
+def test_options_of_charts_are_for_the_sides_that_are_charts(
+    tree: Path, words: list[str], is_one_named: bool
+) -> None:
+    helm = tree.parent / "programs/helm"
+    helm.write_text(f"#!/bin/sh\n[ $1 = version ] && exit 1\nprintf '%s\\n' '{TEMPLATE}'\n")
+    helm.chmod(0o755)
+    for chart in ("chart", "gone"):
+        (tree / chart).mkdir()
+        (tree / chart / "Chart.yaml").write_text("name: x\nversion: 1.0.0\n")
+    (tree / "pods.yaml").write_text(PODS)
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "charts")
+    (tree / "gone/Chart.yaml").unlink()
+    done = podfence(["plan", *words, "--set", "a=b"], directory=tree)
+    assert ("are for charts" in done.err) is not is_one_named, done
+    assert ("rendered " in done.err) is is_one_named
+
+
 def test_nothing_is_rendered_where_that_is_said(tree: Path) -> None:
     done = plan(tree, "HEAD", "overlays/prod", "--render", "never")
     assert "rendered HEAD:" not in done.err

@@ -69,13 +69,21 @@ def in_git(*paths: str, exclude: tuple[str, ...] = ()) -> list[InputFile]:
     return list(GitTree.of("HEAD").files(paths, exclude))
 
 
-def facts(files: list[InputFile], revision: str = "") -> list[tuple[str, str, str, str]]:
-    return [(f.path.removeprefix(revision), f.text, f.walked, f.chart) for f in files]
+def facts(files: list[InputFile], revision: str = "") -> list[tuple[str, ...]]:
+    return [(f.path.removeprefix(revision), f.text, f.walked, f.chart, f.in_chart) for f in files]
 
 
 @pytest.mark.parametrize(
     "paths",
-    [("apps",), (".",), ("apps/deep", "other"), ("apps/b.yaml",), ("apps/chart",), ("apps/",)],
+    [
+        ("apps",),
+        (".",),
+        ("apps/deep", "other"),
+        ("apps/b.yaml",),
+        ("apps/chart",),
+        ("apps/chart/templates",),
+        ("apps/",),
+    ],
 )
 @pytest.mark.usefixtures("repository")
 def test_the_same_files_as_on_disk(paths: tuple[str, ...]) -> None:

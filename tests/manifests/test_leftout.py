@@ -198,6 +198,22 @@ def test_braces_outside_a_chart_are_text(tmp_path: Path) -> None:
     assert not walk(tmp_path, {"templates/pod.yaml": labels}).problems
 
 
+@pytest.mark.parametrize(
+    ("here", "walked"),
+    [("chart", "templates"), ("chart", "."), ("chart/templates", "."), ("chart/templates", "sub")],
+)
+def test_inside_a_chart_its_templates_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str, walked: str
+) -> None:
+    sub = tmp_path / "chart/templates/sub"
+    sub.mkdir(parents=True)
+    (tmp_path / "chart/Chart.yaml").write_text(CHART)
+    (sub / "a.yaml").write_text(QUOTED_TEMPLATE)
+    monkeypatch.chdir(tmp_path / here)
+    loaded = load([walked])
+    assert (loaded.documents, [each.code for each in loaded.problems]) == ((), ["PF115", "PF112"])
+
+
 @pytest.mark.parametrize("walked", ["chart", "chart/templates", "chart/templates/sub"])
 def test_a_chart_is_known_from_inside(walked: str, tmp_path: Path) -> None:
     files = {"chart/Chart.yaml": CHART, "chart/templates/sub/a.yaml": QUOTED_TEMPLATE}
