@@ -5,7 +5,7 @@ Rule: a loop over compiled data; nothing about selectors, defaults or manifests 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -166,21 +166,34 @@ def decide(
 def deciding(
     policy: DirectionPolicy, fits: Callable[[CompiledRule], bool]
 ) -> tuple[CompiledTier, Action, list[CompiledRule]] | None:
-    """The tier that decides, what it says, and its rules that fit. Tiers in order; PASS goes on;
-    None: nothing decides."""
-    for tier in policy.tiers:
-        fitting = [rule for rule in tier.rules if fits(rule)]
-        action = fitting[0].action if fitting else tier.default
-        if action is not Action.PASS:
-            return tier, action, fitting
+    """The tier that decides, what it says, and its rules that say so; None: nothing decides."""
+    for said in asked(policy, fits):
+        if said[1] is not Action.PASS:
+            return said
     return None
+
+
+def asked(
+    policy: DirectionPolicy, fits: Callable[[CompiledRule], bool]
+) -> Iterator[tuple[CompiledTier, Action, list[CompiledRule]]]:
+    """The tiers that are asked about one flow, in their order, each with what it says and its rules
+    that say so: every rule that fits (NP-7), of a tier in order the first (CNP-7), none where the
+    default says it. PASS goes on to the next tier (CNP-12)."""
+    for tier in policy.tiers:
+        if tier.ordered:
+            first = next((rule for rule in tier.rules if fits(rule)), None)
+            fitting = [] if first is None else [first]
+        else:
+            fitting = [rule for rule in tier.rules if fits(rule)]
+        action = fitting[0].action if fitting else tier.default
+        yield tier, action, fitting
+        if action is not Action.PASS:
+            return
 
 
 def _decision(tier: CompiledTier, action: Action, fitting: list[CompiledRule]) -> Decision:
     if not fitting:
         return Decision(action is Action.ACCEPT, Reason.ISOLATED, tier.isolated_by)
-    if tier.ordered:  # the first that fits has decided
-        fitting = fitting[:1]
     return Decision(action is Action.ACCEPT, Reason.RULE, tuple(rule.origin for rule in fitting))
 
 

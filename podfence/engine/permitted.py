@@ -6,6 +6,8 @@ block itself (NP-54), and a pod's own node reaches the pod (NP-52).
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Sized
+
 from podfence.engine.connections import allowed_ports
 from podfence.engine.porttable import EVERYTHING_ID, PortTable
 from podfence.policy.flow import Direction
@@ -23,10 +25,16 @@ def permitted(index: PolicyIndex, source: IPAddress, destination: IPAddress) -> 
     return Permitted(index).ports(source, destination)
 
 
-def is_itself(source: Subjects, destination: Subjects) -> bool:
+def is_itself(source: Sequence[object], destination: Sequence[object]) -> bool:
     """NP-54: whether both ends are one pod, which no policy keeps from itself. Ends that may be
-    several pods (NP-60a) are one address if they have a pod in common."""
+    several pods (NP-60a) are one address if they have a pod in common. Each pod is one object."""
     return any(a is b for a in source for b in destination)
+
+
+def is_one_pod(pods: Sized) -> bool:
+    """NP-54 for many pods that are judged as one: whether what goes from them to them is what a
+    single pod sends to itself, so that no policy judges it."""
+    return len(pods) == 1
 
 
 def from_own_node(index: PolicyIndex, source: IPAddress, destination: Endpoint) -> bool:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.allpairs import Reachability, all_pairs
+from podfence.engine.permitted import is_one_pod
 from podfence.model.meta import ObjectRef
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.outsideclasses import equal_outside
@@ -53,9 +54,8 @@ class Group(Struct, frozen=True):
 
     @property
     def is_single_pod(self) -> bool:
-        """Whether the map has no row from the group to itself: a pod always reaches itself
-        (NP-54)."""
-        return len(self.pods) == 1
+        """Whether the map has no row from the group to itself."""
+        return is_one_pod(self.pods)
 
 
 class Sources(Collection[Group]):
@@ -156,7 +156,6 @@ def connectivity(
             found = sorted(_merged(maps, destination.endpoint_class), key=_order)
             for ports, family, classes in found:
                 there = classes & populated
-                # A pod reaches itself whatever the policies say (NP-54): not repeated here.
                 itself = destination.is_single_pod and destination.endpoint_class in there
                 sources = Sources(by_class, there, destination if itself else None)
                 if sources and (shown := _within(only, destination, sources)):

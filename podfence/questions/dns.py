@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from podfence.engine.evaluate import fits
+from podfence.engine.evaluate import asked, fits
 from podfence.model.meta import ObjectRef
-from podfence.policy.flow import Action, Direction
+from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.tierwords import (
@@ -83,14 +83,13 @@ class DnsNotes:
     ) -> Iterator[OpenRule]:
         """The rules that would accept it before a tier denies it."""
         remote = self._index.class_of(address)
-        for tier in self._index.policies[subject.endpoint_class].of(Direction.EGRESS).tiers:
-            action = tier.default
+        policy = self._index.policies[subject.endpoint_class].of(Direction.EGRESS)
+        for tier, _, said_by in asked(
+            policy, lambda rule: fits(rule, remote, address.version, protocol, port)
+        ):
             for rule in tier.rules:
                 found = self._open.get((rule.origin.policy, rule.origin.path))
                 if found is not None and (protocol, port) in found.ports:
                     yield found
-                if fits(rule, remote, address.version, protocol, port):
-                    action = rule.action
+                if rule in said_by:
                     break
-            if action is not Action.PASS:
-                return

@@ -16,6 +16,7 @@ from pyroaring import BitMap
 
 from podfence.engine.connections import connections
 from podfence.engine.partition import Partitions
+from podfence.engine.permitted import is_one_pod
 from podfence.engine.porttable import PortTable
 from podfence.model.entries import Controllers, Entries, Entry, EntryPath
 from podfence.model.objects import Pod, Service
@@ -222,8 +223,8 @@ class _Judge:
         return EntryState.OPEN if passes else EntryState.CLOSED
 
     def _passes(self, end: Endpoint, target: EntryTarget) -> bool:
-        """Over some IP version; a pod reaches itself (NP-54)."""
-        if f"{end.pod.namespace}/{end.pod.name}" in target.pods and len(target.pods) == 1:
+        """Over some IP version."""
+        if f"{end.pod.namespace}/{end.pod.name}" in target.pods and is_one_pod(target.pods):
             return True
         return any(
             connections(self._index, end.endpoint_class, target.endpoint_class, family)

@@ -13,7 +13,7 @@ from itertools import groupby
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.engine.evaluate import fits
+from podfence.engine.evaluate import deciding, fits
 from podfence.model.clusternetworkpolicy import Rule
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
@@ -223,7 +223,10 @@ class _Reporter(Struct, frozen=True):
         index = self.asker.index
         inactive = tuple(_inactive(index, subject, self.direction))
         decided = not asked
-        found = {t.name: t for t in index.policies[subject.endpoint_class].of(self.direction).tiers}
+        policy = index.policies[subject.endpoint_class].of(self.direction)
+        found = {tier.name: tier for tier in policy.tiers}
+        said = deciding(policy, self._fits)
+        decider = None if said is None else said[0]
         for name in TIER_ORDER:
             tier = found.get(name)
             policies = () if tier is None else tuple(self._policies(tier, decided))
@@ -232,11 +235,7 @@ class _Reporter(Struct, frozen=True):
             if policies:
                 ordered = tier is not None and tier.ordered
                 yield TierReport(name, ordered, not decided, policies)
-            decided = decided or (tier is not None and self._decides(tier))
-
-    def _decides(self, tier: CompiledTier) -> bool:
-        action = next((r.action for r in tier.rules if self._fits(r)), tier.default)
-        return action is not Action.PASS
+            decided = decided or (tier is not None and tier is decider)
 
     def _policies(self, tier: CompiledTier, decided: bool) -> Iterator[PolicyShare]:
         if tier.ordered:

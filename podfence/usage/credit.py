@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from podfence.engine.evaluate import asked
+from podfence.engine.permitted import is_itself
 from podfence.live.node import LiveIndex
 from podfence.model.meta import ObjectRef
 from podfence.policy.domains import At
@@ -45,8 +47,8 @@ class Credit:
 
     def rules(self, kind: ConnectionKind) -> tuple[RuleRef, ...]:
         """The rules here that a connection uses, at either end."""
-        if kind.client == kind.server:
-            return ()  # a pod may always speak to itself (NP-54)
+        if is_itself(self._index.judging(kind.client), self._index.judging(kind.server)):
+            return ()
         ends = ((kind.client, Direction.EGRESS), (kind.server, Direction.INGRESS))
         found = (rule for at, direction in ends for rule in self._at(at, direction, kind))
         return tuple(dict.fromkeys(found))
@@ -75,17 +77,13 @@ class Credit:
                 yield from self._used(applying.of(direction), remote, kind)
 
     def _used(self, policy: DirectionPolicy, remote: At, kind: ConnectionKind) -> Iterator[RuleRef]:
-        passed: list[CompiledRule] = []
-        for tier in policy.tiers:
-            fitting = [rule for rule in tier.rules if self._fits(rule, remote, kind)]
-            action = fitting[0].action if fitting else tier.default
+        found: list[RuleRef] = []
+        for _, action, rules in asked(policy, lambda rule: self._fits(rule, remote, kind)):
             if action is Action.DENY:
                 return
-            passed += fitting[:1] if tier.ordered else fitting
-            if action is Action.ACCEPT:
-                break
-        yield from ((rule.origin.policy, rule.origin.path) for rule in passed)
+            found += ((rule.origin.policy, rule.origin.path) for rule in rules)
+        yield from found
 
     def _fits(self, rule: CompiledRule, remote: At, kind: ConnectionKind) -> bool:
-        asked = kind.protocol, kind.port
-        return any(asked in m.ports and self._index.holds(m.peers, remote) for m in rule.matches)
+        port = kind.protocol, kind.port
+        return any(port in m.ports and self._index.holds(m.peers, remote) for m in rule.matches)

@@ -126,7 +126,9 @@ class Groups:
 
     def _deny_rules(self, name: str, appeal: str, view: View) -> tuple[Rule, ...]:
         """A pod cannot block itself (NP-54, NP-55). This is asked only here, where it seldom costs,
-        and only where isolation alone is concerned (CNP-27)."""
+        and only where isolation alone is concerned (CNP-27). It is written anew and not taken from
+        ``engine``: a chain decides for packets that come, and tests hold both against each other.
+        """
         to_itself = (
             Rule((Lookup((SOURCES[family], DESTINATIONS[family]), pairs), RETURN))
             for family, pairs in self_sets().items()

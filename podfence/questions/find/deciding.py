@@ -6,15 +6,14 @@ reach it. Ports that no rule decides are listed separately.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from msgspec import Struct
 
+from podfence.engine.connections import port_steps
 from podfence.policy.flow import Action, Direction
-from podfence.policy.index import CompiledRule, DirectionPolicy
+from podfence.policy.index import DirectionPolicy
 from podfence.policy.origin import Origin
 from podfence.sets import PortSet
-from podfence.sets.ports import EVERYTHING, NOTHING
+from podfence.sets.ports import EVERYTHING
 
 
 class Deciding(Struct, frozen=True):
@@ -40,39 +39,11 @@ def deciding(
     policy: DirectionPolicy, remote: int, family: int, ports: PortSet = EVERYTHING
 ) -> Deciding:
     """The rules that let ``ports`` through to or from a class; all of them are allowed."""
-    walk = Walk(policy, remote, family, ports)
-    found = (rule.origin for rule in walk if rule.action is Action.ACCEPT)
-    return Deciding(tuple(dict.fromkeys(found)), bool(walk.undecided))
-
-
-class Walk:
-    """The rules that decide over some of ``ports``, to or from a class, whatever they decide.
-    ``undecided``: the ports that no tier walked so far has decided over."""
-
-    def __init__(self, policy: DirectionPolicy, remote: int, family: int, ports: PortSet) -> None:
-        self.undecided = self._ports = ports
-        self._policy = policy
-        self._class = remote, family
-
-    def __iter__(self) -> Iterator[CompiledRule]:
-        self.undecided = self._ports
-        for tier in self._policy.tiers:
-            passed, left = NOTHING, self.undecided
-            for rule in tier.rules:
-                hit = left & matched(rule, *self._class)
-                if not hit:
-                    continue
-                yield rule
-                if rule.action is Action.PASS:
-                    passed |= hit
-                if tier.ordered:  # else every rule that fits allows, whatever the others do
-                    left -= hit
-            self.undecided = passed if tier.default is Action.DENY else left | passed
-            if not self.undecided:
-                return
-
-
-def matched(rule: CompiledRule, remote: int, family: int) -> PortSet:
-    """The ports on which a rule fits a class."""
-    held = [match.ports for match in rule.matches if match.peers.holds(remote, family)]
-    return PortSet.union(held) if held else NOTHING
+    free = False
+    found: dict[Origin, None] = {}
+    for step in port_steps(policy, remote, family, ports):
+        if step.tier is None:
+            free = True
+        elif step.action is Action.ACCEPT:
+            found |= dict.fromkeys(rule.origin for rule in step.rules())
+    return Deciding(tuple(found), free)

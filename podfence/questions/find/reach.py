@@ -13,6 +13,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from podfence.engine.permitted import is_one_pod
 from podfence.engine.porttable import NOTHING_ID
 from podfence.errors import QuestionError, Source, UnknownObject
 from podfence.model.selectors import LabelSelector
@@ -230,7 +231,7 @@ class _Reaching:
         single: dict[tuple[PortSet, int | None, _Said, bool, EndPart], list[EndPart]]
         single = defaultdict(list)
         for (source, to, ports), by in found.items():
-            if source == to and len(source[0]) == 1:
+            if source == to and is_one_pod(source[0]):
                 continue
             family = self._family(source, to, by)
             said = _joined(by.values())

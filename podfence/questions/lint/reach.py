@@ -12,6 +12,7 @@ from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.partition import Blocks, Partitions, is_union
+from podfence.engine.permitted import is_one_pod
 from podfence.engine.porttable import PortTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, Endpoint, PolicyIndex
@@ -61,7 +62,7 @@ class LintIndex(Struct, frozen=True, dict=True):
     def single(self) -> FrozenBitMap:
         """The classes of one pod."""
         members = self.index.members
-        return FrozenBitMap(number for number, ends in enumerate(members) if len(ends) == 1)
+        return FrozenBitMap(number for number, ends in enumerate(members) if is_one_pod(ends))
 
     @cached_property
     def partitions(self) -> dict[int, Partitions]:

@@ -111,7 +111,7 @@ def _passes(reach: LintIndex, use: _Use) -> bool:
             remotes = BitMap(who & partitions.pods)
             if remotes.intersect(reach.open[other]):
                 return True
-            # Of one pod at both ends nothing keeps it from itself (NP-54).
+            # Nothing keeps a pod from itself.
             if remotes.intersect(subjects & reach.single):
                 return True
             while remotes:
@@ -184,7 +184,8 @@ class _Idle:
 
     def _is_covered(self, use: _Use, *, without_policy: bool) -> bool:
         """Whether the other rules of the tier allow everything that one allows; ``without_policy``:
-        only rules of other policies."""
+        only rules of other policies. The engine cannot say it: it judges whole tiers, and this is
+        about a tier without one of its rules."""
         own = use.rule.origin
         others = [
             rule

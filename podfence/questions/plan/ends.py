@@ -15,6 +15,7 @@ from itertools import chain
 from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
+from podfence.engine.permitted import is_one_pod
 from podfence.model.meta import ObjectRef
 from podfence.policy.index import OutsideLookup, PolicyIndex
 from podfence.questions.phrases.matched import workload_names
@@ -40,8 +41,8 @@ class WorkloadPods(Struct, frozen=True):
 
     @property
     def is_single_pod(self) -> bool:
-        """Whether one side has no second pod, so that the line is no pair with itself (NP-54)."""
-        return min(len(self.before), len(self.after)) == 1
+        """Whether one side has no second pod, so that the line is no pair with itself."""
+        return is_one_pod(self.before) or is_one_pod(self.after)
 
     @property
     def is_newcomer(self) -> bool:

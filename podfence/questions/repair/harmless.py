@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from podfence.engine.connections import matched_ports
 from podfence.model.cluster import Cluster
 from podfence.model.meta import ObjectRef
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
-from podfence.questions.find.deciding import matched
 from podfence.questions.plan.outcomes import Outcome, Who
 from podfence.questions.plan.plan import Plan, comparable, plan_of_indexes
 from podfence.sets import PortSet
@@ -72,5 +72,5 @@ def _allowed(index: PolicyIndex, policy: ObjectRef, source: int, to: int, family
         for tier in index.policies[near].of(direction).tiers:
             for rule in tier.rules:
                 if rule.origin.policy == policy:
-                    found |= matched(rule, far, family)
+                    found |= matched_ports(rule, far, family)
     return found

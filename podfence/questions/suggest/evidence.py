@@ -14,6 +14,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from podfence.engine.permitted import is_one_pod
 from podfence.flows.seen import RecordedFlow, RecordedVerdict, Sort
 from podfence.questions.parties import literal
 from podfence.questions.suggest.resolver import EndResolver, KnownEnd, Unresolved
@@ -133,7 +134,7 @@ def _no_evidence(
     if protocol == OTHER and not portless:
         return Aside.PORTLESS
     if source.workload is not None and source.workload == to.workload:
-        return Aside.ITSELF if len(resolver.members[source.workload]) == 1 else None
+        return Aside.ITSELF if is_one_pod(resolver.members[source.workload]) else None
     if source.is_node and source.address is not None and to.workload is not None:
         return Aside.OWN_NODE if _is_own(source, to, resolver) else None
     return None

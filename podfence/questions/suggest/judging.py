@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from podfence.engine.evaluate import Judge
+from podfence.engine.permitted import Subjects, is_itself
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import Pod
 from podfence.policy.flow import Direction, Flow, Verdict
@@ -20,6 +21,8 @@ from podfence.sets import AddressSet
 from podfence.sets.addresses import IPAddress, IPNetwork
 
 _FAMILIES: Final = frozenset({4, 6})
+_Part = tuple[Subjects, tuple[IPAddress, ...]]
+"""A pod, or none for ends outside, and addresses."""
 
 
 class ConnectionJudge:
@@ -30,7 +33,7 @@ class ConnectionJudge:
         self._index = index
         self._members = members
         self._judge = Judge(index)
-        self._addresses: dict[ObjectRef, tuple[tuple[str, tuple[IPAddress, ...]], ...]] = {}
+        self._addresses: dict[ObjectRef, tuple[_Part, ...]] = {}
 
     def verdicts(self, connection: ObservedConnection) -> Iterator[Verdict]:
         """What the engine says; nothing where the ends have no address of the same IP version that
@@ -66,33 +69,32 @@ class ConnectionJudge:
 
     def _pairs(self, connection: ObservedConnection) -> Iterator[tuple[IPAddress, IPAddress]]:
         families = connection.families or _FAMILIES
-        for name, near in self._of(connection.source):
-            for other, far in self._of(connection.destination):
-                if name and name == other:
-                    continue  # a pod reaches itself in any case (NP-54)
+        for source, sources in self._of(connection.source):
+            for to, destinations in self._of(connection.destination):
+                if is_itself(source, to):
+                    continue
                 yield from (
                     (address, remote)
-                    for address in near
-                    for remote in far
+                    for address in sources
+                    for remote in destinations
                     if address.version == remote.version and address.version in families
                 )
 
-    def _of(self, party: KnownEnd) -> tuple[tuple[str, tuple[IPAddress, ...]], ...]:
+    def _of(self, party: KnownEnd) -> tuple[_Part, ...]:
         """Pods that stand for all of a party, with their addresses; two of each class, so that one
         is left beside itself."""
         if party.block is not None:
-            return (("", tuple(self._of_block(party.block))),)
+            return (((), tuple(self._of_block(party.block))),)
         if party.workload is None:
-            return (("", (party.address,)),) if party.address is not None else ()
+            return (((), (party.address,)),) if party.address is not None else ()
         found = self._addresses.get(party.workload)
         if found is None:
-            of_class: dict[int, list[tuple[str, tuple[IPAddress, ...]]]] = {}
+            of_class: dict[int, list[_Part]] = {}
             for pod in self._members[party.workload]:
-                name = f"{pod.namespace}/{pod.name}"
-                endpoint = self._index.endpoints[name]
+                endpoint = self._index.endpoints[f"{pod.namespace}/{pod.name}"]
                 some = of_class.setdefault(endpoint.endpoint_class, [])
                 if len(some) < 2 and endpoint.addresses:
-                    some.append((name, endpoint.addresses))
+                    some.append(((endpoint,), endpoint.addresses))
             found = tuple(each for some in of_class.values() for each in some)
             self._addresses[party.workload] = found
         return found

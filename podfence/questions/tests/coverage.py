@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
+from podfence.engine.connections import port_steps
+from podfence.engine.permitted import is_one_pod
 from podfence.model.cluster import Cluster
 from podfence.model.entries import EntryPath
 from podfence.model.meta import ObjectRef
@@ -18,7 +20,6 @@ from podfence.policy.flow import Direction
 from podfence.policy.index import CompiledRule, DirectionPolicy
 from podfence.policy.origin import Origin
 from podfence.questions.entryrows import EntryRow
-from podfence.questions.find.deciding import Walk
 from podfence.questions.tests.cells import Cell, Cells, TestInWorld
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import PolicyTest
@@ -114,10 +115,11 @@ class Touching:
         fitting = FrozenBitMap.union(
             FrozenBitMap(), *(match.peers.among(far) for rule in wanted for match in rule.matches)
         )
-        if near in fitting and len(world.members[near]) == 1:
-            fitting -= BitMap((near,))  # NP-54
+        if near in fitting and is_one_pod(world.members[near]):
+            fitting -= BitMap((near,))
         for remote in fitting:
-            self._left -= {_key(rule) for rule in Walk(policy, remote, family.number, ports)}
+            for step in port_steps(policy, remote, family.number, ports):
+                self._left.difference_update(map(_key, step.rules()))
 
 
 def _accepted(row: EntryRow, family: Family, world: ClusterWorld) -> FrozenBitMap:
