@@ -7,18 +7,18 @@ import type { World } from "./world";
 type Look = (from: number, to: number) => number;
 
 /** Ends in sets of equal rows, large sets first; in each, those with equal columns stand side by side.
- * `place`: the port that is asked for. */
-export function alikeSets(world: World, shown: readonly number[], place: number | null): number[][] {
-  const look = lookOf(world, place);
+ * `portIndex`: the port that is asked for. */
+export function alikeSets(world: World, shown: readonly number[], portIndex: number | null): number[][] {
+  const look = lookOf(world, portIndex);
   const turned: Look = (from, to) => look(to, from);
   return equalRows(world, shown, shown, look).map((each) => equalRows(world, each, shown, turned).flat());
 }
 
 const UNKNOWN = -1;
 
-function lookOf(world: World, place: number | null): Look {
+function lookOf(world: World, portIndex: number | null): Look {
   const open = world.endpoints.map((each) => each.open === true);
-  const standings = place === null ? null : world.standings(place);
+  const standings = portIndex === null ? null : world.standings(portIndex);
   return (from, to) => {
     if (open[from] === true || open[to] === true) return UNKNOWN;
     const cell = world.cell(from, to);

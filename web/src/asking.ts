@@ -46,10 +46,10 @@ export class Asking {
   }
 
   /** The answer in every IP version that the two share. */
-  ask(from: number, to: number, place: number): Answer[] {
+  ask(from: number, to: number, portIndex: number): Answer[] {
     return this.world.families(from, to).map((family) => {
-      const egress = this.direction("egress", from, to, family, place);
-      const ingress = this.direction("ingress", to, from, family, place);
+      const egress = this.direction("egress", from, to, family, portIndex);
+      const ingress = this.direction("ingress", to, from, family, portIndex);
       const allowed = egress.decision.allowed && ingress.decision.allowed;
       return { family, allowed, egress, ingress };
     });
@@ -60,7 +60,7 @@ export class Asking {
     subject: number,
     other: number,
     family: number,
-    place: number,
+    portIndex: number,
   ): DirectionAnswer {
     const { endpoints } = this.world;
     const near = this.world.classIn(subject, family);
@@ -68,8 +68,8 @@ export class Asking {
     const decision: Decision =
       subject === other && endpoints[subject]!.pods?.length === 1
         ? { allowed: true, reason: "self", origins: [] }
-        : this.engine.decide(near, direction, far, family, place);
-    const looks = this.engine.looks(near, direction, far, family, place, this.selecting(subject));
+        : this.engine.decide(near, direction, far, family, portIndex);
+    const looks = this.engine.looks(near, direction, far, family, portIndex, this.selecting(subject));
     return { direction, subject, decision, looks };
   }
 }

@@ -284,7 +284,7 @@ export class Desk {
 
   fixes = async (): Promise<readonly Fixable[]> => (await this.server.get<{ fixes: Fixable[] }>("fixes")).fixes;
 
-  /** Types what is proposed; the place of its first line. Throws why there is nothing. `question`: what is
+  /** Types what is proposed; the position of its first line. Throws why there is nothing. `question`: what is
    * asked for a proposal, as an address: `allow?from=…`, `fix?code=…`. */
   propose = async (question: string): Promise<{ file: string; line: number }> => {
     const { because, answer, texts } = await this.server.get<Proposal>(question);

@@ -39,8 +39,8 @@ export function lines(world: World, shown: readonly number[], open: ReadonlySet<
 }
 
 /** A line for each end, those with equal rows side by side, whatever their namespaces. */
-export function alikeLines(world: World, shown: readonly number[], place: number | null): Line[] {
-  return alikeSets(world, shown, place).flatMap((ends, set) =>
+export function alikeLines(world: World, shown: readonly number[], portIndex: number | null): Line[] {
+  return alikeSets(world, shown, portIndex).flatMap((ends, set) =>
     ends.map((endpoint): Line => ({
       kind: "end",
       group: world.group(endpoint),
@@ -74,7 +74,7 @@ export class Shares {
   constructor(
     readonly world: World,
     readonly shown: readonly Line[],
-    readonly place: number | null,
+    readonly portIndex: number | null,
   ) {}
 
   of(row: number, column: number): Share {
@@ -89,7 +89,7 @@ export class Shares {
 
   private count(sources: readonly number[], destinations: readonly number[]): Share {
     const { world } = this;
-    const standings = world.standings(this.place);
+    const standings = world.standings(this.portIndex);
     const found = { allowed: 0, all: 0, unknown: false };
     for (const from of sources) {
       for (const to of destinations) {

@@ -18,10 +18,10 @@ export function withNewcomers(reach: Reach, added: Newcomers): Reach {
   const order = [...ends.keys()].sort(
     (a, b) => group(ends[a]!) - group(ends[b]!) || isNew(ends[a]!) - isNew(ends[b]!) || a - b,
   );
-  const place = new Map(order.map((end, at) => [end, at]));
+  const indexOf = new Map(order.map((end, at) => [end, at]));
   const ofOld = new Map<number, number>();
   added.endpoints.forEach((each, end) => {
-    if (typeof each === "number") ofOld.set(each, place.get(end)!);
+    if (typeof each === "number") ofOld.set(each, indexOf.get(end)!);
   });
   const rows: Reach["rows"] = [];
   for (const [to, ports, family, from] of reach.rows) {
@@ -29,9 +29,9 @@ export function withNewcomers(reach: Reach, added: Newcomers): Reach {
     const sources = relative(from).map((each) => ofOld.get(each)).filter((each) => each !== undefined);
     if (destination !== undefined && sources.length > 0) rows.push([destination, ports, family, steps(sources)]);
   }
-  const lists = added.sources.map((each) => steps(relative(each).map((end) => place.get(end)!)));
+  const lists = added.sources.map((each) => steps(relative(each).map((end) => indexOf.get(end)!)));
   const [numbers, ports, destinations, families] = added.rows;
-  relative(numbers).forEach((list, at) => rows.push([place.get(destinations[at]!)!, ports[at]!, families[at]!, lists[list]!]));
+  relative(numbers).forEach((list, at) => rows.push([indexOf.get(destinations[at]!)!, ports[at]!, families[at]!, lists[list]!]));
   const { picture: _, ...rest } = reach;
   return {
     ...rest,

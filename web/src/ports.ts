@@ -1,5 +1,5 @@
-// Sets of ports as lists of first and last places on one line: TCP, UDP and SCTP take 65,536 places
-// each, one last place stands for every protocol without ports (podfence/sets/ports.py).
+// Sets of ports as lists of first and last indices on one line: TCP, UDP and SCTP take 65,536 integers
+// each, one last integer stands for every protocol without ports (podfence/sets/ports.py).
 
 export type PortSet = readonly number[];
 
@@ -7,16 +7,16 @@ const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
 const WIDTH = 65536;
 const OTHER_AT = PROTOCOLS.length * WIDTH;
 
-/** The place of a port on the line; `OTHER` has one place. */
-export function placeOf(protocol: string, port: number): number {
+/** The index of a port on the line; `OTHER` has one. */
+export function portIndexOf(protocol: string, port: number): number {
   if (protocol === "OTHER") return OTHER_AT;
   return PROTOCOLS.indexOf(protocol as "TCP") * WIDTH + port;
 }
 
-/** Whether a place is in a set. */
-export function holds(set: PortSet, place: number): boolean {
+/** Whether an index is in a set. */
+export function holds(set: PortSet, index: number): boolean {
   for (let at = 0; at < set.length; at += 2) {
-    if (place <= set[at + 1]!) return place >= set[at]!;
+    if (index <= set[at + 1]!) return index >= set[at]!;
   }
   return false;
 }
@@ -65,36 +65,36 @@ export function words(set: PortSet): string {
 }
 
 /** The first port of a set that a person would ask about. */
-export function firstPlace(set: PortSet): number | null {
+export function firstPortIndex(set: PortSet): number | null {
   if (set.length === 0 || isEverything(set)) return null;
   const low = set[0]!;
   return low < OTHER_AT && low % WIDTH === 0 && set[1]! > low ? low + 1 : low;
 }
 
 /** `TCP/80`; `ICMP and other protocols` for those without ports. */
-export function placeWords(place: number): string {
-  if (place >= OTHER_AT) return "ICMP and other protocols";
-  return `${PROTOCOLS[Math.floor(place / WIDTH)]}/${place % WIDTH}`;
+export function portLabel(index: number): string {
+  if (index >= OTHER_AT) return "ICMP and other protocols";
+  return `${PROTOCOLS[Math.floor(index / WIDTH)]}/${index % WIDTH}`;
 }
 
 /** What `podfence why` takes after the name: `5432` or `53/udp`. */
-export function placeArgument(place: number): string {
-  if (place >= OTHER_AT) return "icmp";
-  const protocol = PROTOCOLS[Math.floor(place / WIDTH)]!;
-  return protocol === "TCP" ? `${place % WIDTH}` : `${place % WIDTH}/${protocol.toLowerCase()}`;
+export function portArgument(index: number): string {
+  if (index >= OTHER_AT) return "icmp";
+  const protocol = PROTOCOLS[Math.floor(index / WIDTH)]!;
+  return protocol === "TCP" ? `${index % WIDTH}` : `${index % WIDTH}/${protocol.toLowerCase()}`;
 }
 
-/** The place that a person means by `5432`, `tcp/5432`, `53/udp` or `icmp`; null for anything else. */
-export function parsePlace(text: string): number | null {
+/** The index of the port that a person means by `5432`, `tcp/5432`, `53/udp` or `icmp`; null for anything else. */
+export function parsePort(text: string): number | null {
   const asked = text.trim().toUpperCase();
   if (asked === "ICMP" || asked === "OTHER") return OTHER_AT;
   const found = /^(?:(TCP|UDP|SCTP)\/)?(\d{1,5})(?:\/(TCP|UDP|SCTP))?$/.exec(asked);
   if (found === null || (found[1] && found[3])) return null;
   const port = Number(found[2]);
-  return port < 1 || port >= WIDTH ? null : placeOf(found[1] ?? found[3] ?? "TCP", port);
+  return port < 1 || port >= WIDTH ? null : portIndexOf(found[1] ?? found[3] ?? "TCP", port);
 }
 
 /** The same as it stands in an address: `tcp/5432`. */
-export function placeKey(place: number): string {
-  return place >= OTHER_AT ? "icmp" : placeWords(place).toLowerCase();
+export function portKey(index: number): string {
+  return index >= OTHER_AT ? "icmp" : portLabel(index).toLowerCase();
 }

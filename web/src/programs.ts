@@ -1,7 +1,7 @@
 // The page's answers for programs: what a person can ask in the console.
 
 import { Asking } from "./asking";
-import { placeOf } from "./ports";
+import { portIndexOf } from "./ports";
 import { owedTo } from "./owed";
 import { withNewcomers } from "./newcomers";
 import type { Newcomers, Rules } from "./schema";
@@ -18,7 +18,7 @@ export function answerPrograms(world: World, rules: () => Promise<Rules>, turns:
     asking ??= new Asking(world, await rules());
     const ends = [from, to].map((name) => world.byName.get(name));
     if (ends[0] === undefined || ends[1] === undefined) throw new Error("no such name on the map");
-    return asking.ask(ends[0], ends[1], placeOf(protocol, port));
+    return asking.ask(ends[0], ends[1], portIndexOf(protocol, port));
   };
   const owed = async (kind: string, namespace: string, policy: string): Promise<unknown> => {
     asking ??= new Asking(world, await rules());

@@ -114,7 +114,7 @@ export type Finding = {
 /** Where everything of a picture of all pairs stands, in CSS pixels; absent where there is too much for one. */
 export type Picture = {
   /** Extent. */ size: [number, number];
-  /** Places from left to right. */ columns: [number, number, number, number];
+  /** Positions from left to right. */ columns: [number, number, number, number];
   boxes: ([number, number, number, number, number, number])[];
   ends: ([number, number, number, number, number, number])[];
   slots: ([number, number, number])[];

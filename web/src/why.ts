@@ -35,8 +35,8 @@ export type PolicyLook = {
 };
 
 type Rule = Rules["rules"][number];
-type Place = Rules["isolations"][number];
-type Tier = { name: string; default: Action; rules: number[]; isolatedBy: Place[] };
+type Isolation = Rules["isolations"][number];
+type Tier = { name: string; default: Action; rules: number[]; isolatedBy: Isolation[] };
 
 const DENY = 1;
 const PASS = 2;
@@ -149,10 +149,10 @@ export class Engine {
     const look = (number: number, reached: boolean): RuleLook =>
       this.look(this.rules.rules[number]!, remote, family, at, reached);
     if (!ordered) {
-      for (const place of tier.isolatedBy) {
-        const own = tier.rules.filter((number) => this.rules.rules[number]![0] === place[0]);
+      for (const isolating of tier.isolatedBy) {
+        const own = tier.rules.filter((number) => this.rules.rules[number]![0] === isolating[0]);
         const rules = own.map((number) => look(number, !decided));
-        yield { isolation: this.origin(...place), active: true, tier: tier.name, ordered, rules };
+        yield { isolation: this.origin(...isolating), active: true, tier: tier.name, ordered, rules };
       }
       return;
     }

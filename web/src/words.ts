@@ -8,9 +8,9 @@ import type { Turn } from "./turns";
 import { isNewcomer } from "./newcomers";
 import type { World } from "./world";
 
-export function pairWords(world: World, from: number, to: number, place: number | null): string {
+export function pairWords(world: World, from: number, to: number, portIndex: number | null): string {
   const ends = `${visible(world.endpoints[from]!.name)} to ${visible(world.endpoints[to]!.name)}`;
-  switch (world.standing(from, to, place)) {
+  switch (world.standing(from, to, portIndex)) {
     case "self":
       return `${ends}: a pod always reaches itself`;
     case "apart":
@@ -20,7 +20,7 @@ export function pairWords(world: World, from: number, to: number, place: number 
     case "unknown":
       return `${ends}: unknown, because an object could not be read`;
     case "none":
-      return `${ends}: ${place === null ? "nothing" : "not on this port"}`;
+      return `${ends}: ${portIndex === null ? "nothing" : "not on this port"}`;
     default:
       return `${ends}: ${allowedWords(world, from, to)}`;
   }
@@ -40,12 +40,12 @@ export function cellWords(
   shares: Shares,
   row: number,
   column: number,
-  place: number | null,
+  portIndex: number | null,
 ): string {
   const from = shares.shown[row]!;
   const to = shares.shown[column]!;
   if (from.kind === "end" && to.kind === "end") {
-    return pairWords(world, from.endpoint, to.endpoint, place);
+    return pairWords(world, from.endpoint, to.endpoint, portIndex);
   }
   for (const line of [from, to]) {
     if (line.kind === "head") {

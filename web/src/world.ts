@@ -137,19 +137,19 @@ export class World {
     return first?.replace(/\/\d+$/, "") ?? "";
   }
 
-  standing(from: number, to: number, place: number | null): Standing {
+  standing(from: number, to: number, portIndex: number | null): Standing {
     if (from === to && this.endpoints[from]!.pods?.length === 1) return "self";
     if (!this.isPair(from, to)) return "apart";
     if (this.isOpen(from, to)) return "unknown";
-    return this.standings(place)[this.cell(from, to)]!;
+    return this.standings(portIndex)[this.cell(from, to)]!;
   }
 
-  private memo: { place: number | null; standings: Standing[] } | null = null;
+  private memo: { portIndex: number | null; standings: Standing[] } | null = null;
 
   /** The standing of every combination, with one port asked for or (null) with all. */
-  standings(place: number | null): Standing[] {
-    if (this.memo?.place !== place || this.memo.standings.length !== this.combinations.length) {
-      this.memo = { place, standings: this.combinations.map((each) => standingOf(each, place)) };
+  standings(portIndex: number | null): Standing[] {
+    if (this.memo?.portIndex !== portIndex || this.memo.standings.length !== this.combinations.length) {
+      this.memo = { portIndex, standings: this.combinations.map((each) => standingOf(each, portIndex)) };
     }
     return this.memo.standings;
   }
@@ -161,9 +161,9 @@ export class World {
   }
 }
 
-function standingOf(allowed: Allowed, place: number | null): Standing {
+function standingOf(allowed: Allowed, portIndex: number | null): Standing {
   if (allowed.length === 0) return "none";
-  if (place !== null) return allowed.some(([ports]) => holds(ports, place)) ? "some" : "none";
+  if (portIndex !== null) return allowed.some(([ports]) => holds(ports, portIndex)) ? "some" : "none";
   const whole = allowed.some(
     ([ports, family]) => family === 0 && ports.length === 2 && ports[0] === 0 && ports[1] === 196608,
   );

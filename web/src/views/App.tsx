@@ -5,7 +5,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { Asking } from "../asking";
 import { messageOf } from "../failure";
 import { go, linkTo, type Page, type Route, useRoute } from "../location";
-import { parsePlace } from "../ports";
+import { parsePort } from "../ports";
 import { withNewcomers } from "../newcomers";
 import type { About, Finding, Newcomers, Reach, Rules } from "../schema";
 import type { Turns } from "../turns";
@@ -57,7 +57,7 @@ export function App({ about, world, rules, found, tests, plan, before, newcomers
   const [failed, setFailed] = useState("");
   const asking = known?.world === world ? known : null;
   const pair = useMemo(() => pairOf(world, route), [world, route]);
-  const port = parsePlace(route.asked.get("port") ?? "");
+  const port = parsePort(route.asked.get("port") ?? "");
   const past = usePast(before, pair !== null || route.asked.get("side") === "before");
   const later = useLater(newcomers, world, route.asked.get("new") === "1");
   const isBefore = before !== null && route.asked.get("side") === "before";
@@ -253,7 +253,7 @@ function Search({ route }: { route: Route }) {
 
 function PortFilter({ route }: { route: Route }) {
   const asked = route.asked.get("port") ?? "";
-  const wrong = asked !== "" && parsePlace(asked) === null;
+  const wrong = asked !== "" && parsePort(asked) === null;
   return (
     <label class="port-filter">
       <span class="hidden">Port</span>

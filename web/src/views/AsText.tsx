@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { copyText } from "../clipboard";
-import { placeArgument, placeWords } from "../ports";
+import { portArgument, portLabel } from "../ports";
 import { shellLine } from "../shell";
 import { visible } from "../visible";
 import type { World } from "../world";
@@ -36,7 +36,7 @@ export function AsText({ allowed, ...pair }: Props & { allowed: boolean | null }
 /** The destination with its port, as commands and test files take it. */
 function target(world: World, to: number, asked: number): string {
   const name = endName(world, to);
-  return `${name.includes(":") ? `[${name}]` : name}:${placeArgument(asked)}`;
+  return `${name.includes(":") ? `[${name}]` : name}:${portArgument(asked)}`;
 }
 
 const command = ({ world, from, to, asked }: Props): string =>
@@ -48,7 +48,7 @@ export const quoted = (text: string): string => `"${visible(text).replaceAll('"'
 /** An item of `tests` in a test file. */
 function asTest({ world, from, to, asked }: Props, allowed: boolean): string {
   const ends = [from, to].map((each) => world.endpoints[each]!.name);
-  const name = `${ends[0]} ${allowed ? "reaches" : "does not reach"} ${ends[1]} on ${placeWords(asked)}`;
+  const name = `${ends[0]} ${allowed ? "reaches" : "does not reach"} ${ends[1]} on ${portLabel(asked)}`;
   return [
     `- name: ${quoted(name)}`,
     `  from: ${quoted(endName(world, from))}`,

@@ -236,7 +236,7 @@ function isAllowed(all: readonly Line[], shares: Shares, world: World, row: numb
   const to = all[column]!;
   if (from.kind === "head" || to.kind === "head") return false;
   if (from.kind === "end" && to.kind === "end") {
-    return ["some", "all"].includes(world.standing(from.endpoint, to.endpoint, shares.place));
+    return ["some", "all"].includes(world.standing(from.endpoint, to.endpoint, shares.portIndex));
   }
   return shares.of(row, column).allowed > 0;
 }

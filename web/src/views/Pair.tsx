@@ -4,7 +4,7 @@ import type { ComponentChildren, RefObject } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { alike, type Answer, type Asking } from "../asking";
 import { go, type Route } from "../location";
-import { firstPlace, parsePlace, placeArgument, placeKey, placeOf, placeWords } from "../ports";
+import { firstPortIndex, parsePort, portArgument, portKey, portIndexOf, portLabel } from "../ports";
 import { visible } from "../visible";
 import { allowedWords } from "../words";
 import type { World } from "../world";
@@ -58,7 +58,7 @@ type PanelProps = {
 
 export function Pair({ world, past, asking, route, port, pair: [from, to], proposals }: Props) {
   const panel = useRef<HTMLElement>(null);
-  const asked = parsePlace(route.asked.get("ask") ?? "") ?? port ?? usual(world, from, to);
+  const asked = parsePort(route.asked.get("ask") ?? "") ?? port ?? usual(world, from, to);
   const answers = useMemo(
     () => (asking === null ? [] : asking.ask(from, to, asked)),
     [asking, from, to, asked],
@@ -153,7 +153,7 @@ function Said({
     <>
       <p class={`verdict ${open ? "unknown" : verdict}`} aria-live="polite">
         {open ? "As far as it could be read: " : ""}
-        {verdict}: {placeWords(asked)}
+        {verdict}: {portLabel(asked)}
         {families}
       </p>
       {example !== "" && (
@@ -169,10 +169,10 @@ function Said({
 
 /** The port that a person most likely means. */
 function usual(world: World, from: number, to: number): number {
-  const allowed = firstPlace(world.ports(from, to));
+  const allowed = firstPortIndex(world.ports(from, to));
   if (allowed !== null) return allowed;
   const declared = world.endpoints[to]!.ports?.[0];
-  return declared === undefined ? placeOf("TCP", 80) : placeOf(declared[0], declared[1]);
+  return declared === undefined ? portIndexOf("TCP", 80) : portIndexOf(declared[0], declared[1]);
 }
 
 const MOST_CHIPS = 12;
@@ -193,7 +193,7 @@ function Chips({
   const [wrong, setWrong] = useState(false);
   const chips = new Map<number, string>();
   for (const [protocol, number, name] of world.endpoints[to]!.ports ?? []) {
-    chips.set(placeOf(protocol, number), name ? `${placeWords(placeOf(protocol, number))} ${visible(name)}` : "");
+    chips.set(portIndexOf(protocol, number), name ? `${portLabel(portIndexOf(protocol, number))} ${visible(name)}` : "");
   }
   for (const [ports] of world.allowed(from, to)) {
     for (let at = 0; at < ports.length; at += 2) {
@@ -201,29 +201,29 @@ function Chips({
     }
   }
   chips.set(asked, chips.get(asked) ?? "");
-  const places = [...chips.keys()].slice(0, MOST_CHIPS);
-  if (!places.includes(asked)) places.push(asked);
+  const indices = [...chips.keys()].slice(0, MOST_CHIPS);
+  if (!indices.includes(asked)) indices.push(asked);
   return (
     <form
       class="ports"
       onSubmit={(event) => {
         event.preventDefault();
         const input = event.currentTarget.elements.namedItem("port") as HTMLInputElement;
-        const found = parsePlace(input.value);
+        const found = parsePort(input.value);
         setWrong(found === null);
-        if (found !== null) go(route, { ask: placeKey(found) }, undefined, true);
+        if (found !== null) go(route, { ask: portKey(found) }, undefined, true);
       }}
     >
       <span class="chips" role="group" aria-label="Ports">
-        {places.map((each) => (
+        {indices.map((each) => (
           <button
             key={each}
             type="button"
             class={each === asked ? "port on" : "port"}
             aria-pressed={each === asked}
-            onClick={() => go(route, { ask: placeKey(each) }, undefined, true)}
+            onClick={() => go(route, { ask: portKey(each) }, undefined, true)}
           >
-            {chips.get(each) || placeWords(each)}
+            {chips.get(each) || portLabel(each)}
           </button>
         ))}
       </span>
@@ -238,7 +238,7 @@ function Chips({
 
 /** The question for the smallest edit that allows a connection. */
 function allowing(world: World, from: number, to: number, asked: number): string {
-  const [port = "", protocol = "tcp"] = placeArgument(asked).split("/");
+  const [port = "", protocol = "tcp"] = portArgument(asked).split("/");
   const asks = port === "icmp" ? { protocol: port } : { port, protocol };
   return `allow?${new URLSearchParams({ from: endName(world, from), to: endName(world, to), ...asks }).toString()}`;
 }

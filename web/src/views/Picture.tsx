@@ -14,7 +14,7 @@ type Props = {
   layout: Layout;
   route: Route;
   port: number | null;
-  /** Who is drawn; the places of others stay empty. */
+  /** Who is drawn; what others would fill stays empty. */
   kept: readonly number[];
   named: ReadonlySet<number> | null;
 };

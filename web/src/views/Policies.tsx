@@ -5,7 +5,7 @@ import type { Asking } from "../asking";
 import { matches, searchWords } from "../filter";
 import { linkTo, type Route } from "../location";
 import { owedTo } from "../owed";
-import { placeKey, words as portWords } from "../ports";
+import { portKey, words as portWords } from "../ports";
 import type { Finding } from "../schema";
 import { count, visible } from "../visible";
 import { FindingLine } from "./Findings";
@@ -238,7 +238,7 @@ function OwedTo({ asking, route, number }: { asking: Asking; route: Route; numbe
                 <td>{visible(name(from))}</td>
                 <td>{visible(name(to))}</td>
                 <td>
-                  <a href={linkTo(route, { pair: `${name(from)}~${name(to)}`, ask: placeKey(ports[0]!) })}>
+                  <a href={linkTo(route, { pair: `${name(from)}~${name(to)}`, ask: portKey(ports[0]!) })}>
                     {portWords(ports) === "all" ? "every port" : portWords(ports)}
                     {family === 0 ? "" : ` over IPv${family}`}
                   </a>

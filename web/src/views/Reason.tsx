@@ -8,7 +8,7 @@ import type { Origin, PolicyLook, RuleLook } from "../why";
 import { reasonWords } from "../words";
 import { blockEnd, type Mark, Yaml } from "./Yaml";
 
-/** Origins whose lines are shown; of more, their places are enough. */
+/** Origins whose lines are shown; of more, their positions are enough. */
 const QUOTED = 4;
 
 type Props = { asking: Asking; route: Route; answer: DirectionAnswer };
@@ -81,10 +81,10 @@ function Deciding({
   );
 }
 
-/** Whether places are links to the editor. */
+/** Whether positions are links to the editor. */
 export const editing = { on: false };
 
-function FilePlace({ file, line, column, route }: { file: string; line: number; column: number; route: Route }) {
+function FilePosition({ file, line, column, route }: { file: string; line: number; column: number; route: Route }) {
   const said = `${visibleText(file)}:${line}:${column}`;
   if (!editing.on) return <span class="file">{said}</span>;
   return (
@@ -102,7 +102,7 @@ export function Where({ asking, route, origin }: { asking: Asking; route: Route;
     <p class="where">
       <a href={link}>{policyName(policy)}</a> <code>{origin.path}</code>
       {document !== undefined && origin.line > 0 && (
-        <FilePlace file={document.file} line={origin.line} column={origin.column} route={route} />
+        <FilePosition file={document.file} line={origin.line} column={origin.column} route={route} />
       )}
     </p>
   );

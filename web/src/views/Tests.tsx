@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { messageOf } from "../failure";
 import { matches, searchWords } from "../filter";
 import { linkTo, type Route } from "../location";
-import { placeKey, placeOf, placeWords } from "../ports";
+import { portKey, portIndexOf, portLabel } from "../ports";
 import type { Counterexample, TestResult } from "../schema";
 import { count, sentence, visible, visibleText } from "../visible";
 import type { World } from "../world";
@@ -162,10 +162,10 @@ function One({ test, says, world, route }: { test: TestResult; says: string; wor
 
 /** The connection that a test fails for. Its two ends lead to the reason, where they are on the map. */
 function Against({ each, world, route }: { each: Counterexample; world: World; route: Route }) {
-  const asked = placeOf(each.protocol, each.port);
-  const words = `${named(each.from)} → ${named(each.to)} ${placeWords(asked)}`;
+  const asked = portIndexOf(each.protocol, each.port);
+  const words = `${named(each.from)} → ${named(each.to)} ${portLabel(asked)}`;
   const names = each.pair?.map((end) => world.endpoints[end]!.name);
-  const change = names && { pair: names.join("~"), ask: placeKey(asked) };
+  const change = names && { pair: names.join("~"), ask: portKey(asked) };
   return (
     <>
       <p>
