@@ -19,7 +19,7 @@ from podfence.kernel.rtnetlink import Rtnetlink, link_up
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.nft.lowering.epoch import with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.lowering.skeleton import FAST
+from podfence.nft.lowering.skeleton import FORWARD
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.testing.builders import namespace, pod, policy
@@ -183,7 +183,7 @@ def test_a_table_that_somebody_edited_is_another(edit: str) -> None:
     if edit == "flush":
         chains = {name: replace(chain, rules=()) for name, chain in chains.items()}
     else:
-        del chains[FAST]
+        del chains[FORWARD]
     assert same_rules(wanted, wanted)
     assert same_rules(with_epoch(wanted, 7), wanted)
     assert not same_rules(replace(wanted, chains=chains), wanted)

@@ -10,7 +10,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.nft.lowering.epoch import epoch, mark_mask, most
-from podfence.nft.lowering.skeleton import FAST, STAMP, range_set, stateless_map, verdict_map
+from podfence.nft.lowering.skeleton import (
+    FORWARD,
+    INPUT,
+    STAMP,
+    range_set,
+    stateless_map,
+    verdict_map,
+)
 from podfence.nft.lowering.tightening import Released, Tightening
 from podfence.nft.lowering.views import FAMILIES, VIEWS
 from podfence.nft.objects import Table
@@ -236,6 +243,6 @@ def is_ours(ruleset: Ruleset, mask: int) -> bool:
     return (
         ruleset.maps.keys() >= _MAPS | _OTHERS
         and ruleset.sets.keys() >= set(map(range_set, FAMILIES))
-        and ruleset.chains.keys() >= {FAST, STAMP}
+        and ruleset.chains.keys() >= {FORWARD, INPUT, STAMP}
         and mark_mask(ruleset) == mask
     )

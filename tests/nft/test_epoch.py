@@ -15,9 +15,9 @@ from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Pod
 from podfence.nft.difference import apply, diff
-from podfence.nft.lowering.epoch import epoch, most, with_epoch
+from podfence.nft.lowering.epoch import epoch, mark_mask, most, with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.objects import CtStateBit
+from podfence.nft.objects import ACCEPT, CtMark, CtStateBit, Rule
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import first_packet, reply_packet, trace_packet
 from podfence.policy.compile import compile_cluster
@@ -25,6 +25,7 @@ from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
 from podfence.reconcile.bumps import Bumps
 from podfence.reconcile.nodes import NodeStep
+from podfence.reconcile.states import is_ours
 from podfence.testing.builders import (
     cluster_peer,
     cluster_policy,
@@ -178,10 +179,11 @@ def test_a_remote_pod_that_comes_keeps_the_epoch() -> None:
     assert removes_permission(wanted, current)
 
 
-def test_an_epoch_changes_two_chains_only() -> None:
+def test_an_epoch_changes_three_chains_only() -> None:
     ruleset = CASES[2].ruleset
     after = with_epoch(ruleset, 8)
-    assert {n for n, c in after.chains.items() if c != ruleset.chains[n]} == {"fast", "stamp"}
+    changed = {n for n, c in after.chains.items() if c != ruleset.chains[n]}
+    assert changed == {"forward", "input", "stamp"}
 
 
 @pytest.mark.parametrize(
@@ -195,6 +197,32 @@ def test_epoch_count_round_and_skip_zero(mask: int, number: int, following: int)
     assert bumped.epoch == following
     expected = lower(index_of(), LocalNode("n", epoch=following, mark_mask=mask))
     assert with_epoch(ruleset, bumped.epoch) == expected
+
+
+@pytest.mark.parametrize("at", [0, 1, 4], ids=["before", "between", "behind"])
+def test_rules_of_others_in_a_base_chain_leave_the_epoch_readable(at: int) -> None:
+    ruleset = with_epoch(CASES[2].ruleset, 8)
+    base = ruleset.chains["forward"]
+    edited = replace(base, rules=(*base.rules[:at], Rule((ACCEPT,)), *base.rules[at:]))
+    found = replace(ruleset, chains={**ruleset.chains, "forward": edited})
+    assert (mark_mask(found), epoch(found)) == (0xFFFF0000, 8)
+    assert removes_permission(found, ruleset), "what it let pass is judged again"
+
+
+@pytest.mark.parametrize("mark", [CtMark(0xFFFF0000, 0x70000), CtMark(0xFF, 7)])
+def test_another_mark_in_a_base_chain_is_no_epoch(mark: CtMark) -> None:
+    ruleset = CASES[2].ruleset
+    base = ruleset.chains["input"]
+    edited = replace(base, rules=(Rule((mark, ACCEPT)), *base.rules))
+    assert not mark_mask(replace(ruleset, chains={**ruleset.chains, "input": edited}))
+
+
+@pytest.mark.parametrize("gone", ["forward", "input"])
+def test_a_table_without_a_base_chain_is_read(gone: str) -> None:
+    ruleset = CASES[2].ruleset
+    chains = {name: chain for name, chain in ruleset.chains.items() if name != gone}
+    assert mark_mask(replace(ruleset, chains=chains)) == 0xFFFF0000
+    assert not is_ours(replace(ruleset, chains=chains), 0xFFFF0000)
 
 
 def test_an_epoch_that_does_not_fit_is_refused() -> None:

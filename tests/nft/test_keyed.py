@@ -114,7 +114,7 @@ def test_no_connection_outlives_its_permission_there(monkeypatch: pytest.MonkeyP
         follow.hypothesis.inner_test(TIERS if seed % 2 else Size(), Random(seed))
 
 
-MAX_DEPTH = 12
+MAX_DEPTH = 13
 """Chains on one way through a ruleset; kernels refuse more than 16."""
 
 

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from podfence.nft.lowering.epoch import with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.lowering.skeleton import FAST, STAMP
 from podfence.nft.objects import DROP, RETURN, BaseChain, Chain, Counter, Hook, Rule, Verdict
 from podfence.nft.ruleset import Ruleset
 from tests.nft.cases import DB_ALLOW, NODE, WEB, index_of
@@ -26,7 +25,7 @@ def with_chain(chain: Chain) -> Ruleset:
 
 
 def reached_from_base() -> list[str]:
-    """Chains that packets of every pod go through; the two of the epoch are not compared."""
+    """Chains that packets of every pod go through."""
     found: set[str] = set()
     waiting = list(BASE)
     while waiting:
@@ -35,7 +34,7 @@ def reached_from_base() -> list[str]:
             found.add(name)
             parts = (part for rule in RULES.chains[name].rules for part in rule.parts)
             waiting += [part.chain for part in parts if isinstance(part, Verdict) and part.chain]
-    return sorted(found - {FAST, STAMP})
+    return sorted(found)
 
 
 def test_equal_rules_take_nothing_away() -> None:

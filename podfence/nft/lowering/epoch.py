@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from podfence.nft.lowering.skeleton import FAST, epoch_chains
+from podfence.nft.lowering.skeleton import FORWARD, INPUT, epoch_chains
 from podfence.nft.objects import CtMark
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import AddRules, FlushChain, Operation
@@ -46,9 +46,9 @@ def epoch_steps(mask: int, number: int) -> tuple[Operation, ...]:
 
 
 def mark_mask(ruleset: Ruleset) -> int:
-    """The bits of the mark that hold the epoch; 0: there are none."""
-    rules = ruleset.chains[FAST].rules
-    return next((p.mask for rule in rules for p in rule.parts if isinstance(p, CtMark)), 0)
+    """The bits of the mark that hold the epoch; 0: the base chains know none, or several."""
+    marks = _marks(ruleset)
+    return marks.pop().mask if len(marks) == 1 else 0
 
 
 def most(ruleset: Ruleset) -> int:
@@ -57,8 +57,15 @@ def most(ruleset: Ruleset) -> int:
 
 
 def _mark(ruleset: Ruleset) -> CtMark:
-    (found,) = (part for part in ruleset.chains[FAST].rules[0].parts if isinstance(part, CtMark))
+    (found,) = _marks(ruleset)
     return found
+
+
+def _marks(ruleset: Ruleset) -> set[CtMark]:
+    """Those that the base chains ask for, at whatever rule: others may have added some."""
+    bases = (ruleset.chains[name] for name in (FORWARD, INPUT) if name in ruleset.chains)
+    parts = (part for base in bases for rule in base.rules for part in rule.parts)
+    return {part for part in parts if isinstance(part, CtMark)}
 
 
 def _lowest(mask: int) -> int:

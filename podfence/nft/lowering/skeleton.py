@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from msgspec.structs import replace
+
 from podfence.nft.lowering.deny import STATELESS, UNKNOWN, deny_rules, prefix_of
 from podfence.nft.lowering.views import (
     AUDIT_VIEWS,
@@ -32,11 +34,13 @@ from podfence.nft.objects import (
     CtMark,
     CtState,
     CtStateBit,
+    Expression,
     Field,
     Hook,
     Lookup,
     Rule,
     SetCtMark,
+    Statement,
     Vmap,
     goto,
     jump,
@@ -46,7 +50,9 @@ from podfence.policy.flow import Direction
 PRIORITY = -10
 """Before the filter chains of others (0), after DNAT (-100): real client, real backend (NP-28)."""
 FULL_MARK = 0xFFFFFFFF
-FAST, STAMP = "fast", "stamp"
+FORWARD, INPUT, STAMP = "forward", "input", "stamp"
+_REST = {FORWARD: "forward_unjudged", INPUT: "input_unjudged"}
+"""Where a base chain sends what it has not let pass."""
 _ND_TYPES = Between(Field.ICMPV6_TYPE, 133, 137)
 _ON_LINK = Compare(Field.IP6_HOPLIMIT, 255)
 _LINK_LOCAL = Between(Field.IP6_SADDR, 0xFE80 << 112, (0xFEC0 << 112) - 1)
@@ -94,21 +100,39 @@ def skeleton(
         known = (Rule((Vmap((view.subject[f],), verdict_map(view, f)),)) for f in FAMILIES)
         yield Chain(dispatch_chain(view), tuple(known))
     yield Chain("reply", _judge(audits, reply=True))
-    yield Chain("forward", _forward(audits), BaseChain(Hook.FORWARD, PRIORITY))
-    yield Chain("input", _input(audits), BaseChain(Hook.INPUT, PRIORITY))
+    yield Chain(_REST[FORWARD], _forward(audits))
+    yield Chain(_REST[INPUT], _input(audits))
 
 
 def epoch_chains(mark_mask: int, mark_value: int) -> Iterator[Chain]:
-    """The only two chains that know the epoch: what passes by it, and what writes it.
+    """The only chains that know the epoch: the base chains, which let pass what was judged under
+    it, and the one that writes it.
 
     A connection that a helper has announced begins as a relative, with the mark of the one that
     announced it: nobody has judged it yet. An error has the mark of the connection it is about.
+
+    Nearly every packet ends at the first rule. So it stands in the base chains themselves, and all
+    that other packets meet stands elsewhere: a jump would cost each packet as much as a question.
     """
     judged = CtMark(mark_mask, mark_value)
-    own = Rule((judged, CtState(CtStateBit.NEW | CtStateBit.ESTABLISHED), ACCEPT))
-    errors = (Rule((*error, judged, ACCEPT), "errors of judged connections") for error in _ERRORS)
-    yield Chain(FAST, (own, *errors))
+    own = Rule((CtState(CtStateBit.NEW | CtStateBit.ESTABLISHED), judged, ACCEPT))
+    errors = [Rule((*error, judged, ACCEPT), "errors of judged connections") for error in _ERRORS]
+    for name, hook in ((FORWARD, Hook.FORWARD), (INPUT, Hook.INPUT)):
+        rules = (own, *errors, Rule((goto(_REST[name]),)))
+        yield Chain(name, rules, BaseChain(hook, PRIORITY))
     yield Chain(STAMP, (Rule((SetCtMark(FULL_MARK & ~mark_mask, mark_value),)),))
+
+
+def without_epoch(chain: Chain) -> Chain:
+    """The chain as it is whatever the epoch: two that differ in their epochs alone are the same."""
+    rules = (replace(rule, parts=tuple(map(_unmarked, rule.parts))) for rule in chain.rules)
+    return replace(chain, rules=tuple(rules))
+
+
+def _unmarked(part: Expression | Statement) -> Expression | Statement:
+    if isinstance(part, CtMark):
+        return CtMark(part.mask, 0)
+    return SetCtMark(part.keep, 0) if isinstance(part, SetCtMark) else part
 
 
 def _dispatch(subject: dict[int, Field], maps: dict[int, str]) -> tuple[Rule, ...]:
@@ -141,14 +165,10 @@ def _jumps(views: Iterable[View]) -> Iterator[Rule]:
     return (Rule((jump(dispatch_chain(view)),)) for view in views)
 
 
-def _passes_always() -> Iterator[Rule]:
-    """What comes before any judgement: judged connections with their errors, neighbours (NP-39,
-    NP-41).
-
-    Neighbour discovery never crosses a router (hop limit 255), so nobody can smuggle data in it.
-    """
-    yield Rule((jump(FAST),))
-    yield Rule((_ON_LINK, _ND_TYPES, ACCEPT), "neighbour discovery")
+def _neighbours() -> Rule:
+    """Neighbour discovery is never judged (NP-39). It never crosses a router (hop limit 255), so
+    nobody can smuggle data in it."""
+    return Rule((_ON_LINK, _ND_TYPES, ACCEPT), "neighbour discovery")
 
 
 def _other_errors(chain: str) -> Iterator[Rule]:
@@ -159,8 +179,7 @@ def _other_errors(chain: str) -> Iterator[Rule]:
 
 def _forward(audits: Collection[View]) -> tuple[Rule, ...]:
     return (
-        *_passes_always(),
-        # after the fast path, which they never take: they have no mark
+        _neighbours(),
         Rule((CtState(CtStateBit.INVALID | CtStateBit.UNTRACKED), goto(STATELESS))),
         *_other_errors(STATELESS),
         # a connection judged under an older epoch, met on its way back
@@ -175,7 +194,7 @@ def _input(audits: Collection[View]) -> tuple[Rule, ...]:
     A packet without a connection is judged like the first one of a connection.
     """
     return (
-        *_passes_always(),
+        _neighbours(),
         Rule((CtDirection(CtDirectionValue.REPLY), RETURN)),
         *_other_errors(f"{STATELESS}_s"),
         # an address that every pod has and the API does not tell: nobody knows which pod it is

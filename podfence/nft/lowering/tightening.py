@@ -19,7 +19,7 @@ from podfence.nft.difference import without
 from podfence.nft.lowering.peers import OF_NAMES
 from podfence.nft.lowering.permission import Known, Proof, ReadableRuleset, unknown
 from podfence.nft.lowering.polarity import ChainUses, Polarity
-from podfence.nft.lowering.skeleton import FAST, STAMP, range_set, stateless_map, verdict_map
+from podfence.nft.lowering.skeleton import range_set, stateless_map, verdict_map, without_epoch
 from podfence.nft.lowering.views import AUDIT_VIEWS, FAMILIES, VIEWS, View
 from podfence.nft.objects import (
     ADDRESS_TYPES,
@@ -186,7 +186,7 @@ class _Judgement:
     ) -> None:
         self._before, self._after = before, after
         self._touched, self._uses, self._released = touched, uses, released
-        self._chains = set(touched.chains) - {FAST, STAMP}
+        self._chains = {name for name in touched.chains if not _is_an_epoch(name, before, after)}
         for name in {*touched.taken, *touched.put}:
             if (
                 name not in _OF_SKELETON and name in before.maps
@@ -299,6 +299,12 @@ def _differ(old: Chain, new: Chain) -> bool:
 
 def _bases(ruleset: Ruleset) -> set[str]:
     return {name for name, chain in ruleset.chains.items() if chain.base is not None}
+
+
+def _is_an_epoch(name: str, before: ReadableRuleset, after: ReadableRuleset) -> bool:
+    """Whether a chain differs in the epoch alone: the step decides about that itself."""
+    old, new = before.chains.get(name), after.chains.get(name)
+    return old is not None and new is not None and without_epoch(old) == without_epoch(new)
 
 
 def _fixed(rules: ReadableRuleset, uses: ChainUses) -> set[str]:
