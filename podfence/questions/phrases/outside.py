@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
+from podfence.model.networkpolicy import IPBlock
 from podfence.questions.phrases.words import some
 from podfence.sets import AddressSet
 from podfence.sets.addresses import EVERY_ADDRESS_OF, IPNetwork
@@ -60,14 +61,22 @@ def _networks(family: int, prefixes: Iterable[Prefix]) -> list[IPNetwork]:
 
 
 def _nested(family: int, inside: Sequence[Prefix], excluded: Sequence[Prefix]) -> str:
-    """The set as a list in which the longest network that holds an address decides; "" if long."""
+    """In words; "" if long."""
+    entries = _nested_entries(family, inside, excluded)
+    return _sentence(entries) if len(entries) <= _NESTED else ""
+
+
+def _nested_entries(
+    family: int, inside: Sequence[Prefix], excluded: Sequence[Prefix]
+) -> list[tuple[IPNetwork, bool]]:
+    """The set as a list in which the longest network that holds an address decides; empty if it is
+    not tried."""
     given, meaning = (inside, True) if len(inside) <= len(excluded) else (excluded, False)
     if len(given) > _TRIED:
-        return ""
+        return []
     [whole] = EVERY_ADDRESS_OF[family].networks()
     tree = _tree(whole, _networks(family, given), meaning)
-    entries = list(_entries(tree, decided=False))
-    return _sentence(entries) if len(entries) <= _NESTED else ""
+    return list(_entries(tree, decided=False))
 
 
 class _Tree:
@@ -100,18 +109,39 @@ def _entries(tree: _Tree, *, decided: bool) -> Iterator[tuple[IPNetwork, bool]]:
         yield from _entries(half, decided=decided)
 
 
-def _sentence(entries: Sequence[tuple[IPNetwork, bool]]) -> str:
-    terms: list[str] = []
+def shortest_blocks(addresses: AddressSet) -> tuple[IPBlock, ...]:
+    """Exactly these addresses as a policy names them: with ``except`` where that is shorter."""
+    return tuple(block for family in EVERY_ADDRESS_OF for block in _shortest(addresses, family))
+
+
+def lines_of(blocks: Iterable[IPBlock]) -> int:
+    """How many blocks a reader has to go through: those, and what is left out of them."""
+    return sum(1 + len(block.except_) for block in blocks)
+
+
+def _shortest(addresses: AddressSet, family: int) -> tuple[IPBlock, ...]:
+    inside = tuple(addresses.prefixes(family))
+    excluded = tuple((EVERY_ADDRESS_OF[family] - addresses).prefixes(family))
+    nested = tuple(IPBlock(*term) for term in _terms(_nested_entries(family, inside, excluded)))
+    if nested and lines_of(nested) < len(inside):
+        return nested
+    return tuple(map(IPBlock, _networks(family, inside)))
+
+
+def _terms(
+    entries: Sequence[tuple[IPNetwork, bool]],
+) -> Iterator[tuple[IPNetwork, tuple[IPNetwork, ...]]]:
     for network, inside in entries:
-        if not inside:
-            continue
-        holes = [
-            str(hole)
-            for hole, within in entries
-            if not within and _parent(hole, entries) == network
-        ]
-        terms.append(f"{network}{_EXCEPT}{_AND.join(holes)}" if holes else str(network))
-    return _PLUS.join(terms)
+        if inside:
+            holes = (each for each, within in entries if not within)
+            yield network, tuple(hole for hole in holes if _parent(hole, entries) == network)
+
+
+def _sentence(entries: Sequence[tuple[IPNetwork, bool]]) -> str:
+    return _PLUS.join(
+        f"{network}{_EXCEPT}{_AND.join(map(str, holes))}" if holes else str(network)
+        for network, holes in _terms(entries)
+    )
 
 
 def _parent(network: IPNetwork, entries: Sequence[tuple[IPNetwork, bool]]) -> IPNetwork | None:

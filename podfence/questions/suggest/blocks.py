@@ -14,6 +14,8 @@ from typing import Final
 from msgspec import Struct
 
 from podfence.model.cluster import Cluster
+from podfence.model.networkpolicy import IPBlock
+from podfence.questions.phrases.outside import lines_of, shortest_blocks
 from podfence.sets import AddressSet
 from podfence.sets.addresses import IPNetwork
 
@@ -41,13 +43,16 @@ def widening(cluster: Cluster, widths: Mapping[int, int]) -> Widening:
     return Widening(widths, AddressSet.of(held))
 
 
-def blocks_of(seen: Iterable[IPNetwork], wider: Widening | None = None) -> tuple[IPNetwork, ...]:
-    """The fewest blocks that hold ``seen`` and nothing else; where these are more than ``FEW``, and
-    wider ones are asked for, fewer that hold more."""
+def blocks_of(seen: Iterable[IPNetwork], wider: Widening | None = None) -> tuple[IPBlock, ...]:
+    """The fewest blocks that hold ``seen`` and nothing else, with what is left out of them where
+    that is shorter; where these are more than ``FEW``, and wider ones are asked for, fewer that
+    hold more."""
     found = tuple(_joined(seen))
-    if wider is None or len(found) <= FEW:
-        return found
-    return tuple(sorted(_widened(found, wider), key=lambda b: (b.version, b.network_address)))
+    exact = shortest_blocks(AddressSet.of(found))
+    if wider is None or lines_of(exact) <= FEW:
+        return exact
+    every = sorted(_widened(found, wider), key=lambda b: (b.version, b.network_address))
+    return tuple(map(IPBlock, every))
 
 
 def _joined(blocks: Iterable[IPNetwork]) -> Iterator[IPNetwork]:

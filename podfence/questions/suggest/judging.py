@@ -18,7 +18,7 @@ from podfence.policy.index import NETWORK_POLICY_TIER, CompiledTier, PolicyIndex
 from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.resolver import KnownEnd
 from podfence.sets import AddressSet
-from podfence.sets.addresses import IPAddress, IPNetwork
+from podfence.sets.addresses import IPAddress
 
 _FAMILIES: Final = frozenset({4, 6})
 _Part = tuple[Subjects, tuple[IPAddress, ...]]
@@ -99,9 +99,8 @@ class ConnectionJudge:
             self._addresses[party.workload] = found
         return found
 
-    def _of_block(self, block: IPNetwork) -> Iterator[IPAddress]:
+    def _of_block(self, whole: AddressSet) -> Iterator[IPAddress]:
         """An address for each class of addresses outside that is in a block."""
-        whole = AddressSet.of([block])
         for each in self._index.classes:
             if each.outside is not None and (part := each.outside & whole):
                 yield next(part.networks()).network_address

@@ -20,6 +20,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
 from podfence.questions.entrynames import entry_name
 from podfence.questions.entryrows import EntryRow
+from podfence.questions.phrases.outside import name_outside
 from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.resolver import EndResolver, KnownEnd
 from podfence.questions.tests.cells import Cells, TestInWorld
@@ -127,8 +128,12 @@ class _Needs:
             ends = KnownEnd(named[0], sender), KnownEnd(named[1], receiver)
             yield from self._each(*ends, ports)
         for (one, two, ports), addresses in outside.items():
-            for block in addresses.networks():
-                other = KnownEnd(str(block), address=block.network_address, block=block)
+            for each in EVERY_ADDRESS_OF.values():
+                block = addresses & each
+                if not block:
+                    continue
+                first = next(block.networks()).network_address
+                other = KnownEnd(name_outside(block), address=first, block=block)
                 source, to = self._end(one) or other, self._end(two) or other
                 yield from self._each(source, to, ports)
 

@@ -37,7 +37,7 @@ from podfence.questions.tests.reach import (
     sent,
 )
 from podfence.questions.tests.world import ClusterWorld
-from podfence.sets import PortSet
+from podfence.sets import AddressSet, PortSet
 
 _NAME: Final = "from-flows"
 
@@ -214,6 +214,9 @@ class _Writing:
             return self._words.get(party.workload, "")
         if party == OUTSIDE:
             return "outside"
+        if party.block is not None:
+            first, *others = party.block.networks()
+            return "" if others else str(first)
         return str(party.address) if party.address is not None else ""
 
     def _classes_of_words(self) -> dict[str, list[int]]:
@@ -233,9 +236,15 @@ class _Writing:
             return self._classes(party.workload)
         if party == OUTSIDE:
             return [n for n in world.outside if world.index.classes[n].outside]
+        if party.block is not None:
+            return [n for n in world.outside if party.block & _outside(world, n)]
         if party.address is None:
             return []
-        return [n for n in world.outside if party.address in (world.index.classes[n].outside or ())]
+        return [n for n in world.outside if party.address in _outside(world, n)]
+
+
+def _outside(world: ClusterWorld, number: int) -> AddressSet:
+    return world.index.classes[number].outside or AddressSet()
 
 
 def _named(test: Mapping[str, Any]) -> Iterator[str]:

@@ -27,7 +27,8 @@ from podfence.questions.parties import PartyEnd as Named
 from podfence.questions.phrases.matched import workload_names
 from podfence.questions.plan.sides import is_assumed
 from podfence.questions.services import Services
-from podfence.sets.addresses import IPAddress, IPNetwork
+from podfence.sets import AddressSet
+from podfence.sets.addresses import IPAddress
 
 _WHERE_PODS_LIVE: Final = tuple(
     ip_network(text)
@@ -56,14 +57,14 @@ known how they do it."""
 class KnownEnd(Struct, frozen=True):
     """An end that is known. ``workload``: all of its pods, or a pod that has none; else
     ``address``, which is outside the cluster or a node's, and None where it is not told; of a
-    ``block`` that is meant as a whole, the first. ``name``
-    is text of the API: never print it raw."""
+    ``block``, addresses of one IP version that are meant as a whole, the first. ``name`` is text of
+    the API: never print it raw."""
 
     name: str
     workload: ObjectRef | None = None
     address: IPAddress | None = None
     is_node: bool = False
-    block: IPNetwork | None = None
+    block: AddressSet | None = None
 
 
 OUTSIDE: Final = KnownEnd("outside")

@@ -28,6 +28,7 @@ from podfence.model.networkpolicy import (
 )
 from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import AS_WRITTEN, Direction
+from podfence.questions.phrases.outside import lines_of
 from podfence.questions.suggest.blocks import Widening, blocks_of
 from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.groups import PodGroups, SharedLabels
@@ -105,7 +106,7 @@ class Suggested(Struct, frozen=True):
             for rule in self.policy.rules_of(direction.policy_type)
             for peer in rule.peers
             if peer.ip_block is not None and (block := peer.ip_block.cidr).prefixlen
-            if (seen := _seen_in(block, needed, direction)) < block.num_addresses
+            if (seen := _seen_in(peer.ip_block, needed, direction)) < _size_of(peer.ip_block)
         )
 
     @property
@@ -117,13 +118,26 @@ class Suggested(Struct, frozen=True):
             for rule in self.policy.rules_of(direction.policy_type)
             for peer in rule.peers
             if peer.ip_block is not None and peer.ip_block.cidr.prefixlen == 0
+            if not peer.ip_block.except_
         )
 
 
-def _seen_in(block: IPNetwork, needed: Sequence[ObservedConnection], direction: Direction) -> int:
+def _seen_in(block: IPBlock, needed: Sequence[ObservedConnection], direction: Direction) -> int:
     far = (ends_of(each, direction)[1] for each in needed)
     seen = AddressSet.of(each for party in far for each in _blocks(party))
-    return sum(part.num_addresses for part in (seen & AddressSet.of([block])).networks())
+    return _number(seen & _addresses(block))
+
+
+def _addresses(block: IPBlock) -> AddressSet:
+    return AddressSet.of([block.cidr]) - AddressSet.of(block.except_)
+
+
+def _size_of(block: IPBlock) -> int:
+    return _number(_addresses(block))
+
+
+def _number(addresses: AddressSet) -> int:
+    return sum(part.num_addresses for part in addresses.networks())
 
 
 class SuggestedPolicies(Struct, frozen=True):
@@ -232,9 +246,10 @@ class PolicyWriter:
         if any(party.address is None for party in outside):
             return f"some outside ends have no known address ({some}); --outside any allows all"
         written = blocks_of((key for party in outside for key in _blocks(party)), self._wider)
-        if len(written) > MAX_BLOCKS:
+        lines = lines_of(written)
+        if lines > MAX_BLOCKS:
             more = "" if self._wider else "--wide-outside joins them to blocks, "
-            return f"{len(written)} blocks outside are too many; {more}--outside any allows all"
+            return f"{lines} blocks outside are too many; {more}--outside any allows all"
         return ""
 
     # -- policies
@@ -291,7 +306,7 @@ class PolicyWriter:
             peers = [_peer(group, namespace) for group in groups]
             outside = [key for key in keys if not isinstance(key, SharedLabels)]
             blocks = blocks_of(outside, self._wider)
-            peers += [NetworkPolicyPeer(ip_block=IPBlock(block)) for block in blocks]
+            peers += [NetworkPolicyPeer(ip_block=block) for block in blocks]
             yield NetworkPolicyRule(tuple(peers), tuple(_ranges(ports)))
 
     def _ports(
@@ -361,7 +376,7 @@ def _peer(group: SharedLabels, namespace: str) -> NetworkPolicyPeer:
 def _blocks(far: KnownEnd) -> Iterator[IPNetwork]:
     """What a rule names for an end outside."""
     if far.block is not None:
-        yield far.block
+        yield from far.block.networks()
     elif far.address is not None:
         yield ip_network(far.address)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pyroaring import BitMap, FrozenBitMap
 
+from podfence.questions.phrases.outside import shortest_blocks
 from podfence.questions.tests.world import ClusterWorld, Family
 from podfence.sets import AddressSet, PortSet
 from podfence.sets.addresses import EVERY_ADDRESS
@@ -82,8 +83,18 @@ def everybody(
         if whole == EVERY_ADDRESS and not world.index.by_node_address:
             yield "outside", numbers
         else:
-            networks = [str(network) for network in whole.networks()]
-            yield {"ends": networks, "except": "*"}, numbers
+            yield _blocks(whole), numbers
+
+
+def _blocks(addresses: AddressSet) -> Mapping[str, Any]:
+    """Addresses outside as an end of a test file: blocks less other blocks, where that is short."""
+    blocks = shortest_blocks(addresses)
+    held = AddressSet.of(block.cidr for block in blocks)
+    holes = [hole for block in blocks for hole in block.except_]
+    if held - AddressSet.of(holes) != addresses:  # a block in a hole of another
+        return {"ends": [str(network) for network in addresses.networks()], "except": "*"}
+    without = ["*", *map(str, holes)] if holes else "*"
+    return {"ends": [str(block.cidr) for block in blocks], "except": without}
 
 
 def is_to_come(end: Any) -> bool:

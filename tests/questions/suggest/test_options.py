@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import ip_network
 from random import Random
 
 import pytest
 
-from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.networkpolicy import IPBlock, NetworkPolicy
 from podfence.model.objects import Pod
 from podfence.policy.flow import Direction
 from podfence.questions.suggest.blocks import FEW, Widening, blocks_of
@@ -72,26 +73,56 @@ def wider(width: int, *held: str) -> Widening:
     return Widening({4: width, 6: 64}, AddressSet.of(nets(*held)))
 
 
+def cidrs(blocks: Iterable[IPBlock]) -> list[IPNetwork]:
+    """Of blocks that leave nothing out."""
+    every = list(blocks)
+    assert not any(each.except_ for each in every)
+    return [each.cidr for each in every]
+
+
 ODD = nets(*(f"198.51.100.{n}/32" for n in range(1, 2 * FEW + 3, 2)))
 
 
 def test_few_addresses_stay_what_they_are() -> None:
-    assert blocks_of(ODD[:FEW], wider(24)) == tuple(ODD[:FEW])
+    assert cidrs(blocks_of(ODD[:FEW], wider(24))) == ODD[:FEW]
 
 
 def test_more_are_joined_to_the_smallest_block_that_holds_them() -> None:
-    assert blocks_of(ODD, wider(24)) == tuple(nets("198.51.100.0/27"))
-    assert blocks_of(ODD) == tuple(ODD)
+    assert cidrs(blocks_of(ODD, wider(24))) == nets("198.51.100.0/27")
+    assert cidrs(blocks_of(ODD)) == ODD
 
 
 def test_no_block_is_wider_than_was_asked_for() -> None:
-    found = blocks_of(ODD, wider(30))
+    found = cidrs(blocks_of(ODD, wider(30)))
     assert all(each.prefixlen >= 30 for each in found)
     assert all(any(one.subnet_of(each) for each in found) for one in ODD)  # type: ignore[arg-type]
 
 
 def test_no_wider_block_holds_the_address_of_a_pod_a_node_or_a_service() -> None:
-    assert blocks_of(ODD, wider(24, "198.51.100.2/32")) == tuple(ODD)
+    assert cidrs(blocks_of(ODD, wider(24, "198.51.100.2/32"))) == ODD
+
+
+def test_blocks_less_others_are_written_where_that_is_shorter() -> None:
+    seen = nets("10.0.0.0/9", "10.128.0.0/10", "10.192.0.0/11", "10.224.0.0/12")
+    [whole, hole] = nets("10.0.0.0/8", "10.240.0.0/12")
+    assert blocks_of(seen) == (IPBlock(whole, (hole,)),)
+    assert cidrs(blocks_of(seen[:2])) == seen[:2]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_blocks_of_a_rule_hold_exactly_what_was_seen(seed: int) -> None:
+    rng = Random(seed)
+    parts = [f"10.{rng.randrange(4)}.{rng.randrange(0, 256, 16)}.0/{rng.randrange(8, 25)}"]
+    parts += [f"10.{rng.randrange(4)}.{rng.randrange(256)}.0/24" for _ in range(rng.randrange(40))]
+    less = [f"10.{rng.randrange(4)}.{rng.randrange(256)}.0/26" for _ in range(rng.randrange(9))]
+    wanted = held(parts) - held(less)
+    found = blocks_of(wanted.networks())
+    assert AddressSet.union(held([b.cidr]) - held(b.except_) for b in found) == wanted
+    assert sum(1 + len(each.except_) for each in found) <= len(list(wanted.networks()))
+
+
+def held(texts: Iterable[object]) -> AddressSet:
+    return AddressSet.of(ip_network(str(text), strict=False) for text in texts)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -100,7 +131,8 @@ def test_blocks_hold_what_was_seen_and_nothing_that_is_held(seed: int) -> None:
     seen = nets(*{f"192.0.2.{rng.randrange(256)}/32" for _ in range(40)})
     free = AddressSet.of(nets("192.0.2.0/24")) - AddressSet.of(seen)
     held = AddressSet.of(rng.sample(list(free.networks()), 3))
-    found = AddressSet.of(blocks_of(seen, Widening({4: rng.randrange(24, 33), 6: 64}, held)))
+    wide = Widening({4: rng.randrange(24, 33), 6: 64}, held)
+    found = AddressSet.of(cidrs(blocks_of(seen, wide)))
     assert AddressSet.of(seen) <= found
     assert not found & held
 

@@ -211,6 +211,39 @@ def test_policies_of_what_comes_through_an_entry_let_it_in() -> None:
 # -- policies of it
 
 
+def test_the_internet_is_everything_less_private_ranges() -> None:
+    file = file_of({"from": "web", "to": "internet", "ports": [443], "expect": "allow"})
+    found = suggest(cluster(), [], ADDRESSES, tests=needed(file))
+    (out,) = (rule for each in found.policies for rule in each.policy.egress)
+    blocks = [peer.ip_block for peer in out.peers if peer.ip_block is not None]
+    assert [(str(each.cidr), len(each.except_)) for each in blocks] == [
+        ("0.0.0.0/0", 6),
+        ("::/0", 3),
+    ]
+    (judged,) = Runs(found.after.cluster).all([file])
+    assert judged.results[0].status is ResultStatus.PASSED
+    assert found.left_open == ()
+    assert [each for made in found.policies for each in made.wider] == []
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"ends": ["10.0.0.0/8"], "except": ["10.1.0.0/16", "10.2.0.0/16"]},
+        {"ends": ["203.0.113.0/24"], "except": ["203.0.113.7"]},
+        {"ends": ["outside"], "except": ["internet"]},
+    ],
+)
+def test_ends_less_other_ends_are_allowed_exactly(end: Any) -> None:
+    file = file_of(
+        {"from": end, "to": "web:80", "expect": "allow"},
+        *({"from": each, "to": "web:80", "expect": "deny"} for each in end["except"]),
+    )
+    found = suggest(cluster(), [], ADDRESSES, tests=needed(file))
+    (judged,) = Runs(found.after.cluster).all([file])
+    assert {each.status for each in judged.results} == {ResultStatus.PASSED}
+
+
 def test_ranges_of_ports_stay_ranges() -> None:
     file = file_of({"from": "web", "to": "db", "ports": ["9100-9110", 80, 81], "expect": "allow"})
     found = suggest(cluster(), [], ADDRESSES, tests=needed(file))
