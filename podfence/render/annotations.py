@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from podfence.errors import Position
 from podfence.render.sarif import file_of
+from podfence.text import printable
 
 SHOWN = 10
 """Annotations of one level that a step shows."""
@@ -17,14 +18,13 @@ def annotation(
     level: str, title: str, message: str, position: Position | None, revisions: tuple[str, ...] = ()
 ) -> str:
     """One line. ``level``: error, warning or notice. ``message`` may have several lines;
-    ``revisions``: prefixes of the names of files that were read out of git."""
+    ``revisions``: prefixes of the names of files that were read out of git. ``position``: line 0 is
+    the file as a whole."""
     fields = {"title": title}
     if position is not None:
-        fields |= {
-            "file": file_of(position, revisions),
-            "line": str(position.line),
-            "col": str(position.column),
-        }
+        fields["file"] = printable(file_of(position, revisions))
+        if position.line:
+            fields |= {"line": str(position.line), "col": str(position.column)}
     said = ",".join(f"{key}={_property(value)}" for key, value in fields.items())
     return f"::{level} {said}::{_text(message)}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -23,12 +23,25 @@ SIGNS: Mapping[EditKind, str] = {
 class Spot(Struct, frozen=True):
     """One field of an edit. ``words`` hold text of the API: never print them raw. ``path``: of the
     field, "" for a whole object. ``position``: in the new text, or in the old one for a removed
-    field (``old``)."""
+    field (``old``); ``left``: then the nearest position in the new text, None for a whole
+    object."""
 
     words: str
     path: str
     position: Position | None
     old: bool = False
+    left: Position | None = None
+
+    @property
+    def shown(self) -> Position | None:
+        """Where it can be looked at in the new text."""
+        return self.left if self.old else self.position
+
+
+def first_shown(spots: Iterable[Spot]) -> Spot | None:
+    """The field that stands for all: one of the new text, else the first removed one."""
+    there = [spot for spot in spots if spot.position is not None]
+    return min(there, key=lambda spot: (spot.old, spot.shown is None), default=None)
 
 
 class Texts(Struct, frozen=True):
@@ -71,6 +84,7 @@ class Edits:
                 part.old,
                 self._old.locate(edit.old_source, part.old),
                 old=True,
+                left=self._new.locate(edit.new_source, part.left),
             )
             for part in parts
         )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import replace
+
 from podfence.questions.phrases.words import count
 from podfence.render.annotations import SHOWN, annotation
+from podfence.render.plan_edits import first_shown
 from podfence.render.plan_findings import CLOSES, PLAN_CODES, PlanFinding
 
 _ORDER = ("PF403", "PF404", "PF406", "PF401", "PF405", "PF407", "PF402")
@@ -26,6 +29,10 @@ def workflow_commands(
 def _annotation(finding: PlanFinding, revisions: Iterable[str]) -> str:
     level = "notice" if finding.code == CLOSES else "warning"
     title = f"podfence {finding.code}: {PLAN_CODES[finding.code]}"
-    spot = next((s for s in finding.spots if s.position is not None and not s.old), None)
-    position = spot.position if spot is not None else None
-    return annotation(level, title, finding.message, position, tuple(revisions))
+    spot = first_shown(finding.spots)
+    if spot is None:
+        return annotation(level, title, finding.message, None)
+    if spot.shown is None and spot.position is not None:  # the file may be there, its line is not
+        whole = replace(spot.position, line=0)
+        return annotation(level, title, finding.message, whole, tuple(revisions))
+    return annotation(level, title, finding.message, spot.shown, tuple(revisions))

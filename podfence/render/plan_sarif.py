@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
-from podfence.render.plan_edits import Spot
+from podfence.render.plan_edits import Spot, first_shown
 from podfence.render.plan_findings import CLOSES, CUTS, PLAN_CODES, PlanFinding
 from podfence.render.sarif import file_of, sarif_location, sarif_run
 
@@ -20,24 +20,31 @@ def sarif_data(findings: Iterable[PlanFinding], revisions: Iterable[str] = ()) -
 
 
 def _result(finding: PlanFinding, revisions: Iterable[str]) -> dict[str, object]:
-    there = [spot for spot in finding.spots if spot.position is not None]
-    shown = sorted(there, key=lambda spot: spot.old)[:1]
+    shown = first_shown(finding.spots)
     result: dict[str, object] = {
         "ruleId": finding.code,
         "level": _LEVELS.get(finding.code, "warning"),
         "message": {"text": finding.message},
-        "locations": [_location(spot, revisions) for spot in shown],
+        "locations": [] if shown is None else [_location(shown, revisions)],
         "partialFingerprints": {"podfencePlan/v1": sha256(finding.key.encode()).hexdigest()},
     }
-    others = [spot for spot in there if spot not in shown]
+    others = [_location(s, revisions) for s in finding.spots if s.position and s is not shown]
+    if shown is not None and shown.old and shown.left is not None:
+        others.insert(0, _gone(shown, revisions))
     if others:
-        result["relatedLocations"] = [_location(spot, revisions) for spot in others[:20]]
+        result["relatedLocations"] = others[:20]
     return result
 
 
 def _location(spot: Spot, revisions: Iterable[str]) -> dict[str, object]:
+    position = spot.shown
+    if position is None:
+        return _gone(spot, revisions)
+    column = None if spot.old else position.column
+    return sarif_location(file_of(position, revisions), position.line, column, spot.words)
+
+
+def _gone(spot: Spot, revisions: Iterable[str]) -> dict[str, object]:
+    """The line is gone: nobody can open it."""
     assert spot.position is not None
-    file = file_of(spot.position, revisions)
-    if spot.old:  # the line is gone: nobody can open it
-        return sarif_location(file, 1, None, spot.words)
-    return sarif_location(file, spot.position.line, spot.position.column, spot.words)
+    return sarif_location(file_of(spot.position, revisions), 1, None, spot.words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.errors import Position, Source
+from podfence.manifests.load import load
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.questions.plan.plan import Plan, plan
 from podfence.render.plan_edits import Edits, Texts
@@ -69,7 +71,7 @@ def test_a_workflow_command_is_one_line_and_no_other_command() -> None:
         assert "\x1b" not in line
         properties = line.split("::")[1]
         assert properties.startswith(("warning title=", "notice title="))
-        assert properties.count("file=") <= 1
+        assert properties.count(",file=") <= 1
 
 
 def test_few_annotations_and_the_others_counted() -> None:
@@ -180,3 +182,73 @@ def test_an_edit_says_what_becomes_of_an_audit(before: bool | None, after: bool,
     assert ("audited" in text) is bool(said)
     data = [edit.get("audited") for edit in plan_data(made, edits)["edits"]]  # type: ignore[attr-defined]
     assert data == ([{"before": bool(before), "after": after}] if said else [])
+
+
+# --- where a removed field is shown
+
+
+def written(peers: int, *, with_egress: bool = True) -> str:
+    """A policy with some peers in its rule, one a line from line 11 on."""
+    lines = [
+        "apiVersion: networking.k8s.io/v1",
+        "kind: NetworkPolicy",
+        "metadata: {name: web, namespace: shop}",
+        "spec:",
+        "  podSelector: {}",
+        *(["  egress: [{}]"] if with_egress else ["  # none"]),
+        "  policyTypes: [Ingress, Egress]",
+        "  ingress:",
+        "  - ports: [{port: 80}]",
+        "    from:",
+        *(f"    - podSelector: {{matchLabels: {{app: a{n}}}}}" for n in range(peers)),
+    ]
+    return "\n".join(lines)
+
+
+PODS = "".join(
+    "{apiVersion: v1, kind: Pod, metadata: "
+    f"{{name: a{n}, namespace: shop, labels: {{app: a{n}}}}}}}\n---\n"
+    for n in range(3)
+)
+
+
+def shown_in(old: str, new: str) -> tuple[list[str], list[Any]]:
+    """Annotations, and the results of SARIF."""
+    sides = [load(["-"], stdin=io.BytesIO(f"{PODS}{text}".encode())) for text in (old, new)]
+    made = plan(sides[0].cluster, sides[1].cluster)
+    edits = Edits(*(Texts(each.raw, each.locate) for each in sides))
+    found = list(findings_of(made, edits.spots))
+    data: Any = sarif_data(found)
+    return list(workflow_commands(found)), data["runs"][0]["results"]
+
+
+BEFORE = 6
+"""Lines in front of the policies."""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        pytest.param(written(3), written(2), 12, id="a peer: the one before it"),
+        pytest.param(written(2), written(2, with_egress=False), 4, id="a field: what held it"),
+    ],
+)
+def test_a_removed_field_is_shown_at_the_nearest_line_that_is_left(
+    old: str, new: str, line: int
+) -> None:
+    commands, results = shown_in(old, new)
+    assert [c for c in commands if f",line={line + BEFORE}," in c] == commands != []
+    for each in results:
+        [at] = each["locations"]
+        assert at["physicalLocation"]["region"] == {"startLine": line + BEFORE}
+        [was] = each["relatedLocations"]
+        assert was["physicalLocation"]["region"] == {"startLine": 1}
+
+
+def test_an_object_that_is_gone_is_shown_at_its_file() -> None:
+    commands, results = shown_in(written(2), "")
+    assert commands
+    for command in commands:
+        assert ",file=-::" in command
+    for each in results:
+        assert "relatedLocations" not in each

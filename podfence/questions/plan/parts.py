@@ -42,12 +42,14 @@ _NOUNS = (
 
 class FieldDifference(Struct, frozen=True):
     """One field that differs. ``old`` and ``new``: its path on either side, "" where it is not
-    there. ``was``, ``now``: short values, "" for everything else."""
+    there. ``was``, ``now``: short values, "" for everything else. ``left``: the path in the new
+    text of what is nearest to a removed field, "" for the whole object."""
 
     old: str
     new: str
     was: str = ""
     now: str = ""
+    left: str = ""
 
     @property
     def words(self) -> str:
@@ -90,7 +92,7 @@ def _of_mappings(
         if key not in old:
             yield FieldDifference("", inner_to, "", _short(new[key]))
         elif key not in new:
-            yield FieldDifference(inner_at, "", _short(old[key]), "")
+            yield FieldDifference(inner_at, "", _short(old[key]), "", to)
         else:
             yield from _differences(old[key], new[key], inner_at, inner_to)
 
@@ -107,8 +109,9 @@ def _of_lists(
             yield from _differences(old[i + n], new[k + n], f"{at}[{i + n}]", f"{to}[{k + n}]")
         for n in range(k + common, m):
             yield FieldDifference("", f"{to}[{n}]", "", _short(new[n]))
+        left = f"{to}[{max(m - 1, 0)}]" if new else to
         for n in range(i + common, j):
-            yield FieldDifference(f"{at}[{n}]", "", _short(old[n]), "")
+            yield FieldDifference(f"{at}[{n}]", "", _short(old[n]), "", left)
 
 
 def _texts(items: Sequence[Json]) -> list[str]:
