@@ -28,6 +28,7 @@ from podfence.render.tests_told import (
     FileTold,
     Told,
     all_told,
+    once_each,
 )
 from podfence.text import printable
 
@@ -158,7 +159,7 @@ def tap_lines(found: Iterable[FileTold]) -> Iterator[str]:
 
 def annotations_of(found: Iterable[FileTold], locate: Locate) -> Iterator[str]:
     """A line a test that does not pass, at its position in the test file."""
-    tests = all_told(found)
+    tests = [told for _, told in once_each(found)]
     bad = [told for told in tests if told.is_failure]
     weak = [told for told in tests if told.code and not told.is_failure]
     for level, members in (("error", bad), ("warning", weak)):
@@ -175,10 +176,9 @@ def annotations_of(found: Iterable[FileTold], locate: Locate) -> Iterator[str]:
 
 
 def sarif_of(found: Iterable[FileTold], locate: Locate) -> dict[str, object]:
-    """One run: a result for each test and environment that does not pass or proves little, at its
-    position in the test file. What decided over the connection that is shown are the related
-    positions."""
-    bad = [(each.file, told) for each in found for told in each.tests if told.code]
+    """One run: a result for each test that does not pass or proves little, at its position in the
+    test file. What decided over the connection that is shown are the related positions."""
+    bad = [(file, told) for file, told in once_each(found) if told.code]
     codes = sorted({told.code for _, told in bad})
     rules = [{"id": code, "shortDescription": {"text": TITLES[code]}} for code in codes]
     return sarif_run(rules, (_sarif_result(file, told, locate) for file, told in bad))
@@ -186,7 +186,7 @@ def sarif_of(found: Iterable[FileTold], locate: Locate) -> dict[str, object]:
 
 def _sarif_result(file: PolicyTests, told: Told, locate: Locate) -> dict[str, object]:
     test = told.test
-    key = f"{told.code} {told.where} {test.source.file} {file.name} {test.name}"
+    key = f"{told.code} {test.source.file} {file.name} {test.name}"
     said = [f"{TITLES[told.code]}: {printable(test.name)}", *told.lines]
     result: dict[str, object] = {
         "ruleId": told.code,

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from podfence.errors import Locate
+from podfence.errors import Locate, Source
 from podfence.policy.origin import Origin
 from podfence.questions.tests.ends import TEST_CODES, UNKNOWN_WAY, WEAK
 from podfence.questions.tests.form import PolicyTest, PolicyTests
@@ -71,6 +72,24 @@ def told_results(
 def all_told(found: Iterable[FileTold]) -> Sequence[Told]:
     """The tests of all documents."""
     return [test for each in found for test in each.tests]
+
+
+def once_each(found: Iterable[FileTold]) -> Sequence[tuple[PolicyTests, Told]]:
+    """What is to be said at the place of a test: once, where environments report the same of it.
+    Lines of all but the first environment say which it is."""
+    every: dict[tuple[Source, str, str], tuple[PolicyTests, Told]] = {}
+    for each in found:
+        for told in each.tests:
+            key = told.test.source, told.test.path, told.code
+            known = every.get(key)
+            if known is None:
+                every[key] = each.file, told
+                continue
+            first = known[1]
+            lines = (*first.lines, *(f"in the {told.where}: {line}" for line in told.lines))
+            is_failure = first.is_failure or told.is_failure
+            every[key] = known[0], replace(first, lines=lines, is_failure=is_failure)
+    return list(every.values())
 
 
 def _told(result: Result, locate: Locate, *, strict: bool) -> Told:
