@@ -39,6 +39,15 @@ _DNS_KEYS = ("node-local", "pods")
 _INPUT_KEYS = ("partial",)
 _PLAN_KEYS = ("fail-on", "flows")
 _TEST_KEYS = ("files", "score", "touched")
+_TABLES = {
+    "check.severity": 'severity = { PF331 = "error" }',
+    "check.paths": '[check.paths."examples/**"]',
+    "cluster.ingress-controllers": (
+        'ingress-controllers = { nginx = "ingress-nginx/app.kubernetes.io/name=ingress-nginx" }'
+    ),
+    "cluster.dns": 'dns = { pods = "kube-system/k8s-app=kube-dns" }',
+}
+"""How a table is written, where its heading is not the usual way."""
 _WEIGHTS = {each.value: each for each in Severity}
 
 
@@ -74,16 +83,19 @@ class SettingsReader:
         weights = {}
         for name, weight in self._table(check.get("severity", {}), "check.severity").items():
             code = _code_of(name)
-            if code not in _codes() or weight not in [*_WEIGHTS]:
-                self._refuse(
-                    f"check.severity.{name}", 'use a code and a weight, such as PF331 = "error"'
-                )
+            key = f"check.severity.{name}"
+            if code not in _codes():
+                close = similar(code, [*_codes(), *(rule.slug for rule in _codes().values())])
+                hint = f"did you mean {close[0]}?" if close else 'use one, such as PF331 = "error"'
+                self._refuse(key, f"{name!r} is not a code that check reports; {hint}")
+            if weight not in [*_WEIGHTS]:
+                self._refuse(key, f"{weight!r} is not a severity: use error, warning or note")
             weights[code] = _WEIGHTS[weight]
         paths = {}
         for pattern, each in self._table(check.get("paths", {}), "check.paths").items():
-            table = self._table(each, f"check.paths.{pattern!r}")
-            self._known(table, ("ignore",), f"check.paths.{pattern!r}.")
-            paths[pattern] = self._codes(table.get("ignore", []), f"check.paths.{pattern!r}.ignore")
+            table = self._table(each, f'check.paths."{pattern}"')
+            self._known(table, ("ignore",), f'check.paths."{pattern}".')
+            paths[pattern] = self._codes(table.get("ignore", []), f'check.paths."{pattern}".ignore')
         ignore = self._codes(check.get("ignore", []), "check.ignore")
         cluster = self._cluster(self._table(data.get("cluster", {}), "cluster"))
         shared, shared_labels = self._shared(check.get("shared", []))
@@ -139,19 +151,21 @@ class SettingsReader:
         fail_on = table.get("fail-on", "")
         if fail_on not in ("", *words):
             self._refuse("plan.fail-on", f"{fail_on!r}: use {', '.join(words[:-1])} or {words[-1]}")
-        return PlanSettings(fail_on, self._files(table.get("flows", []), "plan.flows"))
+        flows = self._files(table.get("flows", []), "plan.flows", "flows.jsonl")
+        return PlanSettings(fail_on, flows)
 
     def _test(self, table: Mapping[str, Any]) -> TestSettings:
         self._known(table, _TEST_KEYS, "test.")
-        files = self._files(table.get("files", []), "test.files")
+        files = self._files(table.get("files", []), "test.files", "policies/tests")
         touched, score = (self._percent(table.get(k), f"test.{k}") for k in ("touched", "score"))
         return TestSettings(files, touched, score)
 
-    def _files(self, value: object, key: str) -> tuple[str, ...]:
+    def _files(self, value: object, key: str, example: str) -> tuple[str, ...]:
         """Paths as a command takes them, without standard input."""
-        found = self._texts(value, key, 'use a list of paths, such as ["policies/tests"]')
+        said = f'use a list of paths, such as ["{example}"]'
+        found = self._texts(value, key, said)
         if "" in found or "-" in found:
-            self._refuse(key, "name files and directories")
+            self._refuse(key, f"{said}; standard input is not one")
         here = Path(self._file).parent
         return tuple(os.path.normpath(here / each) for each in found)
 
@@ -166,14 +180,17 @@ class SettingsReader:
         self._known(table, _CLUSTER_KEYS, "cluster.")
         key = "cluster.ingress-controllers"
         named = self._table(table.get("ingress-controllers", {}), key)
-        controllers = {name: self._pods(value, f"{key}.{name}") for name, value in named.items()}
+        example = "ingress-nginx/app.kubernetes.io/name=ingress-nginx"
+        controllers = {
+            name: self._pods(value, f"{key}.{name}", example) for name, value in named.items()
+        }
         return ClusterSettings(
             Controllers(controllers),
             tuple(self._addresses(table.get("api-server", []), "cluster.api-server")),
             self._label_key(table.get("tenant-label", ""), "cluster.tenant-label"),
             self._plugin(table.get("plugin", ""), "cluster.plugin"),
-            tuple(self._cidrs(table.get("pod-cidrs", []), "cluster.pod-cidrs")),
-            tuple(self._cidrs(table.get("service-cidrs", []), "cluster.service-cidrs")),
+            self._cidrs(table, "pod-cidrs", "10.244.0.0/16"),
+            self._cidrs(table, "service-cidrs", "10.96.0.0/12"),
             self._dns(self._table(table.get("dns", {}), "cluster.dns")),
         )
 
@@ -181,22 +198,25 @@ class SettingsReader:
         self._known(table, _DNS_KEYS, "cluster.dns.")
         pods = node_local = None
         if "pods" in table:
-            pods = self._pods(table["pods"], "cluster.dns.pods")
+            example = "kube-system/k8s-app=kube-dns"
+            pods = self._pods(table["pods"], "cluster.dns.pods", example)
         if "node-local" in table:
             key = "cluster.dns.node-local"
-            text = self._text(table["node-local"], key)
+            text = self._text(table["node-local"], key, "169.254.20.10")
             try:
                 node_local = ip_address(text)
             except ValueError:
                 self._refuse(key, f"{text!r} is not an address such as 169.254.20.10")
         return ClusterDns(pods, node_local)
 
-    def _cidrs(self, value: object, key: str) -> Iterator[IPNetwork]:
-        for each in self._texts(value, key, 'use CIDRs, such as ["10.244.0.0/16"]'):
+    def _cidrs(self, table: Mapping[str, Any], name: str, example: str) -> tuple[IPNetwork, ...]:
+        key, found = f"cluster.{name}", []
+        for each in self._texts(table.get(name, []), key, f'use CIDRs, such as ["{example}"]'):
             try:
-                yield ip_network(each)
+                found.append(ip_network(each))
             except ValueError as error:
-                self._refuse(key, f"{each!r} is not a CIDR such as 10.244.0.0/16: {error}")
+                self._refuse(key, f"{each!r} is not a CIDR such as {example}: {error}")
+        return tuple(found)
 
     def _addresses(self, value: object, key: str) -> Iterator[IPAddress]:
         """Addresses, each with or without a port."""
@@ -213,7 +233,7 @@ class SettingsReader:
 
     def _label_key(self, value: object, key: str) -> str:
         """A key that a label may have, or nothing."""
-        text = self._text(value, key)
+        text = self._text(value, key, "team")
         if text and not re.fullmatch(
             r"([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", text
         ):
@@ -224,7 +244,7 @@ class SettingsReader:
         """A plugin that nobody knows is taken as it is; one that looks misspelt is not."""
         from podfence.questions.lint.plugins import PLUGINS
 
-        text = self._text(value, key)
+        text = self._text(value, key, "cilium 1.15.3")
         name, _, version = text.strip().lower().partition(" ")
         close = similar(name, PLUGINS, cutoff=0.75) if name not in PLUGINS else []
         if close:
@@ -233,9 +253,9 @@ class SettingsReader:
             self._refuse(key, f"{text!r}: write a name and a version, such as cilium 1.15.3")
         return text
 
-    def _text(self, value: object, key: str) -> str:
+    def _text(self, value: object, key: str, example: str) -> str:
         if not isinstance(value, str):
-            self._refuse(key, "use a string")
+            self._refuse(key, f'use a string, such as "{example}"')
         return value
 
     def _texts(self, value: object, key: str, said: str) -> tuple[str, ...]:
@@ -243,9 +263,9 @@ class SettingsReader:
             self._refuse(key, said)
         return tuple(value)
 
-    def _pods(self, value: object, key: str) -> tuple[str, Labels]:
+    def _pods(self, value: object, key: str, example: str) -> tuple[str, Labels]:
         """``NAMESPACE/KEY=VALUE,...``; keys may hold slashes themselves."""
-        said = 'use a namespace and labels, such as "ingress-nginx/app=controller"'
+        said = f'use a namespace and labels, such as "{example}"'
         if not isinstance(value, str):
             self._refuse(key, said)
         namespace, found, rest = value.partition("/")
@@ -274,7 +294,7 @@ class SettingsReader:
 
     def _table(self, value: object, key: str) -> Mapping[str, Any]:
         if not isinstance(value, dict):
-            self._refuse(key, "use a table")
+            self._refuse(key, f"use a table, such as {_TABLES.get(key, f'[{key}]')}")
         return value
 
     def _known(self, table: Mapping[str, Any], keys: tuple[str, ...], prefix: str) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from podfence.cli.settings import read_settings
+from podfence.errors import PodfenceError
 from tests.cli.session import ROOT, podfence
 
 SEEN = "source,destination,protocol,port\nshop/backend,shop/db,TCP,5432\n"
@@ -93,8 +95,8 @@ def test_floors_count_where_the_figure_is_asked_for(
         ("[plan]\nfail-on = 'use'", "plan.fail-on: 'use': use any, opens, closes, outside, used"),
         ("[plan]\nfail-on = 1", "plan.fail-on: 1: use any"),
         ("[plan]\nflows = 'seen.csv'", "plan.flows: use a list of paths"),
-        ("[plan]\nflows = ['-']", "plan.flows: name files"),
-        ("[plan]\nflows = ['']", "plan.flows: name files"),
+        ("[plan]\nflows = ['-']", "plan.flows: use a list of paths"),
+        ("[plan]\nflows = ['']", "plan.flows: use a list of paths"),
         ("[plan]\nfail-on = 'used'", "--fail-on used needs traffic that was seen"),
         ("[test]\nfiles = 'tests'", "test.files: use a list of paths"),
         ("[test]\ntouched = 101", "test.touched: use a number from 0 to 100"),
@@ -102,8 +104,8 @@ def test_floors_count_where_the_figure_is_asked_for(
         ("[test]\nscore = nan", "test.score: use a number from 0 to 100"),
         ("[input]\nfiles = ['old']", "input.files: no such key"),
         ("test = 1", "test: use a table"),
-        ("[check.severity]\nPF331 = ['error']", "check.severity.PF331: use a code and a weight"),
-        ("[check.severity]\nPF331 = {weight = 'error'}", "check.severity.PF331: use a code"),
+        ("[check.severity]\nPF331 = ['error']", "['error'] is not a severity"),
+        ("[check.severity]\nPF331 = {weight = 'error'}", "is not a severity"),
     ],
 )
 def test_settings_that_cannot_be_used(tree: Path, text: str, complaint: str) -> None:
@@ -112,3 +114,52 @@ def test_settings_that_cannot_be_used(tree: Path, text: str, complaint: str) -> 
     assert done.status == 2
     assert complaint in done.err
     assert done.out == ""
+
+
+@pytest.mark.parametrize("wrong", ["5", "[5]", "'nothing such'", "['-']"])
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("check", "ignore"),
+        ("check", "severity"),
+        ("check", "shared"),
+        ("check", "metadata-allowed"),
+        ("cluster", "api-server"),
+        ("cluster", "dns"),
+        ("cluster", "ingress-controllers"),
+        ("cluster", "plugin"),
+        ("cluster", "pod-cidrs"),
+        ("cluster", "service-cidrs"),
+        ("cluster", "tenant-label"),
+        ("cluster.dns", "pods"),
+        ("cluster.dns", "node-local"),
+        ("cluster.ingress-controllers", "nginx"),
+        ("plan", "flows"),
+        ("test", "files"),
+    ],
+)
+def test_the_example_of_a_message_is_one_of_its_setting(
+    tmp_path: Path, table: str, key: str, wrong: str
+) -> None:
+    said = complaint_of(tmp_path, f"[{table}]\n{key} = {wrong}")
+    if not said:
+        return  # a value that nobody can tell from a right one, as the name of a plugin
+    assert f"{table}.{key}" in said
+    if "such as " not in said:
+        return
+    example = said.partition("such as ")[2].partition(": ")[0].partition("; ")[0]
+    lines = [
+        example,
+        *(f"{key} = {value}" for value in (example, f"'{example}'", f"['{example}']")),
+    ]
+    assert "" in [complaint_of(tmp_path, f"[{table}]\n{line}") for line in lines]
+
+
+def complaint_of(tree: Path, text: str) -> str:
+    """What is said of a file of settings."""
+    settings(tree, text)
+    try:
+        read_settings(str(tree / "podfence.toml"), none=False)
+    except PodfenceError as error:
+        return error.message
+    return ""
