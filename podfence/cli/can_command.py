@@ -27,7 +27,7 @@ from podfence.errors import UNREADABLE, PodfenceError, QuestionError
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
 from podfence.questions.can import Asker, Can, asker_of
-from podfence.questions.entrynames import is_entry
+from podfence.questions.entrynames import entry_meant, is_entry
 from podfence.render.jsontext import json_bytes, json_text
 from podfence.render.problems import message_text
 from podfence.render.verdicts import VerdictEncoder, can_text
@@ -84,6 +84,8 @@ def command(
         space = inputs.namespace_of_names(namespace)
         table = read_names(resolve, *inputs.paths)
         return answer_entry(source, target, inputs, space, table, output, strict=strict)
+    if source is not None and target is None and (entry := entry_meant(source)):
+        raise click.UsageError(f"DST:PORT is missing; did you mean {entry}?")
     if source is None or target is None:
         raise click.UsageError(
             "SRC and DST:PORT are missing; for example: podfence can shop/web shop/db:80"

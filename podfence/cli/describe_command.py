@@ -35,6 +35,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.certainty import Certainty
 from podfence.questions.describe import describe
 from podfence.questions.describe_tiers import describe_tier_policy
+from podfence.questions.entrynames import entry_meant, is_entry
 from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.lint.tiers import tier_findings
@@ -110,6 +111,11 @@ def _party(loaded: Loaded, index: PolicyIndex, name: str, namespace: str) -> Par
             ref = ObjectRef(doubt.kind, doubt.namespace, doubt.name)
             if doubt.kind in POLICY_KINDS and is_called(ref, name, namespace):
                 raise unread(doubt) from error
+        if entry := name if is_entry(name) else entry_meant(name):
+            kinds = "is not a policy, workload or pod"
+            raise UnknownObject(
+                f"{name!r} {kinds}; an entry is told by podfence why {entry}"
+            ) from error
         whole = loaded.cluster.with_audited()
         policies: list[Policy] = [*whole.policies, *whole.admin_policies]
         known = ", ".join(policy_name(p.ref) for p in policies[:10])

@@ -8,7 +8,7 @@ from podfence.errors import QuestionError
 from podfence.model.kindnames import kind_called
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.questions.can import Can
-from podfence.questions.entrynames import is_entry
+from podfence.questions.entrynames import entry_meant, is_entry
 from podfence.questions.parties import literal
 from podfence.sets.ports import OTHER
 
@@ -26,7 +26,7 @@ def question(source: str, target: str, namespace: str | None) -> Can:
 
     Raises QuestionError when the target is not ``DST:PORT[/PROTO]``.
     """
-    if is_entry(target):
+    if is_entry(target) or (entry_meant(target) and not _TARGET.match(target)):
         raise QuestionError(
             f"{target}: an entry is where connections come from; write it in place of SRC, and DST "
             "for pods behind it, or nothing"

@@ -18,7 +18,7 @@ from podfence.cli.inputs import Inputs, input_options, namespace_option
 from podfence.cli.targets import namespaces_of, policies_of, question
 from podfence.cli.terminal import echo
 from podfence.questions.can import asker_of
-from podfence.questions.entrynames import is_entry
+from podfence.questions.entrynames import entry_meant, is_entry
 from podfence.questions.why import why
 from podfence.render.jsontext import json_text
 from podfence.render.verdicts import VerdictEncoder, why_text
@@ -66,7 +66,11 @@ def command(
         asked_of = (source, target, inputs, space, names, output)
         return answer_entry(*asked_of, explains=True, strict=strict)
     if target is None:
-        raise click.UsageError("DST:PORT is missing; for example: podfence why shop/web shop/db:80")
+        entry = entry_meant(source)
+        hint = (
+            f"did you mean {entry}?" if entry else "for example: podfence why shop/web shop/db:80"
+        )
+        raise click.UsageError(f"DST:PORT is missing; {hint}")
     asked = question(source, target, space)
     policies = None if repair else policies_of(asked)
     loaded = load_cluster(inputs, namespaces_of(asked), policies)

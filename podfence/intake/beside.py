@@ -6,12 +6,14 @@ position, and the rest is kept. Nothing is read, or imported for it, where there
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from podfence.admission.kinds import group_of, is_policy_elsewhere
 from podfence.admission.schema import Json
 from podfence.errors import Problem, Source
 from podfence.intake.documents import Document
@@ -36,6 +38,16 @@ class Beside(Struct, frozen=True, dict=True):
         from podfence.intake.entries import entries_of
 
         return entries_of(self.documents)
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many objects of each kind were read, without policies of other APIs."""
+        found: Counter[str] = Counter()
+        for document in self.documents:
+            kind, version = str(document.data["kind"]), str(document.data.get("apiVersion", ""))
+            if not is_policy_elsewhere(kind, group_of(version)):
+                found[kind] += 1
+        return found
 
     @property
     def problems(self) -> tuple[Problem, ...]:

@@ -161,6 +161,7 @@ def _build(
     others = Counter(manifests.passed_over) + Counter(intake.foreign)
     elsewhere = {k: n for k, n in others.items() if k in manifests.policies_elsewhere}
     beside = Beside(manifests.beside, elsewhere)
+    others -= beside.kinds
     return Loaded(
         intake.cluster,
         (
@@ -170,7 +171,7 @@ def _build(
             *intake.problems,
             *beside.problems,
         ),
-        intake.kinds,
+        {**intake.kinds, **beside.kinds},
         {k: n for k, n in others.items() if k not in (*manifests.policies_elsewhere, TESTS_KIND)},
         elsewhere,
         reading.documents,

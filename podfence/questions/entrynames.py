@@ -59,6 +59,20 @@ def is_entry(word: str) -> bool:
     return word.startswith(PREFIX) and bool(prefix and slash and name) and kind.lower() in _KINDS
 
 
+def entry_meant(word: str) -> str:
+    """The entry that a word may mean without saying so, by its form: ``entry/ingress/shop/front``
+    of ``ingress/shop/front`` and ``shop/ingress/front``; "" of any other word."""
+    name, blank, asked = word.partition(" ")
+    match name.split("/"):
+        case [kind, *rest] if kind.lower() in _KINDS and len(rest) in (1, 2) and all(rest):
+            pass
+        case [namespace, kind, last] if kind.lower() in _KINDS and namespace and last:
+            rest = [namespace, last]
+        case _:
+            return ""
+    return f"{PREFIX}{'/'.join([_KINDS[kind.lower()], *rest])}{blank}{asked}"
+
+
 def called(entries: Iterable[Entry], word: str, namespace: str = "") -> tuple[Entry, ...]:
     """The entries that a word names: all of an object, or those of one host and path.
     ``namespace``: that of a name without one, ``default`` if it is "". Raises UnknownObject."""

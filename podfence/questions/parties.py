@@ -21,6 +21,7 @@ from podfence.model.kindnames import kind_called
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.objects import Pod
 from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.questions.entrynames import entry_meant
 from podfence.questions.phrases.known import ObjectLookup
 from podfence.sets.addresses import IPAddress, unmapped
 
@@ -200,6 +201,8 @@ class Directory:
             return service
         if idle := [ref for ref in self._index.cluster.idle if _is_called(ref, name)]:
             return f"{idle[0].kind} {idle[0]} runs no pod now: it is scaled to zero, or done"
+        if entry := entry_meant(name):
+            return f"no pod or workload is called {name!r}; did you mean {entry}?"
         nodes = {f"node/{node}" for node in self._nodes}
         if (node := f"node/{name.rpartition('/')[2]}") in nodes:
             return f"no pod or workload is called {name!r}; for the node write {node}"

@@ -186,7 +186,7 @@ def sarif_of(found: Iterable[FileTold], locate: Locate) -> dict[str, object]:
 
 def _sarif_result(file: PolicyTests, told: Told, locate: Locate) -> dict[str, object]:
     test = told.test
-    key = f"{told.code} {test.source.file} {file.name} {test.name}"
+    key = f"{told.code} {told.where} {test.source.file} {file.name} {test.name}"
     said = [f"{TITLES[told.code]}: {printable(test.name)}", *told.lines]
     result: dict[str, object] = {
         "ruleId": told.code,

@@ -256,3 +256,41 @@ def test_promises_about_entries_take_part(words: list[str], said: str, tmp_path:
     (opened / "policies/frontend.yaml").unlink()
     places = {"shop": "examples/shop", "open": str(opened)}
     assert said in podfence([word.format(**places) for word in words]).out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["why", "ingress/shop/front"], "did you mean entry/ingress/shop/front?"),
+        (["can", "ing/front", "-n", "shop"], "did you mean entry/ingress/front?"),
+        (
+            ["can", "ingress/shop/front", "shop/frontend:80"],
+            "did you mean entry/ingress/shop/front?",
+        ),
+        (["why", "shop/ingress/front", "shop/db:1"], "did you mean entry/ingress/shop/front?"),
+        (["can", "HTTPRoute/shop/a", "shop/db:1"], "did you mean entry/httproute/shop/a?"),
+        (["can", "shop/db", "ingress/shop/front"], "an entry is where connections come from"),
+        (["find", "from", "loadbalancer/shop/web"], "did you mean entry/loadbalancer/shop/web?"),
+        (["find", "to", "nodeport/shop/web"], "did you mean entry/nodeport/shop/web?"),
+        (["describe", "ingress/shop/front"], "told by podfence why entry/ingress/shop/front"),
+        (["describe", "entry/ingress/shop/front"], "told by podfence why entry/ingress/shop/front"),
+        (["can", "ingress/shop/", "shop/db:1"], "no pod or workload is called 'ingress/shop/'"),
+        (["can", "ingres/shop/front", "shop/db:1"], "no pod or workload is called"),
+    ],
+)
+def test_an_entry_without_its_first_word_is_guessed(words: list[str], said: str) -> None:
+    done = podfence([*words, "-f", "examples/shop", "-f", INGRESS])
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err
+
+
+def test_a_workload_of_a_namespace_that_is_called_like_an_entry_is_meant(tmp_path: Path) -> None:
+    pods = "".join(
+        f"{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: ingress}}}}\n---\n"
+        for name in ("front", "back")
+    )
+    (tmp_path / "pods.yaml").write_text(pods)
+    done = podfence(
+        ["can", "ingress/front", "ingress/back:80", "-f", "pods.yaml"], directory=tmp_path
+    )
+    assert done.status == 0
