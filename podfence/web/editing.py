@@ -114,11 +114,13 @@ class Editing:
 
     async def files(self, request: web.Request) -> web.Response:
         """Names of all files, in the order in which they were read."""
+        await self._served.fresh()
         return web.json_response({"files": self._paths})
 
     async def file(self, request: web.Request) -> web.Response:
         """One of them: ``?path=``."""
         path = request.query.get("path", "")
+        await self._served.fresh()
         try:
             found = await self._quick.run(lambda: self._folder.open(path, self._known))
         except NotWritten as error:
@@ -128,6 +130,7 @@ class Editing:
     async def save(self, request: web.Request) -> web.Response:
         """Write one, if it is what the editor has read."""
         asked = await _read(request, Save)
+        await self._served.fresh()
         try:
             found = await self._quick.run(
                 lambda: self._folder.save(asked.path, asked.text, asked.digest, self._known)
@@ -145,6 +148,7 @@ class Editing:
     async def evaluate(self, request: web.Request) -> web.Response:
         """What the drafts would open and close. 409 for drafts that newer ones have overtaken."""
         asked = await _read(request, Evaluate)
+        await self._served.fresh()
         texts = {each.path: each.text for each in asked.files}
         for path in texts:
             if not self._folder.may_hold(path, self._known):
@@ -167,6 +171,7 @@ class Editing:
         texts = self._kept.texts(name)
         if texts is None:
             return refused(404, "PF003", "no draft is called so any more; judge the texts again")
+        await self._served.fresh()
         also = ["order"] if request.query.get("order") == "1" else []
         found = await self._served.worker.run(lambda: self._judged(texts, also))
         if "plan" not in found:
@@ -201,6 +206,7 @@ class Editing:
     async def complete(self, request: web.Request) -> web.Response:
         """What may stand where somebody types."""
         asked = await _read(request, Complete)
+        await self._served.fresh()
         cluster = self._served.revision.read.loaded.cluster
         found = await self._quick.run(
             lambda: complete(cluster, asked.text, asked.line, asked.column)
@@ -210,6 +216,7 @@ class Editing:
     async def select(self, request: web.Request) -> web.Response:
         """Whom the selector at a line means: ``null`` where there is none."""
         asked = await _read(request, Select)
+        await self._served.fresh()
         cluster = self._served.revision.read.loaded.cluster
         namespace = self._folder.namespace or ""
         found = await self._quick.run(lambda: pointed(cluster, asked.text, asked.line, namespace))

@@ -67,6 +67,7 @@ class Lookups:
     async def _answer(self, question: str, asked: Mapping[str, str]) -> web.Response:
         if any(len(word) > LONGEST for word in asked.values()):
             return refused(400, "PF003", f"a word is longer than {LONGEST} characters")
+        await self._served.fresh()
         revision = self._served.revision
         try:
             body = await self._served.worker.run(lambda: self._body(revision, question, asked))

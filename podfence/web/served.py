@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -57,6 +58,7 @@ class Served:
         source.steps.listen(self._advanced)
         self._stamp = source.stamp()
         self.revision = self._next(source.read())
+        self._looked = time.monotonic()
 
     def _next(self, read: ReadInput) -> InputRevision:
         self._number += 1
@@ -75,7 +77,7 @@ class Served:
     # -- reading again
 
     async def watch(self) -> None:
-        """Look for changes until cancelled. Nobody's page open: nothing is asked."""
+        """Look for changes until cancelled. Nobody's page open: nothing is asked, see ``fresh``."""
         while True:
             await asyncio.sleep(self._source.seconds)
             if self._listeners:
@@ -84,14 +86,37 @@ class Served:
     async def look(self) -> None:
         """Read again if something has changed."""
         async with self._one_looks:
-            stamp = await self.worker.run(self._source.stamp)
-            if stamp != self._stamp:
-                await self.read_again()
-                self._stamp = stamp  # not before: who asked may have been sent away meanwhile
+            await self._look()
+
+    async def _look(self) -> None:
+        stamp = await self.worker.run(self._source.stamp)
+        if stamp != self._stamp:
+            await self.read_again()
+            self._stamp = stamp  # not before: who asked may have been sent away meanwhile
+        self._looked = time.monotonic()
 
     async def look_for(self, seconds: float) -> None:
         """Look now, and wait for it that long; a large input goes on being read afterwards."""
-        task = asyncio.create_task(self.look())
+        await self._waited(self.look(), seconds)
+
+    async def fresh(self, seconds: float | None = None) -> None:
+        """Before an answer: where no page is open, and so nobody has looked for a while, look.
+        ``seconds``: how long that is waited for; None: until it is done."""
+        if not self._listeners and self._is_old:
+            await self._waited(self._look_if_old(), seconds)
+
+    @property
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._looked >= self._source.seconds
+
+    async def _look_if_old(self) -> None:
+        async with self._one_looks:
+            if self._is_old:  # somebody who asked at the same time may have looked
+                await self._look()
+
+    async def _waited(self, look: Coroutine[Any, Any, None], seconds: float | None) -> None:
+        """Whoever waits may be sent away; the look goes on."""
+        task = asyncio.create_task(look)
         self._looks.add(task)
         task.add_done_callback(self._looks.discard)
         await asyncio.wait({task}, timeout=seconds)

@@ -7,6 +7,7 @@ about a request is written down.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from podfence.render.jsontext import json_bytes
 from podfence.render.map_levels import by_namespace, of_namespaces
@@ -30,11 +32,23 @@ IN_FLIGHT: Final = 8
 STREAMS: Final = 16
 SECONDS: Final = 30.0
 HEARTBEAT: Final = 15.0
+OPENING: Final = 1.0
+"""Seconds that a page waits for a look at the input before it shows what was read last."""
 _STREAMING: Final = frozenset({"/api/v1/events", "/api/v1/drops", "/api/v1/counters"})
 """Answers that go on for as long as a page is open; each route bounds how many."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Routes = Callable[[web.Application], None]
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether it is an error of this program. What is no HTTP is answered with 400: any program of
+    this machine can send it, and it is nothing for the terminal of whoever serves."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_LOGGER: Final = logging.getLogger("podfence.web")
+_LOGGER.addFilter(_is_ours)
 
 
 class Bound:
@@ -136,11 +150,14 @@ class _Pages:
         return web.Response(body=body, content_type=content, charset="utf-8")
 
     async def state(self, request: web.Request) -> web.Response:
+        await self._served.fresh(OPENING)
         return web.json_response(self._served.state())
 
     async def part(self, request: web.Request) -> web.Response:
         """A part of what is shown. ``?revision=``: of this one, or 409. Numbers of one revision
         mean nothing in another, so who puts parts together asks for them by it."""
+        if "revision" not in request.query:
+            await self._served.fresh()
         revision = self._served.revision
         if request.query.get("revision", revision.name) != revision.name:
             return said(409, "the input has changed since; ask for the state")
@@ -220,7 +237,9 @@ async def serving(
     token = secrets.token_urlsafe(32)
     hosts = host_names(port, bind)
     app = application(served, static, Guard(frozenset(hosts), token), *more)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handle_signals=False)
+    runner = web.AppRunner(
+        app, access_log=None, logger=_LOGGER, shutdown_timeout=0.2, handle_signals=False
+    )
     await runner.setup()
     try:
         for each in sockets:

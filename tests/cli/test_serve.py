@@ -219,6 +219,18 @@ def test_only_this_machine_is_listened_to(shop: Serving) -> None:
             assert one.connect_ex((address, shop.port)) != 0
 
 
+@pytest.mark.parametrize(
+    "request_line",
+    [b"GET /\xff\x1b[31m HTTP/1.1", b"\x16\x03\x01\x00", b"GET / HTTP/1.1\r\n\x1bX y"],
+)
+def test_what_is_no_request_is_nothing_for_the_terminal(request_line: bytes) -> None:
+    with Serving("-f", "examples/shop") as server:
+        with socket.create_connection((server.host, server.port), timeout=60) as connection:
+            connection.sendall(request_line + b"\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.0 400 ")
+        assert server.stop() == (0, "")
+
+
 # -- how it ends, and what it cannot do
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,6 +205,28 @@ def test_an_answer_follows_the_files(tmp_path: Path) -> None:
         after = asked(server, question)
     assert (before["answer"]["allowed"], after["answer"]["allowed"]) == (True, False)
     assert before["revision"] != after["revision"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "pair?from=shop/backend&to=shop/db&port=5432",
+        "workload/shop/db",
+        "map?ns=shop",
+        "map",
+        "files",
+    ],
+)
+def test_an_answer_follows_the_files_where_no_page_is_open(tmp_path: Path, question: str) -> None:
+    """A program that asks would else be told for ever what the files were at the start."""
+    shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
+    with Serving("-f", "shop", "--edit", directory=tmp_path) as server:
+        before = server.get(question)
+        (tmp_path / "shop/policies/db.yaml").unlink()
+        deadline = time.monotonic() + 60
+        while {**server.get(question), "revision": ""} == {**before, "revision": ""}:
+            assert time.monotonic() < deadline, "nobody looks"
+            time.sleep(0.1)
 
 
 def test_what_hangs_on_very_many_policies_is_not_worked_out(
