@@ -87,7 +87,26 @@ OBSTACLES: dict[str, tuple[str, Callable[[], str]]] = {
 """Marker -> what is said of tests that this machine cannot run, and why it cannot."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+FAST_SEEDS = 2
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "no laws at length: none marked law, and of seeded tests the first two seeds alone"
+    parser.addoption("--fast", action="store_true", help=text)
+
+
+def is_at_length(item: pytest.Item) -> bool:
+    """Whether a fast run leaves a test out."""
+    called = getattr(item, "callspec", None)
+    seed = called.indices.get("seed", 0) if called else 0
+    return item.get_closest_marker("law") is not None or seed >= FAST_SEEDS
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("fast"):
+        left_out = [item for item in items if is_at_length(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not is_at_length(item)]
     for marker, (text, obstacle) in OBSTACLES.items():
         marked = [item for item in items if item.get_closest_marker(marker)]
         if marked and (reason := obstacle()):

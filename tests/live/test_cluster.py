@@ -126,6 +126,7 @@ def read_map(text: bytes) -> Any:
 # -- laws
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("size", [Size(pods=8, policies=6), TIERS], ids=["policies", "tiers"])
 def test_following_events_is_compiling_the_last_state(size: Size) -> None:
     for seed in range(SEQUENCES):
@@ -143,6 +144,7 @@ def test_following_events_is_compiling_the_last_state(size: Size) -> None:
                     raise
 
 
+@pytest.mark.law
 def test_what_users_read_is_the_same() -> None:
     for seed in range(SEQUENCES):
         rng = Random(seed)
@@ -154,6 +156,7 @@ def test_what_users_read_is_the_same() -> None:
         assert answers(live.index) == answers(full), f"sequence {seed}"
 
 
+@pytest.mark.law
 def test_the_rules_of_a_kernel_are_the_same() -> None:
     for seed in range(SEQUENCES):
         events = list(random_events(Random(seed), EVENTS))
@@ -204,6 +207,7 @@ def without(row: Any, classes: Any) -> Any:
     return {ports: who for ports, who in found if who}
 
 
+@pytest.mark.law
 def test_odd_objects_that_come_and_go_leave_nothing_behind() -> None:
     for seed in range(SEQUENCES):
         rng = Random(seed)

@@ -37,6 +37,7 @@ def said(ruleset: Ruleset, flow: Flow, *, reply: bool) -> tuple[bool, Logged | N
     return outcome.accepted, logged(found[0]) if found else None
 
 
+@pytest.mark.law
 def test_nothing_is_dropped_and_what_would_be_is_logged() -> None:
     """Single node: both directions are asked, in the order of the hooks."""
     node, reports = LocalNode("n1"), dict.fromkeys(Direction, 0)

@@ -40,6 +40,7 @@ from tests.nft.test_engine_agrees import agree
 from tests.support.random_clusters import TIERS, FlowSource, Size, random_cluster
 from tests.support.random_tiers import NAMES
 
+pytestmark = pytest.mark.law
 SEEDS = range(60)
 SIZES = (Size(pods=8, policies=20), Size(), TIERS)
 """Crowded ones for groups with many rules, plain ones, and ones with tiers."""

@@ -56,6 +56,7 @@ def test_engine_and_trace_agree_on_many_ordered_rules(rng: Random) -> None:
     agree(compile_cluster(cluster, NAMES), tuple(source.draw(rng) for _ in range(40)))
 
 
+@pytest.mark.law
 @pytest.mark.parametrize(
     ("limit", "copies"),
     [
@@ -107,6 +108,7 @@ def test_a_rule_of_one_port_hides_one_of_all_ports(
     assert trace(ruleset, asked, reply=True).accepted is expected
 
 
+@pytest.mark.law
 def test_no_connection_outlives_its_permission_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """NP-42."""
     monkeypatch.setattr(keyed, "MAX_LINEAR", 1)

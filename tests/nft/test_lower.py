@@ -101,6 +101,7 @@ def test_the_chains_of_a_pod_are_there_before_its_address() -> None:
     assert before.maps["in4"] != after.maps["in4"]
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("size", [Size(pods=10), TIERS], ids=["policies", "tiers"])
 def test_the_order_of_objects_makes_no_difference(size: Size) -> None:
     """Neither who has an address that several claim, nor which number of a port name is first."""

@@ -94,6 +94,7 @@ def test_audited_policies_stand_apart_and_come_back_in_their_places() -> None:
         assert len(policies) + len(cluster.audited) == len((*whole.policies, *whole.admin_policies))
 
 
+@pytest.mark.law
 def test_they_enforce_nothing_and_would_do_what_the_rule_says() -> None:
     turned = {True: 0, False: 0}
     for seed in range(60):

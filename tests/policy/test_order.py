@@ -22,6 +22,7 @@ def shuffled(cluster: Cluster, rng: Random) -> Cluster:
     return Cluster.of(objects)
 
 
+@pytest.mark.law
 def test_the_order_of_the_input_changes_nothing() -> None:
     for seed in range(100):
         rng = Random(seed)

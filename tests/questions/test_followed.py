@@ -57,6 +57,7 @@ def pairs(changes: Iterable[ReachChange], speaking: dict[int, set[int]]) -> set[
 Pair = tuple[int, int, int, PortSet, PortSet]
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("size", [Size(), TIERS], ids=["networkpolicies", "tiers"])
 def test_it_equals_the_difference_of_both_states(size: Size) -> None:
     compared = 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from podfence.errors import Severity
 from tests.support.slips import PATTERNS, PORT_NUMBER, slips
 
 
+@pytest.mark.law
 def test_nine_of_ten_slips_that_turn_a_verdict_are_errors() -> None:
     """Nobody knows which port of somebody else's machine was meant; of all others one may."""
     turned = [slip for slip in slips(100) if slip.changes_the_map]
@@ -14,6 +17,7 @@ def test_nine_of_ten_slips_that_turn_a_verdict_are_errors() -> None:
     assert len(caught) > 0.9 * len(turned)
 
 
+@pytest.mark.law
 def test_no_misspelt_word_that_turns_a_verdict_is_missed() -> None:
     words = [kind for kind in PATTERNS if kind != PORT_NUMBER]
     turned = [slip for slip in slips(120, seed=2, kinds=words) if slip.changes_the_map]

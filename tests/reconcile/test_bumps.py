@@ -25,7 +25,8 @@ def test_every_epoch_is_in_one_quarter(most: int) -> None:
 @pytest.mark.parametrize("most", [0xFF, 0xFFF])
 def test_no_number_is_used_while_connections_may_carry_it(most: int) -> None:
     """From any start on, with every sweep done, or none done before the last moment."""
-    for start in range(1, most + 1, 7):
+    edges = {each for quarter in range(QUARTERS) for each in Bumps(1, most).numbers(quarter)}
+    for start in edges.union(range(1, most + 1, most // 32)):
         bumps = Bumps(start, most)
         used = set(range(1, most + 1))
         for _ in range(2 * most):

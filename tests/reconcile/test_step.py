@@ -206,6 +206,7 @@ def test_the_search_for_what_is_refused_begins_again_when_an_answer_is_lost() ->
 # --- sweeps ------------------------------------------------------------------------------------
 
 
+@pytest.mark.law
 def test_each_quarter_is_swept_before_it_comes_again() -> None:
     small = replace(HERE, mark_mask=0xFF)
     on, off = (lower(index_of(*found), small) for found in ([DB_ALLOW], []))

@@ -92,6 +92,7 @@ def test_rows_are_the_pairs_of_the_engine(seed: int, near: Direction) -> None:
             assert said == (allowed if inside else PortSet()), (word, source, destination)
 
 
+@pytest.mark.law
 def test_the_rules_of_a_row_are_those_that_decide() -> None:
     decided = 0
     for seed in range(8):
@@ -223,6 +224,7 @@ def _distance(
     return 0
 
 
+@pytest.mark.law
 def test_a_way_is_a_shortest_one_and_each_hop_is_allowed() -> None:
     lengths = []
     size = Size(pods=20, policies=20, rules=3, admin_policies=0)

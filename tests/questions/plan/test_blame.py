@@ -62,6 +62,7 @@ def pairs_of(part: Blamed | ReachChange) -> Iterator[tuple[int, int]]:
             yield source, destination
 
 
+@pytest.mark.law
 def test_one_edit_is_blamed_for_everything() -> None:
     changed = 0
     for number in range(150):
@@ -92,6 +93,7 @@ def test_what_is_blamed_is_the_whole_difference(rng: Random, edits: int) -> None
     assert not any(expected.values())
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("start", range(0, 200, 50))
 def test_taking_the_edit_back_undoes_the_change(start: int) -> None:
     """The proof, done again with whole clusters."""

@@ -71,6 +71,7 @@ def harm(now: Verdicts, old: Verdicts, new: Verdicts) -> set[tuple[str, tuple[in
     return cut | {("open", key) for key, ports in now.items() if not ports <= (old[key] | new[key])}
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("start", range(0, 120, 40))
 def test_nothing_that_is_not_announced(start: int) -> None:
     safe = 0

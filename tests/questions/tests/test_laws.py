@@ -47,6 +47,7 @@ def _count(results: list[Result]) -> tuple[int, int, int]:
     )
 
 
+@pytest.mark.law
 def test_tests_say_what_asking_one_by_one_says() -> None:
     counted = [judged(seed) for seed in range(20)]
 
@@ -62,6 +63,7 @@ def test_the_same_at_length() -> None:
         judged(seed)
 
 
+@pytest.mark.law
 def test_isolated_is_what_policies_isolate() -> None:
     closed = 0
     for seed in range(60):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+
 from podfence.live.clusterindex import ClusterIndex
 from podfence.policy.compile import compile_cluster
 from podfence.questions.connectivity import connectivity
@@ -21,6 +23,7 @@ from tests.support.random_tiers import NAMES
 from tests.support.testlaws import random_test
 
 
+@pytest.mark.law
 def test_a_mistake_is_noticed_as_if_the_cluster_were_compiled_anew() -> None:
     counted = [0, 0, 0]
     for seed in range(12):
