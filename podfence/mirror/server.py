@@ -11,11 +11,12 @@ import asyncio
 import random
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -30,7 +31,7 @@ from podfence.mirror import packing
 from podfence.mirror.history import WINDOW, History, NoResume
 from podfence.mirror.requests import LARGEST, BadMirrorRequest, MirrorRequest, parse
 from podfence.mirror.reviewers import Authorizer
-from podfence.mirror.steps import attempt, read_head
+from podfence.mirror.steps import accepted, attempt, read_head
 from podfence.mirror.streams import Broadcast, Stream
 
 FRAME: Final = 0.2
@@ -194,11 +195,11 @@ class Server:
             for task in done:
                 task.result()
         finally:
-            self._socket.close()
             rest = (*tasks, stopping, *self._tasks)
             for task in rest:
                 task.cancel()
             await asyncio.gather(*rest, return_exceptions=True)
+            self._socket.close()
             for stream in [*self.streams]:
                 stream.finish()
                 stream.close()
@@ -245,29 +246,25 @@ class Server:
     async def _accept(self) -> None:
         while True:
             try:
-                found, _ = await self._loop.sock_accept(self._socket)
+                found = await accepted(self._socket)
             except OSError as error:  # no more files, most likely
                 self._log.warning("accept", reason=str(error))
                 await asyncio.sleep(0.5)
                 continue
             if len(self._waiting) >= _WAITING and (oldest := next(iter(self._waiting))):
                 oldest.cancel()
-            task = self._loop.create_task(self._guarded(self._admit(found)))
+            task = self._loop.create_task(self._admit(found))
             self._waiting[task] = None
             self._tasks.add(task)
-            task.add_done_callback(self._done)
+            task.add_done_callback(partial(self._done, found))
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, found: socket.socket, task: asyncio.Task[None]) -> None:
+        """A stranger is no trouble of ours; all else is told, and the others go on."""
         self._waiting.pop(task, None)
         self._tasks.discard(task)
-
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """A stranger is no trouble of ours; all else is."""
-        try:
-            await work
-        except (OSError, TimeoutError, asyncio.CancelledError):
-            pass
-        except Exception as error:  # noqa: BLE001 - it is told, and the others go on
+        if task.cancelled():
+            found.close()  # it may not have begun; where it has, this is the socket of TLS now
+        elif (error := task.exception()) and not isinstance(error, OSError):
             self._log.error("request", reason=f"{type(error).__name__}: {error}")
 
     async def _admit(self, found: socket.socket) -> None:

@@ -7,6 +7,7 @@ connection meanwhile.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -29,6 +30,17 @@ async def attempt(connection: ssl.SSLSocket, step: Callable[[], T]) -> T:
             await _ready(loop, connection, loop.add_writer, loop.remove_writer)
 
 
+async def accepted(listening: socket.socket) -> socket.socket:
+    """The next connection. It is given without another wait, so that none is lost to who cancels
+    this. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return listening.accept()[0]
+        except BlockingIOError:
+            await _ready(loop, listening, loop.add_reader, loop.remove_reader)
+
+
 async def read_head(connection: ssl.SSLSocket, largest: int) -> bytes:
     """A request up to its empty line. Raises OSError where there is none of so many bytes."""
     head = b""
@@ -42,7 +54,7 @@ async def read_head(connection: ssl.SSLSocket, largest: int) -> bytes:
 
 async def _ready(
     loop: asyncio.AbstractEventLoop,
-    connection: ssl.SSLSocket,
+    connection: socket.socket,
     add: Callable[..., Any],
     remove: Callable[..., Any],
 ) -> None:

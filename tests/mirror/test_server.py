@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
+from podfence.agent.listening import Listen
+from podfence.agent.log import EventLog
 from podfence.agent.mirrored import STALE
 from podfence.agent.reviews import ReviewOutcome, Wish
 from podfence.kube.follow import SyncState
 from podfence.live.frames import Frame
+from podfence.mirror.certificate import Certificate
+from podfence.mirror.server import Server
 from tests.kube.fakeapi import FakeApi, serving
 from tests.kube.fakecluster import FakeCluster
 from tests.mirror.replicas import (
     Agent,
+    Doorkeeper,
     Replica,
     following,
     kept_port,
@@ -284,6 +292,36 @@ def test_strangers_are_told_what_would_be_right_and_nothing_else(
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert b'"kind":"Status"' in answer
     assert replica.lines.getvalue().count("request") == 0
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in the queue", "taken"])
+def test_who_comes_as_a_mirror_ends_is_let_go(
+    folder: Path, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is left, though nobody has begun to answer: warnings are errors here."""
+    lines = io.StringIO()
+    log = EventLog(lines)
+    context = Certificate(folder, log).context
+    server = Server(Listen(port=0), context, Doorkeeper(), log)
+    with socket.create_connection(("127.0.0.1", server.port), 60) as client:
+        if late:
+            create = server._loop.create_task
+
+            def stop_at_once(work: Any) -> Any:
+                task = create(work)
+                if work.__name__ == "_admit":  # it has not begun
+                    task.cancel()
+                    server._stopped.set()
+                return task
+
+            monkeypatch.setattr(server._loop, "create_task", stop_at_once)
+        else:
+            server.stop()
+        server.run()
+        gc.collect()
+        with suppress(ConnectionError):
+            assert client.recv(1) == b""
+    assert lines.getvalue() == ""
 
 
 def test_a_request_without_an_end_is_none(folder: Path, start: Start) -> None:
