@@ -33,10 +33,10 @@ from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import (
     ClusterNetworkPolicy,
     Peer,
-    Rule,
     RuleAction,
     Subject,
     Tier,
+    TierRule,
 )
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import (
@@ -147,7 +147,7 @@ def tier(world: World) -> list[ClusterEvent]:
     """A ClusterNetworkPolicy for all pods of one stage."""
     label = (("stage", world.random.choice(("prod", "staging", "dev"))),)
     ref = ObjectRef("ClusterNetworkPolicy", "", "bench")
-    rule = Rule(RuleAction.DENY, (Peer(networks=(ip_network("192.0.2.16/28"),)),))
+    rule = TierRule(RuleAction.DENY, (Peer(networks=(ip_network("192.0.2.16/28"),)),))
     subject = Subject(namespaces=LabelSelector(label))
     return [put(ClusterNetworkPolicy(ref, Tier.ADMIN, 10, subject, (), (rule,)))]
 

@@ -26,6 +26,7 @@ from podfence.nft.objects import (
     TCP,
     BaseChain,
     Chain,
+    ChainVerdict,
     Compare,
     DataType,
     Field,
@@ -36,7 +37,6 @@ from podfence.nft.objects import (
     NamedObject,
     Rule,
     Table,
-    Verdict,
     VerdictMap,
     Vmap,
     goto,
@@ -97,7 +97,9 @@ def node(sets: int) -> Ruleset:
     objects += [
         Chain(f"in_{n}", (*policy_rules(peers(n), n), Rule((DROP,)))) for n in range(GROUPS)
     ]
-    groups: dict[Key, Verdict] = {((10 << 24) + 256 + n,): goto(f"in_{n}") for n in range(GROUPS)}
+    groups: dict[Key, ChainVerdict] = {
+        ((10 << 24) + 256 + n,): goto(f"in_{n}") for n in range(GROUPS)
+    }
     objects.append(VerdictMap("in4", V4, groups))
     forward = (Rule((Vmap((Field.IP_DADDR,), "in4"),)),)
     objects.append(Chain("forward", forward, BaseChain(Hook.FORWARD, 0)))

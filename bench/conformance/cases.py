@@ -20,7 +20,13 @@ from msgspec.structs import replace
 from bench.conformance.freedom import disputed, hangs_on_a_choice, is_left_open
 from podfence.manifests.load import load
 from podfence.model.cluster import Cluster
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, Rule, RuleAction, Tier
+from podfence.model.clusternetworkpolicy import (
+    ClusterNetworkPolicy,
+    Peer,
+    RuleAction,
+    Tier,
+    TierRule,
+)
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import Node, Pod
 from podfence.model.selectors import LabelSelector
@@ -225,7 +231,7 @@ def _is_unreadable(policy: ClusterNetworkPolicy) -> bool:
     return any(unknown)
 
 
-def _beyond_older(rule: Rule) -> bool:
+def _beyond_older(rule: TierRule) -> bool:
     """Whether the older kinds refuse it: a protocol without a port, a name for what is no pod."""
     has_name = any(match.named_port for match in rule.protocols)
     is_elsewhere = any(peer.networks or peer.nodes is not None for peer in rule.peers)

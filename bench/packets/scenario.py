@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from podfence.model.cluster import Cluster
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, TierRule
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
 from podfence.model.objects import Pod
 from podfence.nft.lowering.lower import LocalNode
@@ -146,7 +146,7 @@ def tier_policies(scenario: Scenario) -> Iterator[ClusterNetworkPolicy]:
         yield cluster_policy(f"t-{n:03}", tier=tier, priority=n, ingress=rules, egress=rules)
 
 
-def _tier_rule(number: int) -> Rule:
+def _tier_rule(number: int) -> TierRule:
     apps = (f"a{(number + step) % APPS}" for step in range(APPS_OF_A_PEER))
     decoys = cluster_peer(pods=selector(None, requirement("app", "In", *apps)))
     ports = [f"{OPEN_PORT}/TCP", f"{OPEN_PORT}/UDP"] if number % 2 else [f"{7000 + number}/TCP"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from podfence.errors import Problem, Severity
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, TierRule
 
 _NAMED_PORTS = {"ClusterNetworkPolicy": ("protocols", "destinationNamedPort")}
 _NAMED_PORTS_BEFORE = ("ports", "namedPort")
@@ -31,7 +31,7 @@ def experimental_fields(policy: ClusterNetworkPolicy) -> Iterator[Problem]:
 
 def _fields(policy: ClusterNetworkPolicy) -> Iterator[tuple[str, str]]:
     """The path of the peer or protocol, and the name of the field in it."""
-    rules: list[tuple[str, Rule]] = [
+    rules: list[tuple[str, TierRule]] = [
         *((f"spec.ingress[{at}]", rule) for at, rule in enumerate(policy.ingress)),
         *((f"spec.egress[{at}]", rule) for at, rule in enumerate(policy.egress)),
     ]

@@ -16,12 +16,12 @@ from msgspec.structs import replace
 from podfence.admission.crd_shapes import (
     LABEL_SELECTOR,
     Array,
+    BoundedInteger,
     CrdType,
-    Integer,
     Object,
     Opaque,
     String,
-    TextMap,
+    StringMap,
     Unstored,
     ValidationRule,
 )
@@ -60,7 +60,7 @@ def without_nulls(value: Any, schema: CrdType) -> Any:
             if member is not None or name not in fields
         }
         return {**schema.defaults, **kept}
-    if isinstance(value, dict) and isinstance(schema, TextMap):
+    if isinstance(value, dict) and isinstance(schema, StringMap):
         return {name: member for name, member in value.items() if member is not None}
     if isinstance(value, list) and isinstance(schema, Array):
         return [without_nulls(item, schema.item) for item in value]
@@ -76,7 +76,7 @@ def dropped_labels(value: Any, schema: CrdType, path: str = "") -> Iterator[Prob
     elif isinstance(value, list) and isinstance(schema, Array):
         for index, item in enumerate(value):
             yield from dropped_labels(item, schema.item, f"{path}[{index}]")
-    elif isinstance(value, dict) and isinstance(schema, TextMap):
+    elif isinstance(value, dict) and isinstance(schema, StringMap):
         for name, member in value.items():
             if member is None and isinstance(name, str):
                 text = (
@@ -99,11 +99,11 @@ def crd_problems(value: Any, schema: CrdType, path: str = "") -> Iterator[Proble
             yield from _object(value, schema, path)
         case Array() if isinstance(value, list):
             yield from _array(value, schema, path)
-        case TextMap() if isinstance(value, dict):
+        case StringMap() if isinstance(value, dict):
             yield from _text_map(value, path)
         case String() if isinstance(value, str):
             yield from _string(value, schema, path)
-        case Integer() if _is_whole(value):
+        case BoundedInteger() if _is_whole(value):
             yield from _integer(value, schema, path)
         case Opaque():
             pass
@@ -135,8 +135,8 @@ _BLOCKING = frozenset(
 """Besides wrong types: errors that keep rules from being judged."""
 _TYPE_NAMES: Mapping[type[CrdType], str] = {
     String: "string",
-    Integer: "integer",
-    TextMap: "object",
+    BoundedInteger: "integer",
+    StringMap: "object",
     Object: "object",
     Array: "array",
 }
@@ -159,7 +159,7 @@ def _broken(rule: ValidationRule, path: str, *shown: str) -> Problem:
 def _wrong_type(value: Any, schema: CrdType, path: str, shown_path: str = "") -> Problem:
     shown = shown_path or path
     given, wanted = quote(_type_name(value)), _TYPE_NAMES[type(schema)]
-    if isinstance(schema, Integer) and isinstance(value, bool | dict | float | int):
+    if isinstance(schema, BoundedInteger) and isinstance(value, bool | dict | float | int):
         # The server speaks of the format where it cannot even compare the types.
         given, wanted = quote("float64" if is_number(value) else ""), "int32"
     text = f"{shown}: Invalid value: {given}: {shown} in body must be of type {wanted}: {given}"
@@ -178,9 +178,9 @@ def _type_name(value: Any) -> str:
 def _type_hint(value: Any, schema: CrdType) -> str:
     if isinstance(schema, String) and isinstance(value, bool | int | float):
         return f"unquoted, became {_type_name(value)} {plain(value)}: quote it"
-    if isinstance(schema, Integer) and isinstance(value, str) and value.isdecimal():
+    if isinstance(schema, BoundedInteger) and isinstance(value, str) and value.isdecimal():
         return "quoted, became a string: remove the quotes"
-    if isinstance(schema, Object | TextMap):
+    if isinstance(schema, Object | StringMap):
         return missing_space(value)
     return 'expected a list, each item after "- "' if isinstance(schema, Array) else ""
 
@@ -210,7 +210,7 @@ def _string_faults(text: str, schema: String, path: str) -> Iterator[Problem]:
         yield _broken(schema.rule, path, quote(text))
 
 
-def _integer(number: int | float, schema: Integer, path: str) -> Iterator[Problem]:
+def _integer(number: int | float, schema: BoundedInteger, path: str) -> Iterator[Problem]:
     if number < schema.least:
         detail = f"should be greater than or equal to {schema.least}"
         yield _invalid(path, shown_number(number), detail)

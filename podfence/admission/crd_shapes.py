@@ -55,14 +55,14 @@ class String(Struct, frozen=True):
     """What would be right instead of a value that is refused, "" when there is nothing to add."""
 
 
-class Integer(Struct, frozen=True):
+class BoundedInteger(Struct, frozen=True):
     """An integer from ``least`` to ``most``."""
 
     least: int
     most: int
 
 
-class TextMap(Struct, frozen=True):
+class StringMap(Struct, frozen=True):
     """An object of strings."""
 
 
@@ -111,12 +111,12 @@ class Object(Struct, frozen=True, eq=False):
         return name if isinstance(name, str) and name not in self.fields else None
 
 
-CrdType = String | Integer | TextMap | Opaque | Unstored | Array | Object
+CrdType = String | BoundedInteger | StringMap | Opaque | Unstored | Array | Object
 
 _GONE = "the API no longer has it: select namespaces by their own labels"
 LABEL_SELECTOR = Object(
     {
-        "matchLabels": TextMap(),
+        "matchLabels": StringMap(),
         "matchExpressions": Array(
             Object(
                 {"key": String(), "operator": String(), "values": Array(String())},

@@ -13,8 +13,8 @@ from podfence.admission.crd import FAILS_CLOSED
 from podfence.admission.crd_shapes import (
     LABEL_SELECTOR,
     Array,
+    BoundedInteger,
     CrdType,
-    Integer,
     Object,
     String,
     ValidationRule,
@@ -99,7 +99,7 @@ def _is_default(manifest: Json) -> bool:
 ADMIN_NETWORK_POLICY = resource(
     Object(
         {
-            "priority": Integer(0, 1000),
+            "priority": BoundedInteger(0, 1000),
             **_spec(("Allow", "Deny", "Pass"), _ADMIN_EGRESS_PEER, "networks/nodes/domainNames"),
         },
         required=("priority", "subject"),

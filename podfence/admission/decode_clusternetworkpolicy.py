@@ -35,10 +35,10 @@ from podfence.model.clusternetworkpolicy import (
     NamespacedPod,
     Peer,
     ProtocolMatch,
-    Rule,
     RuleAction,
     Subject,
     Tier,
+    TierRule,
 )
 from podfence.model.meta import ObjectRef, is_audited
 from podfence.model.networkpolicy import Protocol
@@ -127,7 +127,7 @@ def subject_of(subject: Json) -> Subject:
 
 
 ReadProtocol = Callable[[Json], ProtocolMatch]
-ReadRules = Callable[[list[Json], str, Object], tuple[Rule, ...]]
+ReadRules = Callable[[list[Json], str, Object], tuple[TierRule, ...]]
 
 
 def rule_reader(protocols: str, schema: Object, read: ReadProtocol) -> ReadRules:
@@ -141,9 +141,9 @@ def rule_reader(protocols: str, schema: Object, read: ReadProtocol) -> ReadRules
         unknown = _unknown_field(schema, item)
         return ProtocolMatch(unknown=unknown) if unknown else read(item)
 
-    def rules(items: list[Json], peers: str, peer_schema: Object) -> tuple[Rule, ...]:
+    def rules(items: list[Json], peers: str, peer_schema: Object) -> tuple[TierRule, ...]:
         return tuple(
-            Rule(
+            TierRule(
                 _ACTIONS[item["action"]],
                 tuple(_peer(peer, peer_schema) for peer in item[peers]),
                 tuple(match(protocol) for protocol in item.get(protocols, ())),

@@ -14,8 +14,8 @@ from podfence.model.entries import (
     BoundAccount,
     Callback,
     ControllerClass,
-    Entry,
     EntryPath,
+    EntryPoint,
     Gateway,
     Grant,
 )
@@ -23,7 +23,7 @@ from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import Protocol
 from podfence.model.selectors import LabelSelector
 
-EntryObject = Entry | Gateway | ControllerClass | Callback | BoundAccount | Grant
+EntryObject = EntryPoint | Gateway | ControllerClass | Callback | BoundAccount | Grant
 
 _CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 _DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
@@ -72,7 +72,7 @@ def decode_ingress(fields: Fields, data: Json) -> Iterator[EntryObject]:
 
 def _of_ingress(
     fields: Fields, ref: ObjectRef, classes: tuple[str, ...], asked: str, backend: Json, path: str
-) -> Iterator[Entry]:
+) -> Iterator[EntryPoint]:
     service = fields.mapping(backend, "service", f"{path}.service")
     name = fields.text(service, "name", f"{path}.service.name")
     port: int | str | None
@@ -87,7 +87,7 @@ def _of_ingress(
         port = _port(fields, backend, "servicePort", f"{path}.servicePort")
     if name:  # else a resource of another API, which no policy knows
         target = ObjectRef("Service", ref.namespace, name)
-        yield Entry(
+        yield EntryPoint(
             ref,
             EntryPath.CONTROLLER,
             asked,
@@ -196,7 +196,7 @@ def _of_route(fields: Fields, kind: str, data: Json) -> Iterator[EntryObject]:
         for at, backend in fields.items(rule, "backendRefs", f"{here}.backendRefs"):
             if not _is_service(fields, backend, at) or _gets_nothing(backend):
                 continue
-            yield Entry(
+            yield EntryPoint(
                 ref,
                 EntryPath.CONTROLLER,
                 asked,
@@ -246,7 +246,7 @@ def decode_route(fields: Fields, data: Json) -> Iterator[EntryObject]:
     targets += fields.items(spec, "alternateBackends", "spec.alternateBackends")
     for path, target in targets:
         if (name := fields.text(target, "name", f"{path}.name")) and not _gets_nothing(target):
-            yield Entry(
+            yield EntryPoint(
                 ref,
                 EntryPath.CONTROLLER,
                 asked,

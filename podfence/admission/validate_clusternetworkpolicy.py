@@ -15,9 +15,9 @@ from podfence.admission.crd import FAILS_CLOSED
 from podfence.admission.crd_shapes import (
     LABEL_SELECTOR,
     Array,
+    BoundedInteger,
     Check,
     CrdType,
-    Integer,
     Object,
     Opaque,
     String,
@@ -34,7 +34,7 @@ _LABEL = r"[a-zA-Z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?"
 _LABEL_BEFORE = r"[a-zA-z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?"
 _NO_NAMED_PORTS = "peer cannot be set with namedPorts since there are no namedPorts for"
 _ACTIONS = ("Accept", "Deny", "Pass")
-PORT = Integer(1, 65535)
+PORT = BoundedInteger(1, 65535)
 
 
 def is_cidr(text: str) -> bool:
@@ -180,7 +180,7 @@ _EGRESS = Object(
 _SPEC = Object(
     {
         "tier": String(enum=("Admin", "Baseline")),
-        "priority": Integer(0, 1000),
+        "priority": BoundedInteger(0, 1000),
         "subject": _SUBJECT,
         "ingress": Array(_INGRESS, 0, 25),
         "egress": Array(_EGRESS, 0, 25),

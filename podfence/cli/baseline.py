@@ -16,7 +16,7 @@ import msgspec
 
 from podfence.errors import UNREADABLE, PodfenceError
 from podfence.manifests.wholefiles import is_stream, replace_whole
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 
 _SCHEMA = "podfence.baseline/v3"
 _WITHOUT_KINDS = "podfence.baseline/v2"
@@ -50,7 +50,9 @@ class Baseline(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return bool(self.known) or self.is_older
 
-    def held_back(self, findings: Sequence[Finding]) -> tuple[tuple[Finding, ...], int, int]:
+    def held_back(
+        self, findings: Sequence[LintFinding]
+    ) -> tuple[tuple[LintFinding, ...], int, int]:
         """The new findings, how many are known, and how many known ones are gone. The findings must
         have their fingerprints."""
         names: dict[str, set[str]] = {}
@@ -71,7 +73,7 @@ class Baseline(msgspec.Struct, frozen=True):
                 new.append(finding)
         return tuple(new), held, sum(number for number in left.values() if number > 0)
 
-    def _names(self, finding: Finding) -> Iterable[str]:
+    def _names(self, finding: LintFinding) -> Iterable[str]:
         if self.has_kinds:
             return finding.names
         return (_KIND.sub("", name) for name in finding.names)
@@ -80,7 +82,7 @@ class Baseline(msgspec.Struct, frozen=True):
 NO_BASELINE = Baseline()
 
 
-def _field_key(finding: Finding) -> str:
+def _field_key(finding: LintFinding) -> str:
     return f"{finding.code} {finding.object.kind} {finding.object} {finding.path}"
 
 
@@ -100,7 +102,7 @@ def read_baseline(path: str) -> Baseline:
     return Baseline(found.findings, found.schema == _OLDER, found.schema == _SCHEMA)
 
 
-def write_baseline(path: str, findings: Iterable[Finding]) -> None:
+def write_baseline(path: str, findings: Iterable[LintFinding]) -> None:
     """Write the findings, whole or not at all. Raises PodfenceError when it cannot, and for a file
     that holds something else."""
     _require_baseline_or_nothing(path)

@@ -26,7 +26,7 @@ from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.conflicts import Twin
-from podfence.questions.lint.findings import LINT_CODES, LINT_RULES, Finding
+from podfence.questions.lint.findings import LINT_CODES, LINT_RULES, LintFinding
 from podfence.questions.lint.ignoring import (
     IGNORE_CODES,
     Remark,
@@ -45,14 +45,14 @@ from podfence.text import printable
 _STRICT = {"PF350": Severity.WARNING}
 
 
-class Judged(Struct, frozen=True):
+class CheckResult(Struct, frozen=True):
     """Findings about what policies do: ``new`` ones, those that remarks ignore, and problems of
     remarks. ``kept``: the new ones with those of the baseline; ``known`` of the baseline's are
     still there, ``gone`` are not; ``older``: whether the baseline is of an older format."""
 
-    new: tuple[Finding, ...] = ()
-    kept: tuple[Finding, ...] = ()
-    ignored: tuple[tuple[Finding, Remark], ...] = ()
+    new: tuple[LintFinding, ...] = ()
+    kept: tuple[LintFinding, ...] = ()
+    ignored: tuple[tuple[LintFinding, Remark], ...] = ()
     problems: tuple[Problem, ...] = ()
     known: int = 0
     gone: int = 0
@@ -64,10 +64,10 @@ class CheckReport(Struct, frozen=True, dict=True):
 
     loaded: Loaded
     problems: tuple[Problem, ...]
-    judged: Judged
+    judged: CheckResult
     kinds: Mapping[str, int]
     server_only: bool
-    offers: Mapping[Finding, Offer] = {}
+    offers: Mapping[LintFinding, Offer] = {}
     """Repairs that are shown beside findings."""
     frameworks: tuple[str, ...] = ()
     """Whose controls stand beside the rules of SARIF."""
@@ -89,14 +89,14 @@ def judge(
     strict: bool = False,
     index: PolicyIndex | None = None,
     fingerprints: bool = False,
-) -> Judged:
+) -> CheckResult:
     """What policies do; audited ones are judged as if they were enforced. ``index``: the compiled
     form, if there is one already. ``fingerprints``: whether findings need theirs.
 
     Empty while an object could not be read: a policy may be about that object.
     """
     if loaded.doubts:
-        return Judged()
+        return CheckResult()
     weights = {**(_STRICT if strict else {}), **settings.severity}
     remarked = [each for each in loaded.documents if each.may_hold(IGNORE_ANNOTATION)]
     annotated = [*remarks_of_documents((each.source, each.data) for each in remarked)]
@@ -123,7 +123,9 @@ def judge(
         date.today(),  # noqa: DTZ011 - a day as the person who wrote until= means it
     )
     new, still, gone = known.held_back(sifted.kept) if known else (sifted.kept, 0, 0)
-    return Judged(new, sifted.kept, sifted.ignored, sifted.problems, still, gone, known.is_older)
+    return CheckResult(
+        new, sifted.kept, sifted.ignored, sifted.problems, still, gone, known.is_older
+    )
 
 
 def _surroundings(
@@ -165,11 +167,11 @@ def _twins(loaded: Loaded) -> Iterator[Twin]:
                 yield Twin(thing)
 
 
-def _file(finding: Finding) -> str:
+def _file(finding: LintFinding) -> str:
     return finding.source.file if finding.source else ""
 
 
-def _is_about(loaded: Loaded, finding: Finding, scope: Sequence[str]) -> bool:
+def _is_about(loaded: Loaded, finding: LintFinding, scope: Sequence[str]) -> bool:
     if not scope:
         return True
     ref = finding.object
@@ -200,7 +202,9 @@ def _form(answer: CheckReport, output: str) -> str:
     titles = {code: head.partition(": ")[2] for code, head in heads.items()}
     positions = answer.loaded.positions
 
-    def said(problem: Problem, finding: Finding | None = None, ignored: str = "") -> LocatedProblem:
+    def said(
+        problem: Problem, finding: LintFinding | None = None, ignored: str = ""
+    ) -> LocatedProblem:
         return LocatedProblem(
             problem,
             positions.locate_problem(problem),
@@ -250,7 +254,7 @@ def _problem_data(loaded: Loaded, problem: Problem) -> dict[str, object]:
 
 
 def _finding_data(
-    loaded: Loaded, finding: Finding, offer: Offer | None = None
+    loaded: Loaded, finding: LintFinding, offer: Offer | None = None
 ) -> dict[str, object]:
     data = _problem_data(loaded, finding.problem)
     data |= {"slug": finding.slug, "fingerprint": finding.fingerprint}

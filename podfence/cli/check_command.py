@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from podfence.cli.allcontexts import each_context
 from podfence.cli.baseline import NO_BASELINE, read_baseline
 from podfence.cli.baseline import write_baseline as write
-from podfence.cli.check_answer import CheckReport, Judged, answer_text, channel_warnings, judge
+from podfence.cli.check_answer import CheckReport, CheckResult, answer_text, channel_warnings, judge
 from podfence.cli.common import known_namespaces, read_inputs, renders, watched_paths
 from podfence.cli.explaining import explain
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
@@ -29,7 +29,7 @@ from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Problem, Severity, Source
 from podfence.likeness import similar
 from podfence.manifests.load import Loaded
-from podfence.questions.lint.findings import LINT_RULES, LINT_SLUGS, Finding, code_of
+from podfence.questions.lint.findings import LINT_RULES, LINT_SLUGS, LintFinding, code_of
 from podfence.questions.phrases.words import count
 from podfence.questions.repair.textedits import Offer
 from podfence.render.controls import CONTROLS
@@ -169,11 +169,11 @@ def command(
     given = () if namespace is None else (namespace,)
     scope = inputs.scope(given, everything=all_namespaces)
 
-    def read() -> tuple[Loaded, Judged]:
+    def read() -> tuple[Loaded, CheckResult]:
         loaded = read_inputs(inputs, scope)
         known_namespaces(loaded, scope)
         if server_only:
-            return loaded, Judged()
+            return loaded, CheckResult()
         _warn_of_tenants(loaded, settings)
         return loaded, judge(
             loaded, scope, wanted, settings, known, strict=strict, fingerprints=named
@@ -259,7 +259,7 @@ def _asked_for(select: Iterable[str], ignore: Iterable[str]) -> frozenset[str]:
     return found
 
 
-def _write_known(path: str, loaded: Loaded, judged: Judged) -> None:
+def _write_known(path: str, loaded: Loaded, judged: CheckResult) -> None:
     """Raises PodfenceError, also where some findings are not known."""
     if loaded.doubts:
         said = "not every object can be read, so not all findings are known; nothing is written"
@@ -287,7 +287,7 @@ def _require_findings_as_data(
         raise click.UsageError("--map-to adds to the findings of -o sarif; name it")
 
 
-def _offers(loaded: Loaded, judged: Judged, settings: Settings) -> Mapping[Finding, Offer]:
+def _offers(loaded: Loaded, judged: CheckResult, settings: Settings) -> Mapping[LintFinding, Offer]:
     """The fixes of findings, as many as can be proved; says how many cannot."""
     from podfence.cli.offered import offers_for
 
@@ -300,11 +300,11 @@ def _offers(loaded: Loaded, judged: Judged, settings: Settings) -> Mapping[Findi
 
 def _report(
     loaded: Loaded,
-    judged: Judged,
+    judged: CheckResult,
     scope: Sequence[str],
     *,
     server_only: bool,
-    offers: Mapping[Finding, Offer],
+    offers: Mapping[LintFinding, Offer],
 ) -> CheckReport:
     problems = tuple(
         problem

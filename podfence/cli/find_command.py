@@ -40,7 +40,13 @@ from podfence.questions.entryrows import EntryRow
 from podfence.questions.find.openness import newcomers, unprotected
 from podfence.questions.find.path import shortest
 from podfence.questions.find.reach import OUTSIDE
-from podfence.questions.find.removal import Purpose, about, owners_of, purpose, selecting_policies
+from podfence.questions.find.removal import (
+    PolicyPurpose,
+    about,
+    owners_of,
+    purpose,
+    selecting_policies,
+)
 from podfence.questions.find.selectors import unused_selectors
 from podfence.questions.parties import Directory
 from podfence.questions.phrases.words import count
@@ -292,7 +298,7 @@ def find_pods(policy: str, asked: FindOptions) -> int:
 
 def _purposes(
     question: str,
-    purposes: list[tuple[Purpose, tuple[Outcome, ...]]],
+    purposes: list[tuple[PolicyPurpose, tuple[Outcome, ...]]],
     asked: FindOptions,
     found: object = None,
 ) -> int:

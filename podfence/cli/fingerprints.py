@@ -17,14 +17,14 @@ from msgspec.structs import replace
 
 from podfence.errors import Source
 from podfence.manifests.fieldpaths import parse_path
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.repair.changes import value_at
 
 _NUMBER = re.compile(r"\[\d+\]")
 Raw = Callable[[Source | None], Mapping[str, object] | None]
 
 
-def fingerprinted(findings: Iterable[Finding], raw: Raw) -> list[Finding]:
+def fingerprinted(findings: Iterable[LintFinding], raw: Raw) -> list[LintFinding]:
     """The findings with their fingerprints. ``raw``: how an object was written."""
     seen = Counter[str]()
     found = []
@@ -38,7 +38,7 @@ def fingerprinted(findings: Iterable[Finding], raw: Raw) -> list[Finding]:
     return found
 
 
-def _key(finding: Finding, written: Mapping[str, object] | None) -> str:
+def _key(finding: LintFinding, written: Mapping[str, object] | None) -> str:
     path = _NUMBER.sub("[]", finding.path)
     # What a list item or a selector says is what the finding is about; of a whole section
     # (spec.egress) other parts may change without any meaning for it.

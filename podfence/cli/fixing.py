@@ -18,7 +18,7 @@ from podfence.manifests.rewrite import Rewritten, edited_cluster, edited_texts
 from podfence.manifests.yamledit import MAX_EDITED, CannotEdit
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES, DomainTable
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.fixes import Fix, Fixes
 from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.phrases.words import count
@@ -56,7 +56,7 @@ class Fixed(Struct, frozen=True):
 
 def fixes_for(
     loaded: Loaded,
-    findings: Iterable[Finding],
+    findings: Iterable[LintFinding],
     *,
     unsafe: bool = False,
     pod_cidrs: tuple[IPNetwork, ...] = (),

@@ -12,7 +12,7 @@ from podfence.cli.fixing import MOST, proved
 from podfence.manifests.load import Loaded
 from podfence.manifests.yamledit import CannotEdit
 from podfence.policy.compile import compile_cluster
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.fixes import Fixes
 from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.repair.textedits import Offer, text_edits
@@ -21,11 +21,11 @@ from podfence.sets.addresses import IPNetwork
 
 def offers_for(
     loaded: Loaded,
-    findings: Iterable[Finding],
+    findings: Iterable[LintFinding],
     pod_cidrs: tuple[IPNetwork, ...] = (),
     *,
     is_partial: bool = False,
-) -> tuple[dict[Finding, Offer], int]:
+) -> tuple[dict[LintFinding, Offer], int]:
     """The fixes by finding, and how many there are too many to be proved. None in a cluster: what
     it holds stands in no file."""
     if loaded.live or loaded.doubts:

@@ -9,7 +9,7 @@ from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.policy.flow import Direction
 from podfence.questions.certainty import Certainty
-from podfence.questions.find.reach import Reached, everybody, reach
+from podfence.questions.find.reach import ReachTable, everybody, reach
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import ALL_PORTS, NamedEnd, PortSpec, TargetEnd, UnionEnd
 from podfence.questions.tests.world import ClusterWorld
@@ -24,7 +24,7 @@ def reached(
     ports: PortSpec = ALL_PORTS,
     *,
     via: bool = False,
-) -> tuple[Reached, frozenset[str]]:
+) -> tuple[ReachTable, frozenset[str]]:
     """The connections, and the pods that are left out because objects could not be read. None:
     everybody. ``via``: with the rules of both ends.
 
@@ -77,7 +77,7 @@ def _without(world: ClusterWorld, targets: list[TargetEnd], pods: Iterable[str])
     ]
 
 
-def spoken_of(world: ClusterWorld, answer: Reached, named: Iterable[TargetEnd]) -> Iterator[str]:
+def spoken_of(world: ClusterWorld, answer: ReachTable, named: Iterable[TargetEnd]) -> Iterator[str]:
     """The pods that were asked about, and those that an answer names."""
     resolver = Resolver(world)
     for each in named:

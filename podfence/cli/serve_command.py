@@ -322,7 +322,7 @@ def _serve(
     try:
         from podfence.web.agentnews import AgentNews
         from podfence.web.editing import Editing
-        from podfence.web.lookups import Lookups as LookupRoutes
+        from podfence.web.lookups import LookupRoutes
         from podfence.web.server import Bound, until_stopped
     except ModuleNotFoundError as error:
         raise HostError(

@@ -19,7 +19,7 @@ from podfence.manifests.yamledit import CannotEdit
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
 from podfence.policy.origin import Origin
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.lint import lint
 from podfence.questions.plan.plan import plan
 from podfence.questions.repair.changes import (
@@ -212,6 +212,6 @@ def _idle_today(
     return more, left
 
 
-def _of_finding(finding: Finding, source: Source) -> Simplification:
+def _of_finding(finding: LintFinding, source: Source) -> Simplification:
     origin = Origin(finding.object, finding.path, source)
     return Simplification(origin, Part.RULE, Strength.TODAY, ())

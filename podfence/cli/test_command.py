@@ -30,7 +30,7 @@ from podfence.cli.outputs import outputs_option, read_outputs, write_outputs
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testenvironments import (
-    Judged,
+    JudgedTests,
     compared,
     environments_option,
     lab_refuses,
@@ -239,15 +239,17 @@ def _judged(
     loaded: Loaded,
     names: DomainTable,
     where: Sequence[str],
-) -> Judged:
+) -> JudgedTests:
     results = tuple(runs.all(tests.files, wanted, touching)) if MODEL in where else ()
     if LAB not in where:
-        return Judged(results)
+        return JudgedTests(results)
     packets = tried_in_lab(loaded, names, tests.files, wanted)
-    return Judged(results, packets, compared(results, packets) if results else None)
+    return JudgedTests(results, packets, compared(results, packets) if results else None)
 
 
-def _text(found: Judged, locate: Locate, output: str, figures: Figures, *, strict: bool) -> str:
+def _text(
+    found: JudgedTests, locate: Locate, output: str, figures: Figures, *, strict: bool
+) -> str:
     if output == "text":
         text = _for_people(found, locate, strict=strict)
         return text + "".join(f"{line}\n" for line in figures.lines(locate))
@@ -266,7 +268,7 @@ def _text(found: Judged, locate: Locate, output: str, figures: Figures, *, stric
     return "".join(f"{line}\n" for line in write)
 
 
-def _for_people(found: Judged, locate: Locate, *, strict: bool) -> str:
+def _for_people(found: JudgedTests, locate: Locate, *, strict: bool) -> str:
     if found.agreement is not None:
         from podfence.render.lab_agreement import agreement_text
 
@@ -280,7 +282,7 @@ def _for_people(found: Judged, locate: Locate, *, strict: bool) -> str:
     return render_tests(found.results, locate, strict=strict)
 
 
-def _data(found: Judged, locate: Locate, extra: dict[str, Any]) -> dict[str, Any]:
+def _data(found: JudgedTests, locate: Locate, extra: dict[str, Any]) -> dict[str, Any]:
     from podfence.render import tests_formats as formats
 
     tests = [formats.test_data(r, locate) for each in found.results for r in each.results]
@@ -297,7 +299,7 @@ def _data(found: Judged, locate: Locate, extra: dict[str, Any]) -> dict[str, Any
     return formats.results_data(tests, where, extra)
 
 
-def _status(found: Judged, loaded: Loaded, *, strict: bool, keep_going: bool) -> int:
+def _status(found: JudgedTests, loaded: Loaded, *, strict: bool, keep_going: bool) -> int:
     results = [result for each in found.results for result in each.results]
     if not found.ran:
         echo("error[PF001]: no test was run", err=True)

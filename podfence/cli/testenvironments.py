@@ -48,7 +48,7 @@ def read_environments(word: str) -> tuple[str, ...]:
     return tuple(each for each in ENVIRONMENTS if each in named)
 
 
-class Judged(Struct, frozen=True):
+class JudgedTests(Struct, frozen=True):
     """The tests of all files, as the model and the lab judged them; () where they did not run.
     ``agreement``: of both, None where there is but one."""
 

@@ -23,8 +23,8 @@ from podfence.model.entries import (
     Callback,
     ControllerClass,
     Entries,
-    Entry,
     EntryPath,
+    EntryPoint,
     Gateway,
     Grant,
 )
@@ -44,7 +44,7 @@ _FROM_OUTSIDE = frozenset({"LoadBalancer", "NodePort"})
 
 def entries_of(documents: Iterable[Document]) -> tuple[Entries, tuple[Problem, ...]]:
     """What objects tell of who wants to be reached, and what could not be read of them."""
-    entries: list[Entry] = []
+    entries: list[EntryPoint] = []
     gateways: dict[ObjectRef, Gateway] = {}
     classes: list[ControllerClass] = []
     callbacks: list[Callback] = []
@@ -60,7 +60,7 @@ def entries_of(documents: Iterable[Document]) -> tuple[Entries, tuple[Problem, .
         fields = Fields(document.source)
         for thing in decoder(fields, data):
             match thing:
-                case Entry():
+                case EntryPoint():
                     entries.append(thing)
                 case Gateway():
                     gateways[thing.ref] = thing
@@ -130,7 +130,7 @@ def _warnings(fields: Fields, data: Json) -> Iterator[Problem]:
         yield Problem("PF122", Severity.WARNING, text, fields.source, problem.path, name)
 
 
-def _of_service(service: Service, data: Json | None) -> Iterator[Entry]:
+def _of_service(service: Service, data: Json | None) -> Iterator[EntryPoint]:
     spec = (data or {}).get("spec")
     if not isinstance(spec, Mapping):
         return
@@ -146,7 +146,7 @@ def _of_service(service: Service, data: Json | None) -> Iterator[Entry]:
         ways.append(("NodePort", ()))  # no range counts at the ports of nodes
     for number, port in enumerate(service.ports):
         for sort, ranges in ways:
-            yield Entry(
+            yield EntryPoint(
                 ObjectRef(sort, service.ref.namespace, service.ref.name),
                 EntryPath.CLIENT if local else EntryPath.NODE,
                 _node_port(spec, number) if sort == "NodePort" else f":{port.port}",
@@ -178,7 +178,7 @@ def _networks(texts: Iterable[object]) -> Iterator[IPNetwork]:
 
 def _of_host_ports(
     cluster: Cluster, raw: Callable[[Source | None], Json | None]
-) -> Iterator[Entry]:
+) -> Iterator[EntryPoint]:
     seen: set[tuple[Source, ObjectRef]] = set()
     for pod in cluster.pods:
         if pod.source is None or pod.host_network or pod.finished or not pod.ports:
@@ -193,7 +193,7 @@ def _of_host_ports(
                 continue
             protocol = entry.get("protocol") or "TCP"
             if type(host) is int and host and type(number) is int:
-                yield Entry(
+                yield EntryPoint(
                     ObjectRef("hostPort", owner.namespace, owner.name),
                     EntryPath.CLIENT,
                     f":{host}",

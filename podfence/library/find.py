@@ -152,7 +152,7 @@ class Find:
         answer = removal.purpose(self._index, found[0])
         return self._purpose(answer, answer.without)
 
-    def _purpose(self, purpose: removal.Purpose, without: Iterable[Outcome]) -> Purpose:
+    def _purpose(self, purpose: removal.PolicyPurpose, without: Iterable[Outcome]) -> Purpose:
         policy = purpose.policy
         return Purpose(
             policy_name(policy.ref),

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from podfence.admission.decode import decode
 from podfence.errors import Source
 from podfence.model.cluster import Policy
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, Rule, RuleAction
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, RuleAction, TierRule
 from podfence.model.meta import ObjectRef, is_audited
 from podfence.model.networkpolicy import NetworkPolicy, PolicyType
 from podfence.model.selectors import LabelSelector
@@ -103,7 +103,7 @@ def _decoded(
 
 def _rules(
     ref: ObjectRef, document: Mapping[str, Any], bare: Mapping[str, Any], direction: str, said: Any
-) -> Iterator[Rule]:
+) -> Iterator[TierRule]:
     """Every rule at its index, since the first that matches decides."""
     if said is None:
         return
@@ -113,10 +113,10 @@ def _rules(
             yield from getattr(alone, direction)
         else:
             accepts = isinstance(item, dict) and item.get("action") in _ACCEPTING
-            yield Rule(RuleAction.ACCEPT if accepts else RuleAction.DENY, _UNKNOWN)
+            yield TierRule(RuleAction.ACCEPT if accepts else RuleAction.DENY, _UNKNOWN)
 
 
-def _denials(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+def _denials(rules: tuple[TierRule, ...]) -> tuple[TierRule, ...]:
     """At their indices: a rule that accepts or passes matches nothing."""
-    nothing = Rule(RuleAction.ACCEPT, _UNKNOWN)
+    nothing = TierRule(RuleAction.ACCEPT, _UNKNOWN)
     return tuple(rule if rule.action is RuleAction.DENY else nothing for rule in rules)

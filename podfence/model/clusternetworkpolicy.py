@@ -116,7 +116,7 @@ class ProtocolMatch(Struct, frozen=True):
             raise ValueError("port needs protocol, and end_port needs port")
 
 
-class Rule(Struct, frozen=True):
+class TierRule(Struct, frozen=True):
     """An ingress or egress rule. ``peers`` (API ``from``/``to``) is never empty (CNP-20).
 
     ``protocols`` empty: every protocol, ICMP included (CNP-21). ``name`` is informative; "": none.
@@ -145,8 +145,8 @@ class ClusterNetworkPolicy(Struct, frozen=True):
     tier: Tier
     priority: int
     subject: Subject
-    ingress: tuple[Rule, ...] = ()
-    egress: tuple[Rule, ...] = ()
+    ingress: tuple[TierRule, ...] = ()
+    egress: tuple[TierRule, ...] = ()
     labels: Labels = ()
     source: Source | None = None
     audited: bool = False
@@ -156,6 +156,6 @@ class ClusterNetworkPolicy(Struct, frozen=True):
         if not 0 <= self.priority <= BASELINE_ADMIN_PRIORITY:
             raise ValueError(f"priority {self.priority} is not within 0 to {HIGHEST_PRIORITY}")
 
-    def rules_of(self, direction: PolicyType) -> tuple[Rule, ...]:
+    def rules_of(self, direction: PolicyType) -> tuple[TierRule, ...]:
         """The rules of one direction, in order."""
         return self.ingress if direction is PolicyType.INGRESS else self.egress

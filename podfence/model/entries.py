@@ -29,7 +29,7 @@ class EntryPath(Enum):
     """Those of the client, of a load balancer or of a node (NP-48)."""
 
 
-class Entry(Struct, frozen=True):
+class EntryPoint(Struct, frozen=True):
     """One way in. ``asked``: host and path that outside asks for, or the port there; "" for any.
 
     Of ``service`` and ``pods_of`` one is set: what it leads to is a Service, or the workload (or
@@ -113,7 +113,7 @@ class Controllers(Struct, frozen=True):
 class Entries(Struct, frozen=True):
     """All entries of an input with what names their controllers."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[EntryPoint, ...] = ()
     gateways: Mapping[ObjectRef, Gateway] = {}
     classes: tuple[ControllerClass, ...] = ()
     callbacks: tuple[Callback, ...] = ()

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from podfence.nft.objects import (
     Chain,
+    ChainVerdict,
     KeyRange,
     Lookup,
     MemberSet,
@@ -26,7 +27,6 @@ from podfence.nft.objects import (
     Rule,
     Set,
     Table,
-    Verdict,
     VerdictMap,
     Vmap,
 )
@@ -193,7 +193,7 @@ class Contents:
             if isinstance(part, Lookup | Vmap):
                 used = part.set if isinstance(part, Lookup) else part.map
                 self._check_lookup(part, _get(self._sets, used, "set"))
-            elif isinstance(part, Verdict) and part.chain:
+            elif isinstance(part, ChainVerdict) and part.chain:
                 self._check_target(part.chain)
         self._set_rules(name, (*chain.rules, *rules))
 
@@ -246,7 +246,7 @@ def _references(item: ElementHolder | Chain) -> Iterator[str]:
             yield _set_use(part.set)
         elif isinstance(part, Vmap):
             yield _set_use(part.map)
-        elif isinstance(part, Verdict) and part.chain:
+        elif isinstance(part, ChainVerdict) and part.chain:
             yield part.chain
 
 

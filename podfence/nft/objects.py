@@ -73,7 +73,7 @@ class VerdictKind(Enum):
     GOTO = "goto"
 
 
-class Verdict(Struct, frozen=True):
+class ChainVerdict(Struct, frozen=True):
     """``chain``: the target of JUMP and GOTO, ``""`` for the others."""
 
     kind: VerdictKind
@@ -85,19 +85,19 @@ class Verdict(Struct, frozen=True):
             raise ValueError(f"verdict {self.kind.value} with target {self.chain!r}")
 
 
-ACCEPT = Verdict(VerdictKind.ACCEPT)
-DROP = Verdict(VerdictKind.DROP)
-RETURN = Verdict(VerdictKind.RETURN)
+ACCEPT = ChainVerdict(VerdictKind.ACCEPT)
+DROP = ChainVerdict(VerdictKind.DROP)
+RETURN = ChainVerdict(VerdictKind.RETURN)
 
 
-def jump(chain: str) -> Verdict:
+def jump(chain: str) -> ChainVerdict:
     """Go through ``chain`` and come back after it."""
-    return Verdict(VerdictKind.JUMP, chain)
+    return ChainVerdict(VerdictKind.JUMP, chain)
 
 
-def goto(chain: str) -> Verdict:
+def goto(chain: str) -> ChainVerdict:
     """Go on in ``chain`` instead of this chain: a return there returns from here."""
-    return Verdict(VerdictKind.GOTO, chain)
+    return ChainVerdict(VerdictKind.GOTO, chain)
 
 
 # -- expressions: each holds or fails for a packet
@@ -220,7 +220,7 @@ class Vmap(Struct, frozen=True):
 
 
 Expression = Compare | Between | Lookup | CameBy | CtState | CtDirection | CtMark
-Statement = SetCtMark | Counter | Limit | Log | Vmap | Verdict
+Statement = SetCtMark | Counter | Limit | Log | Vmap | ChainVerdict
 
 
 class Rule(Struct, frozen=True):
@@ -259,7 +259,7 @@ class BaseChain(Struct, frozen=True):
 
     hook: Hook
     priority: int
-    policy: Verdict = ACCEPT
+    policy: ChainVerdict = ACCEPT
 
 
 class Chain(Struct, frozen=True):
@@ -321,7 +321,7 @@ class VerdictMap(Struct, frozen=True):
 
     name: str
     type: tuple[DataType, ...]
-    elements: Mapping[Key, Verdict]
+    elements: Mapping[Key, ChainVerdict]
     comment: str = ""
 
 

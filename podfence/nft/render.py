@@ -19,6 +19,7 @@ from podfence.nft.objects import (
     Between,
     CameBy,
     Chain,
+    ChainVerdict,
     Compare,
     Counter,
     CtDirection,
@@ -39,7 +40,6 @@ from podfence.nft.objects import (
     SetCtMark,
     Statement,
     Table,
-    Verdict,
     VerdictMap,
     Vmap,
 )
@@ -247,7 +247,7 @@ def _value(kind: DataType, value: int) -> str:
 # -- rules
 
 
-def render_verdict(verdict: Verdict) -> str:
+def render_verdict(verdict: ChainVerdict) -> str:
     """``drop``, ``goto in_4be0…``."""
     return f"{verdict.kind.value} {verdict.chain}" if verdict.chain else verdict.kind.value
 
@@ -264,7 +264,7 @@ def _part(part: Expression | Statement) -> str:
             return f'meta iifkind "{kind}"'
         case Vmap(fields, name):
             return f"{_fields(fields)} vmap @{name}"
-        case Verdict():
+        case ChainVerdict():
             return render_verdict(part)
         case Counter():
             return "counter"

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from podfence.nft.objects import (
     Chain,
+    ChainVerdict,
     DataType,
     Field,
     Lookup,
@@ -22,7 +23,6 @@ from podfence.nft.objects import (
     Rule,
     Set,
     Table,
-    Verdict,
     VerdictKind,
     VerdictMap,
     Vmap,
@@ -87,10 +87,10 @@ class Ruleset(Struct, frozen=True):
                 _check_key(chain.name, part.fields, self.sets.get(part.set), part.set)
             elif isinstance(part, Vmap):
                 _check_key(chain.name, part.fields, self.maps.get(part.map), part.map)
-            elif isinstance(part, Verdict):
+            elif isinstance(part, ChainVerdict):
                 self._check_verdict(chain.name, part)
 
-    def _check_verdict(self, where: str, verdict: Verdict) -> None:
+    def _check_verdict(self, where: str, verdict: ChainVerdict) -> None:
         if verdict.kind not in _WITH_TARGET:
             return
         target = self.chains.get(verdict.chain)
@@ -122,7 +122,7 @@ class Ruleset(Struct, frozen=True):
             for part in rule.parts:
                 if isinstance(part, Vmap):
                     yield from {v.chain for v in self.maps[part.map].elements.values() if v.chain}
-                elif isinstance(part, Verdict) and part.chain:
+                elif isinstance(part, ChainVerdict) and part.chain:
                     yield part.chain
 
 

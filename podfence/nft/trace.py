@@ -20,6 +20,7 @@ from podfence.nft.objects import (
     Between,
     CameBy,
     Chain,
+    ChainVerdict,
     Compare,
     CtDirection,
     CtDirectionValue,
@@ -37,7 +38,6 @@ from podfence.nft.objects import (
     Set,
     SetCtMark,
     Statement,
-    Verdict,
     VerdictKind,
     Vmap,
 )
@@ -77,7 +77,7 @@ class TraceStep(Struct, frozen=True):
 
     chain: str
     rule: int
-    verdict: Verdict
+    verdict: ChainVerdict
 
 
 class TraceResult(Struct, frozen=True):
@@ -188,7 +188,7 @@ class _Walk(Struct):
         verdict = self._chain(chain) or chain.base.policy
         return verdict == ACCEPT
 
-    def _chain(self, chain: Chain) -> Verdict | None:
+    def _chain(self, chain: Chain) -> ChainVerdict | None:
         """ACCEPT or DROP; None when the caller goes on after its jump."""
         for at, rule in enumerate(chain.rules):
             verdict = self._rule(rule)
@@ -206,10 +206,10 @@ class _Walk(Struct):
                 return final
         return None
 
-    def _rule(self, rule: Rule) -> Verdict | None:
+    def _rule(self, rule: Rule) -> ChainVerdict | None:
         """The verdict of a rule, None when it fails or gives none."""
         for part in rule.parts:
-            if isinstance(part, Verdict):
+            if isinstance(part, ChainVerdict):
                 return part
             if isinstance(part, Vmap):
                 key = self._key(part.fields)

@@ -15,9 +15,9 @@ from podfence.model.clusternetworkpolicy import (
     ClusterNetworkPolicy,
     Peer,
     ProtocolMatch,
-    Rule,
     RuleAction,
     Subject,
+    TierRule,
 )
 from podfence.model.objects import Node
 from podfence.model.selectors import LabelSelector
@@ -107,7 +107,7 @@ class AdminReader:
             )
             yield ReadRule(_ACTIONS[rule.action], origin, tuple(peers), *rule_ports(rule.protocols))
 
-    def _peers(self, rule: Rule, peer: Peer, select: PeerSelector) -> Iterator[Peers]:
+    def _peers(self, rule: TierRule, peer: Peer, select: PeerSelector) -> Iterator[Peers]:
         """What one item of ``from``/``to`` names (CNP-8)."""
         if peer.namespaces is not None:
             yield _pods(rule, _EVERYTHING_SELECTED, peer.namespaces, select)
@@ -140,14 +140,14 @@ class AdminReader:
 
 
 def _pods(
-    rule: Rule, pods: LabelSelector, namespaces: LabelSelector, select: PeerSelector
+    rule: TierRule, pods: LabelSelector, namespaces: LabelSelector, select: PeerSelector
 ) -> Peers:
     """NP-60a: a rule that denies is also about an address that one of the pods may have."""
     found = select.pods_in(pods, namespaces)
     return select.or_doubtful(found) if rule.action is RuleAction.DENY else found
 
 
-def _fail_closed(rule: Rule, origin: Origin) -> ReadRule:
+def _fail_closed(rule: TierRule, origin: Origin) -> ReadRule:
     """CNP-25: an Accept rule with an unknown element matches nothing, any other denies all."""
     if rule.action is RuleAction.ACCEPT:
         return ReadRule(Action.ACCEPT, origin, (), NOTHING)

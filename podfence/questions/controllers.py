@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from podfence.model.entries import Controllers, Entries, Entry
+from podfence.model.entries import Controllers, Entries, EntryPoint
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.objects import Pod
 from podfence.policy.index import PolicyIndex
@@ -99,7 +99,7 @@ class Finder:
         self._found: dict[object, tuple[Pod, ...]] = {}
         self._elsewhere: dict[tuple[str, ...], tuple[Pod, ...]] = {}
 
-    def pods(self, entry: Entry) -> tuple[Pod, ...]:
+    def pods(self, entry: EntryPoint) -> tuple[Pod, ...]:
         """The pods that serve an entry; () where it is not known who does."""
         key = entry.classes, entry.gateways
         if key not in self._found:
@@ -107,7 +107,7 @@ class Finder:
             self._found[key] = tuple({(p.namespace, p.name): p for p in found}.values())
         return self._found[key]
 
-    def grounds(self, entry: Entry) -> str:
+    def grounds(self, entry: EntryPoint) -> str:
         """How its controller is known, or why it is not, in words."""
         found = self.pods(entry)
         if entry.gateways:
@@ -127,11 +127,11 @@ class Finder:
         where = some(sorted({f"namespace {pod.namespace}" for pod in found}), 4, ", ")
         return f"{said}, by the labels of its pods and {where}"
 
-    def doubtful(self, entry: Entry) -> tuple[str, ...]:
+    def doubtful(self, entry: EntryPoint) -> tuple[str, ...]:
         """Namespaces whose pods have the labels of its controller, where these are not believed."""
         return tuple(sorted({pod.namespace for pod in self._calling(entry)}))
 
-    def elsewhere(self, entry: Entry) -> tuple[Pod, ...]:
+    def elsewhere(self, entry: EntryPoint) -> tuple[Pod, ...]:
         """Pods that have the labels of its controller and are not believed, beside those that
         are."""
         if entry.gateways:
@@ -144,17 +144,17 @@ class Finder:
             )
         return self._elsewhere[entry.classes]
 
-    def _calling(self, entry: Entry) -> Iterator[Pod]:
+    def _calling(self, entry: EntryPoint) -> Iterator[Pod]:
         """All that have the labels; none where the configuration names the controller, or a
         Gateway does."""
         if not entry.gateways and self._class(entry) not in self._known.by_class:
             for each in self._fitting(entry):
                 yield from self._labelled(each.labels)
 
-    def _class(self, entry: Entry) -> str:
+    def _class(self, entry: EntryPoint) -> str:
         return entry.classes[0] if entry.classes else self._default()
 
-    def _fitting(self, entry: Entry) -> list[_Known]:
+    def _fitting(self, entry: EntryPoint) -> list[_Known]:
         """The controllers that serve its class; all where it has none."""
         name = self._class(entry)
         controller = self._classes.get(("IngressClass", name), "")
@@ -164,7 +164,7 @@ class Finder:
             if not name or (controller in each.controllers if controller else name in each.names)
         ]
 
-    def _of_class(self, entry: Entry) -> Iterable[Pod]:
+    def _of_class(self, entry: EntryPoint) -> Iterable[Pod]:
         name = self._class(entry)
         if name in self._known.by_class:
             return self._configured(name)
@@ -177,7 +177,7 @@ class Finder:
         defaults = [c.name for c in self._entries.classes if c.is_default]
         return defaults[0] if len(defaults) == 1 else ""
 
-    def _of_gateways(self, entry: Entry) -> Iterable[Pod]:
+    def _of_gateways(self, entry: EntryPoint) -> Iterable[Pod]:
         """Of all Gateways that a route hangs on; () where one of them is not known."""
         every: list[Pod] = []
         for ref in entry.gateways:

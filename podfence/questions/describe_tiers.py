@@ -16,8 +16,8 @@ from podfence.model.clusternetworkpolicy import (
     ClusterNetworkPolicy,
     Peer,
     ProtocolMatch,
-    Rule,
     RuleAction,
+    TierRule,
 )
 from podfence.model.meta import ObjectRef
 from podfence.policy.domains import resolve
@@ -150,7 +150,7 @@ class _Describer:
             tuple(self._rule(direction, at, rule) for at, rule in enumerate(rules)),
         )
 
-    def _rule(self, direction: Direction, at: int, rule: Rule) -> TierRuleDescription:
+    def _rule(self, direction: Direction, at: int, rule: TierRule) -> TierRuleDescription:
         path = f"spec.{direction.value}[{at}]"
         broken = unreadable(rule)
         if broken:
@@ -166,7 +166,7 @@ class _Describer:
 
     # -- peers
 
-    def _peer(self, path: str, rule: Rule, peer: Peer) -> PeerDescription:
+    def _peer(self, path: str, rule: TierRule, peer: Peer) -> PeerDescription:
         text = tierphrases.peer(peer)
         if peer.networks:
             pods = grouped(self._matched.in_networks(peer.networks))
@@ -192,7 +192,7 @@ class _Describer:
         ]
         return f"now {words.some(found, _SHOWN)}" if found else "now no node"
 
-    def _known(self, rule: Rule, peer: Peer) -> str:
+    def _known(self, rule: TierRule, peer: Peer) -> str:
         """CNP-19."""
         if rule.action is not RuleAction.ACCEPT:
             return "matches nothing: domain names count only in rules that accept"
@@ -204,13 +204,13 @@ class _Describer:
 
     # -- ports
 
-    def _ports(self, direction: Direction, rule: Rule) -> str:
+    def _ports(self, direction: Direction, rule: TierRule) -> str:
         return words.ports(
             tierphrases.protocol(item) + self._resolved(direction, rule, item)
             for item in rule.protocols
         )
 
-    def _resolved(self, direction: Direction, rule: Rule, item: ProtocolMatch) -> str:
+    def _resolved(self, direction: Direction, rule: TierRule, item: ProtocolMatch) -> str:
         """What a port name means on the pods that are connected to (CNP-23)."""
         if not item.named_port:
             return ""
@@ -223,7 +223,7 @@ class _Describer:
         return f" ({resolution(targets, name)})"
 
 
-def _denies_all(rule: Rule) -> bool:
+def _denies_all(rule: TierRule) -> bool:
     return bool(unreadable(rule)) and rule.action is not RuleAction.ACCEPT
 
 

@@ -18,7 +18,7 @@ from podfence.engine.connections import connections
 from podfence.engine.partition import Partitions
 from podfence.engine.permitted import is_one_pod
 from podfence.engine.porttable import PortTable
-from podfence.model.entries import Controllers, Entries, Entry, EntryPath
+from podfence.model.entries import Controllers, Entries, EntryPath, EntryPoint
 from podfence.model.objects import Pod, Service
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
@@ -90,7 +90,7 @@ class _Judge:
             found[end.pod.namespace].append(end)
         return found
 
-    def rows(self, entry: Entry) -> Iterator[EntryRow]:
+    def rows(self, entry: EntryPoint) -> Iterator[EntryRow]:
         """What comes of one entry."""
         service = None if entry.service is None else self._services.get(entry.service)
         if entry.service is not None and service is None:
@@ -112,7 +112,7 @@ class _Judge:
 
     # -- what is behind it
 
-    def _targets(self, entry: Entry, service: Service | None) -> Iterator[EntryTarget]:
+    def _targets(self, entry: EntryPoint, service: Service | None) -> Iterator[EntryTarget]:
         found: dict[tuple[int, int], list[Endpoint]] = defaultdict(list)
         for end in self._behind(entry, service):
             for number in numbers_of(entry, service, end.pod):
@@ -128,7 +128,7 @@ class _Judge:
                 tuple(sorted({a.version for end in ends for a in end.addresses})),
             )
 
-    def _behind(self, entry: Entry, service: Service | None) -> Iterator[Endpoint]:
+    def _behind(self, entry: EntryPoint, service: Service | None) -> Iterator[Endpoint]:
         if entry.pods_of is not None:
             for end in self._by_namespace.get(entry.pods_of.namespace, ()):
                 if (end.pod.owner or end.pod.ref) == entry.pods_of and end.addresses:
@@ -139,7 +139,7 @@ class _Judge:
                 if wanted <= set(end.pod.labels) and end.addresses:
                     yield end
 
-    def _emptiness(self, entry: Entry, service: Service | None) -> str:
+    def _emptiness(self, entry: EntryPoint, service: Service | None) -> str:
         if service is None:
             return "no pod has the port now"
         if service.external_name:
@@ -152,7 +152,7 @@ class _Judge:
 
     # -- through a controller
 
-    def _through_controller(self, entry: Entry, target: EntryTarget) -> Iterator[EntryRow]:
+    def _through_controller(self, entry: EntryPoint, target: EntryTarget) -> Iterator[EntryRow]:
         rows = list(self._from_pods(entry, target, self._finder.pods(entry)))
         if rows:
             yield from rows
@@ -162,7 +162,7 @@ class _Judge:
             yield self._with_doubts(row, self._finder.doubtful(entry))
 
     def _from_pods(
-        self, entry: Entry, target: EntryTarget, pods: Collection[Pod]
+        self, entry: EntryPoint, target: EntryTarget, pods: Collection[Pod]
     ) -> Iterator[EntryRow]:
         """One row for pods that may connect, one for those that may not, one for those on nodes."""
         verdicts: dict[EntryState, list[Endpoint]] = defaultdict(list)
@@ -191,7 +191,7 @@ class _Judge:
         return [end for end in found if end is not None and end.addresses]
 
     def _from_doubtful(
-        self, entry: Entry, target: EntryTarget, believed: Set[EntryState]
+        self, entry: EntryPoint, target: EntryTarget, believed: Set[EntryState]
     ) -> Iterator[EntryRow]:
         """Other pods with the labels of the controller: a doubt if the answer would change with
         them as the controller. ``believed``: the answers without them."""
@@ -270,7 +270,7 @@ class _Judge:
             )
         return self._admitted[key]
 
-    def _from_anybody(self, entry: Entry, target: EntryTarget) -> EntryRow:
+    def _from_anybody(self, entry: EntryPoint, target: EntryTarget) -> EntryRow:
         """A controller that is not known."""
         known = {f: self._who(target, f) for f in target.families if f in self._partitions}
         own = BitMap([target.endpoint_class])
@@ -320,7 +320,7 @@ class _Judge:
 
     # -- from addresses
 
-    def _from_nodes(self, entry: Entry, target: EntryTarget, hosted: list[Pod]) -> EntryRow:
+    def _from_nodes(self, entry: EntryPoint, target: EntryTarget, hosted: list[Pod]) -> EntryRow:
         """A controller on the network of its node: its packets come from the node (NP-51)."""
         names = {f"{pod.namespace}/{pod.owner.name if pod.owner else pod.name}" for pod in hosted}
         who = some(sorted(names), SHOWN, ", ")
@@ -351,7 +351,7 @@ class _Judge:
             return row_of(entry, target, from_node, EntryState.OPEN, controller=who)
         return row_of(entry, target, from_node, EntryState.UNKNOWN, because=said, controller=who)
 
-    def _from_clients(self, entry: Entry, target: EntryTarget) -> EntryRow:
+    def _from_clients(self, entry: EntryPoint, target: EntryTarget) -> EntryRow:
         """The clients themselves, or whatever their packets pass through (NP-48)."""
         found = self._clients(entry, target)
         name = f"outside {name_outside(found)}" if found else "outside"
@@ -373,7 +373,9 @@ class _Judge:
             return row_of(entry, target, name, EntryState.UNKNOWN, rules, said, sender=sender)
         return row_of(entry, target, name, EntryState.OPEN, rules, sender=sender)
 
-    def _clients(self, entry: Entry, target: EntryTarget, *, everyone: bool = False) -> AddressSet:
+    def _clients(
+        self, entry: EntryPoint, target: EntryTarget, *, everyone: bool = False
+    ) -> AddressSet:
         """Outside addresses that are allowed, among those that the entry accepts; ``everyone``: all
         that it accepts."""
         parts = []

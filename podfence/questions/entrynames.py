@@ -12,7 +12,7 @@ from typing import Final
 
 from podfence.errors import UnknownObject
 from podfence.likeness import similar
-from podfence.model.entries import Entry
+from podfence.model.entries import EntryPoint
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.questions.phrases.words import some
 
@@ -41,12 +41,12 @@ _KINDS: Final[Mapping[str, str]] = {
 """Words for the kinds of entries, without upper case."""
 
 
-def object_name(entry: Entry) -> str:
+def object_name(entry: EntryPoint) -> str:
     """``ingress/shop/front``. Text of the API: never print it raw."""
     return f"{entry.ref.kind.lower()}/{entry.ref.namespace}/{entry.ref.name}"
 
 
-def entry_name(entry: Entry) -> str:
+def entry_name(entry: EntryPoint) -> str:
     """``ingress/shop/front shop.example/api``. Text of the API: never print it raw."""
     name = object_name(entry)
     return f"{name} {entry.asked}" if entry.asked else name
@@ -92,7 +92,7 @@ def called(entries: Iterable[Entry], word: str, namespace: str = "") -> tuple[En
     return found
 
 
-def _hint(known: Iterable[Entry], wanted: str) -> str:
+def _hint(known: Iterable[EntryPoint], wanted: str) -> str:
     names = sorted(dict.fromkeys(object_name(entry) for entry in known))
     if not names:
         return "; the input has no entries"

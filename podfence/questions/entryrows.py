@@ -10,7 +10,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from podfence.model.entries import Entry
+from podfence.model.entries import EntryPoint
 from podfence.model.meta import ObjectRef
 from podfence.policy.index import CompiledTier
 from podfence.policy.origin import Origin
@@ -34,7 +34,7 @@ class EntryRow(Struct, frozen=True):
     sources; empty where no policy denies them. ``pods``: those behind the entry,
     ``namespace/name``."""
 
-    entry: Entry
+    entry: EntryPoint
     sources: str
     to: str
     port: str
@@ -52,7 +52,7 @@ class EntryRow(Struct, frozen=True):
 
 
 def row_of(
-    entry: Entry,
+    entry: EntryPoint,
     target: EntryTarget,
     sources: str,
     state: EntryState,
@@ -68,7 +68,7 @@ def row_of(
     return EntryRow(entry, sources, *to, controller, sender, senders)
 
 
-def nowhere(entry: Entry, because: str) -> EntryRow:
+def nowhere(entry: EntryPoint, because: str) -> EntryRow:
     """The row of an entry that leads to no pod."""
     to = entry.service or entry.pods_of
     port = "" if entry.port is None else f"{entry.protocol.value}/{entry.port}"

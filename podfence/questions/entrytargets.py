@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from podfence.model.entries import Entry
+from podfence.model.entries import EntryPoint
 from podfence.model.objects import Pod, Service
 from podfence.policy.index import Endpoint
 from podfence.sets import AddressSet, PortSet
@@ -30,7 +30,7 @@ class EntryTarget(Struct, frozen=True):
     families: tuple[int, ...]
 
 
-def numbers_of(entry: Entry, service: Service | None, pod: Pod) -> Iterable[int]:
+def numbers_of(entry: EntryPoint, service: Service | None, pod: Pod) -> Iterable[int]:
     """The ports of a pod that an entry leads to."""
     if service is None or entry.is_target:
         return (entry.port,) if isinstance(entry.port, int) else ()

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.errors import QuestionError
-from podfence.model.entries import Controllers, Entries, Entry, EntryPath
+from podfence.model.entries import Controllers, Entries, EntryPath, EntryPoint
 from podfence.policy.index import CompiledTier
 from podfence.policy.origin import Origin
 from podfence.questions.can import Asker, Can, CanAnswer, EndPair
@@ -76,7 +76,9 @@ class EntryAsker:
         self._known = known
         self._finder = Finder(asker.index, entries, known)
 
-    def answer(self, name: str, entries: Iterable[Entry], target: Can | None = None) -> EntryAnswer:
+    def answer(
+        self, name: str, entries: Iterable[EntryPoint], target: Can | None = None
+    ) -> EntryAnswer:
         """Every way of some entries. ``target``: only to the pods and the port of its destination;
         port 0 is any. Raises QuestionError where they do not lead there, UnknownObject for a
         target that there is not."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from podfence.model.entries import Entries, Entry, Gateway
+from podfence.model.entries import Entries, EntryPoint, Gateway
 from podfence.model.objects import Namespace
 
 
-def refusal(entry: Entry, entries: Entries, namespaces: Mapping[str, Namespace]) -> str:
+def refusal(entry: EntryPoint, entries: Entries, namespaces: Mapping[str, Namespace]) -> str:
     """Why Gateways do not serve a route now; "" if there is no known reason."""
     if not entry.gateways:
         return ""

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.engine.evaluate import deciding, fits
-from podfence.model.clusternetworkpolicy import Rule
+from podfence.model.clusternetworkpolicy import TierRule
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
 from podfence.policy.addressblocks import ip_block
@@ -216,7 +216,7 @@ class _Reporter(Struct, frozen=True):
     family: int
     protocol: str
     port: int
-    written: Mapping[tuple[ObjectRef, str], Rule]
+    written: Mapping[tuple[ObjectRef, str], TierRule]
 
     def tiers(self, subject: Endpoint, *, asked: bool) -> Iterator[TierReport]:
         """``asked`` False: the decision comes before all policies."""
@@ -296,7 +296,7 @@ class _Reporter(Struct, frozen=True):
             if said := left_out(remote, peer) or self._nobody(peer):
                 yield said
 
-    def _unnamed(self, rule: NetworkPolicyRule | Rule) -> Iterator[str]:
+    def _unnamed(self, rule: NetworkPolicyRule | TierRule) -> Iterator[str]:
         """Why port names of the rule mean no port on the pod that is connected to."""
         names = named_ports(rule)
         egress = self.direction is Direction.EGRESS

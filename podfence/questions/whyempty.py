@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec import Struct
 
 from podfence.model.cluster import Cluster
-from podfence.model.clusternetworkpolicy import Peer, Rule
+from podfence.model.clusternetworkpolicy import Peer, TierRule
 from podfence.model.networkpolicy import NetworkPolicyPeer, NetworkPolicyRule
 from podfence.model.objects import Pod
 from podfence.model.selectors import LabelSelector
@@ -90,9 +90,9 @@ def _would_fit(reason: str, group: dict[str, int]) -> str:
 # -- ports
 
 
-def named_ports(rule: NetworkPolicyRule | Rule) -> tuple[PortName, ...]:
+def named_ports(rule: NetworkPolicyRule | TierRule) -> tuple[PortName, ...]:
     """The port names that a rule asks for."""
-    if isinstance(rule, Rule):
+    if isinstance(rule, TierRule):
         return tuple(PortName(p.named_port, "") for p in rule.protocols if p.named_port)
     return tuple(PortName(p.port, p.protocol.value) for p in rule.ports if isinstance(p.port, str))
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from podfence.nft.lowering.deny import CLOSED, STATELESS, deny_rules
 from podfence.nft.lowering.skeleton import stateless_map, verdict_map
 from podfence.nft.lowering.views import AUDIT_VIEWS, FAMILIES, VIEWS
-from podfence.nft.objects import Chain, Lookup, Verdict, VerdictMap, Vmap, goto
+from podfence.nft.objects import Chain, ChainVerdict, Lookup, VerdictMap, Vmap, goto
 from podfence.nft.ruleset import Ruleset
 
 _OF_PODS = {verdict_map(view, family): family for view in VIEWS for family in FAMILIES}
@@ -157,5 +157,5 @@ def _named(ruleset: Ruleset, name: NftName) -> Iterator[NftName]:
                 yield False, part.set
             elif isinstance(part, Vmap):
                 yield False, part.map
-            elif isinstance(part, Verdict) and part.chain:
+            elif isinstance(part, ChainVerdict) and part.chain:
                 yield True, part.chain

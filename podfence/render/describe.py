@@ -22,7 +22,7 @@ from podfence.questions.describe_tiers import (
     TierPolicyDescription,
     TierRuleDescription,
 )
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.phrases.matched import PodGroup
 from podfence.text import printable
 
@@ -35,7 +35,7 @@ LocateText = Callable[[Source | None, str], str]
 
 
 def render_description(
-    description: PolicyDescription, locate: LocateText, notes: Iterable[Finding] = ()
+    description: PolicyDescription, locate: LocateText, notes: Iterable[LintFinding] = ()
 ) -> str:
     """The whole text, with a newline at its end. ``notes``: the notes of the same policy."""
     writer = _Writer(description, locate)
@@ -50,7 +50,7 @@ def render_description(
 
 
 def render_tier_description(
-    description: TierPolicyDescription, locate: LocateText, notes: Iterable[Finding] = ()
+    description: TierPolicyDescription, locate: LocateText, notes: Iterable[LintFinding] = ()
 ) -> str:
     """The same for a policy of the Admin or the Baseline tier."""
     writer = _TierWriter(description, locate)
@@ -74,7 +74,7 @@ class _Page:
         self.lines.append("")
         self._add(text)
 
-    def notes(self, notes: tuple[Finding, ...]) -> None:
+    def notes(self, notes: tuple[LintFinding, ...]) -> None:
         for note in notes:
             self.lines.append("")
             self._add(f"note[{note.code}]: {note.title}{self._position(note.path)}", "", "  ")

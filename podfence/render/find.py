@@ -8,10 +8,10 @@ from podfence.errors import Locate
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.questions.find.deciding import Deciding, Via
 from podfence.questions.find.openness import Openness
-from podfence.questions.find.path import Hop
-from podfence.questions.find.reach import Reached, ReachRow, Rest, RowEnd
-from podfence.questions.find.removal import Purpose
-from podfence.questions.find.selectors import Unused
+from podfence.questions.find.path import PathHop
+from podfence.questions.find.reach import ReachRow, ReachTable, Rest, RowEnd
+from podfence.questions.find.removal import PolicyPurpose
+from podfence.questions.find.selectors import UnusedSelector
 from podfence.questions.phrases.tierwords import policy_name
 from podfence.questions.phrases.words import count, listed, some
 from podfence.questions.plan.outcomes import Outcome
@@ -28,7 +28,7 @@ NOBODY = "nobody (proved for all addresses and ports that were asked for)"
 
 
 def reached_text(
-    answer: Reached,
+    answer: ReachTable,
     near: Direction,
     locate: Locate,
     *,
@@ -164,18 +164,18 @@ def _open(each: Openness, direction: Direction) -> str:
     return "open" if direction in each.open else "closed"
 
 
-def selectors_text(found: Iterable[Unused], locate: Locate) -> str:
+def selectors_text(found: Iterable[UnusedSelector], locate: Locate) -> str:
     """Selectors that match nothing, each with its position."""
     lines = [f"{_unused(each, locate)}\n" for each in found]
     return "".join(lines) or "every selector fits some pod\n"
 
 
-def _unused(each: Unused, locate: Locate) -> str:
+def _unused(each: UnusedSelector, locate: Locate) -> str:
     said = f": {printable(each.words)}" if each.words else ""
     return f"{origin_text(each.origin, locate)}{said}"
 
 
-def path_text(hops: Sequence[Hop], most: int, locate: Locate | None = None) -> str:
+def path_text(hops: Sequence[PathHop], most: int, locate: Locate | None = None) -> str:
     """A way, a line a hop. ``locate``: where the rules are, to tell what lets each hop through."""
     if not hops:
         said = "proved over all pods but those on the host network"
@@ -189,12 +189,12 @@ def path_text(hops: Sequence[Hop], most: int, locate: Locate | None = None) -> s
     return f"{count(len(hops), 'hop')}, IPv{hops[0].family}\n{said}"
 
 
-def purpose_text(purpose: Purpose, without: Sequence[Outcome], locate: Locate) -> str:
+def purpose_text(purpose: PolicyPurpose, without: Sequence[Outcome], locate: Locate) -> str:
     """One policy: the pods that it selects, and what changes without it."""
     return "".join(f"{line}\n" for line in _purpose(purpose, without, locate))
 
 
-def _purpose(purpose: Purpose, without: Sequence[Outcome], locate: Locate) -> Iterator[str]:
+def _purpose(purpose: PolicyPurpose, without: Sequence[Outcome], locate: Locate) -> Iterator[str]:
     policy = purpose.policy
     position = locate(policy.source, "")
     where = f"  ({printable(str(position))})" if position else ""

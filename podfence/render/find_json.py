@@ -9,10 +9,10 @@ from podfence.policy.flow import AS_WRITTEN
 from podfence.questions.entryrows import EntryRow
 from podfence.questions.find.deciding import Deciding, Via
 from podfence.questions.find.openness import Openness
-from podfence.questions.find.path import Hop
-from podfence.questions.find.reach import Reached, ReachRow, RowEnd
-from podfence.questions.find.removal import Purpose
-from podfence.questions.find.selectors import Unused
+from podfence.questions.find.path import PathHop
+from podfence.questions.find.reach import ReachRow, ReachTable, RowEnd
+from podfence.questions.find.removal import PolicyPurpose
+from podfence.questions.find.selectors import UnusedSelector
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.render.entries import entries_data
@@ -32,7 +32,7 @@ class FindEncoder:
         self._locate = locate
         self._verdicts = VerdictEncoder(locate)
 
-    def reached(self, answer: Reached) -> dict[str, object]:
+    def reached(self, answer: ReachTable) -> dict[str, object]:
         """Connections."""
         rest = answer.rest
         return self._head | {
@@ -89,7 +89,7 @@ class FindEncoder:
             ]
         }
 
-    def selectors(self, found: Iterable[Unused]) -> dict[str, object]:
+    def selectors(self, found: Iterable[UnusedSelector]) -> dict[str, object]:
         """Selectors that match nothing."""
         return self._head | {
             "selectors": [
@@ -97,7 +97,7 @@ class FindEncoder:
             ]
         }
 
-    def path(self, hops: Sequence[Hop], *, via: bool = False) -> dict[str, object]:
+    def path(self, hops: Sequence[PathHop], *, via: bool = False) -> dict[str, object]:
         """The hops of a way; none where there is none. ``via``: with what lets them through."""
         return self._head | {
             "hops": [
@@ -112,11 +112,13 @@ class FindEncoder:
             ]
         }
 
-    def purposes(self, found: Iterable[tuple[Purpose, Sequence[Outcome]]]) -> dict[str, object]:
+    def purposes(
+        self, found: Iterable[tuple[PolicyPurpose, Sequence[Outcome]]]
+    ) -> dict[str, object]:
         """Policies, and what changes without each."""
         return self._head | {"policies": [self._purpose(*each) for each in found]}
 
-    def _purpose(self, purpose: Purpose, without: Sequence[Outcome]) -> dict[str, object]:
+    def _purpose(self, purpose: PolicyPurpose, without: Sequence[Outcome]) -> dict[str, object]:
         policy = purpose.policy
         position = position_data(self._locate(policy.source, ""))
         audited = {"audited": True} if purpose.audited else {}

@@ -14,10 +14,10 @@ from podfence.model.clusternetworkpolicy import (
     NamespacedPod,
     Peer,
     ProtocolMatch,
-    Rule,
     RuleAction,
     Subject,
     Tier,
+    TierRule,
 )
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef, labels_of
 from podfence.model.networkpolicy import (
@@ -197,11 +197,11 @@ def protocol(item: str) -> ProtocolMatch:
 
 def cluster_rule(
     action: RuleAction | str, *peers: Peer, protocols: Iterable[str] = (), name: str = ""
-) -> Rule:
+) -> TierRule:
     """A rule of a ClusterNetworkPolicy; without ``peers`` it is about every pod (CNP-20)."""
     every_pod = (cluster_peer(namespaces={}),)
     matches = tuple(protocol(item) for item in protocols)
-    return Rule(RuleAction(action), peers or every_pod, matches, name)
+    return TierRule(RuleAction(action), peers or every_pod, matches, name)
 
 
 def cluster_policy(
@@ -211,8 +211,8 @@ def cluster_policy(
     pods: SelectorLike | None = None,
     tier: Tier | str = Tier.ADMIN,
     priority: int = 0,
-    ingress: Iterable[Rule] = (),
-    egress: Iterable[Rule] = (),
+    ingress: Iterable[TierRule] = (),
+    egress: Iterable[TierRule] = (),
 ) -> ClusterNetworkPolicy:
     """A ClusterNetworkPolicy about ``pods`` in ``namespaces``; without both about every pod."""
     subject = Subject(_selector(namespaces or {}))

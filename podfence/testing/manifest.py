@@ -14,10 +14,10 @@ from podfence.model.clusternetworkpolicy import (
     NamespacedPod,
     Peer,
     ProtocolMatch,
-    Rule,
     RuleAction,
     Subject,
     Tier,
+    TierRule,
 )
 from podfence.model.meta import AUDIT, MODE_ANNOTATION, ObjectRef
 from podfence.model.networkpolicy import (
@@ -202,14 +202,14 @@ def _unknown_element() -> Manifest:
     return {"future": {}}
 
 
-def _cluster_rule(rule: Rule, peers: str) -> Manifest:
+def _cluster_rule(rule: TierRule, peers: str) -> Manifest:
     manifest = _rule_head(rule, rule.action.value, peers)
     if rule.protocols:
         manifest["protocols"] = [_protocol(match) for match in rule.protocols]
     return manifest
 
 
-def _older_rule(rule: Rule, peers: str) -> Manifest:
+def _older_rule(rule: TierRule, peers: str) -> Manifest:
     action = "Allow" if rule.action is RuleAction.ACCEPT else rule.action.value
     manifest = _rule_head(rule, action, peers)
     if rule.protocols:
@@ -217,7 +217,7 @@ def _older_rule(rule: Rule, peers: str) -> Manifest:
     return manifest
 
 
-def _rule_head(rule: Rule, action: str, peers: str) -> Manifest:
+def _rule_head(rule: TierRule, action: str, peers: str) -> Manifest:
     name = {"name": rule.name} if rule.name else {}
     return {**name, "action": action, peers: [_cluster_peer(peer) for peer in rule.peers]}
 

@@ -24,7 +24,7 @@ _FINDING: Final = ("code", "object", "path")
 _UNCERTAIN: Final = "PF007"
 
 
-class Lookups:
+class LookupRoutes:
     """``make``: who answers about a state; asked once for each."""
 
     def __init__(self, served: Served, make: MakeLookup) -> None:

@@ -14,7 +14,7 @@ from podfence.errors import Problem, Severity
 from podfence.manifests.inputfiles import InputFile
 from podfence.manifests.load import Loaded, load_files
 from podfence.model.cluster import Cluster, Policy
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, Rule, Subject
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, Subject, TierRule
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.model.networkpolicy import NetworkPolicyPeer, NetworkPolicyRule
 from podfence.model.selectors import LabelSelector
@@ -83,7 +83,7 @@ def _selected(policy: Policy) -> Iterator[_Selected]:
         yield from _of_admin(policy.subject, "spec.subject")
     else:
         yield _Selected("spec.podSelector", policy.pod_selector)
-    sides: tuple[tuple[Direction, Sequence[Rule | NetworkPolicyRule]], ...] = (
+    sides: tuple[tuple[Direction, Sequence[TierRule | NetworkPolicyRule]], ...] = (
         (Direction.INGRESS, policy.ingress),
         (Direction.EGRESS, policy.egress),
     )

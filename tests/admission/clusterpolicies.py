@@ -10,7 +10,7 @@ from podfence.admission.decode_adminnetworkpolicy import (
 )
 from podfence.admission.decode_clusternetworkpolicy import decode_clusternetworkpolicy
 from podfence.errors import Problem
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, ProtocolMatch, Rule
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, ProtocolMatch, TierRule
 from tests.admission.policies import SOURCE
 
 CLOSED = "its rule fails closed: Accept matches nothing, Deny and Pass deny everything"
@@ -83,7 +83,7 @@ def egress(*peers: Any, **rule: Any) -> dict[str, Any]:
     return {"egress": [{"action": "Accept", "to": list(peers), **rule}]}
 
 
-def rule_of(spec: Any, kind: str = "ClusterNetworkPolicy") -> Rule:
+def rule_of(spec: Any, kind: str = "ClusterNetworkPolicy") -> TierRule:
     """The only rule of a policy without errors."""
     policy, _ = decoded(spec, kind)
     assert policy is not None

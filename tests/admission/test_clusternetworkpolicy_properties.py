@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podfence.admission.crd_shapes import Array, CrdType, Integer, Object, String, TextMap
+from podfence.admission.crd_shapes import Array, BoundedInteger, CrdType, Object, String, StringMap
 from podfence.admission.decode_adminnetworkpolicy import (
     ADMIN_NETWORK_POLICY,
     BASELINE_ADMIN_NETWORK_POLICY,
@@ -22,10 +22,10 @@ from podfence.model.clusternetworkpolicy import (
     NamespacedPod,
     Peer,
     ProtocolMatch,
-    Rule,
     RuleAction,
     Subject,
     Tier,
+    TierRule,
 )
 from podfence.model.meta import ObjectRef
 from podfence.testing.builders import UNKNOWN_FIELD
@@ -67,9 +67,9 @@ def _near(schema: CrdType) -> st.SearchStrategy[Any]:
             shaped = st.one_of(*single, shaped)
     elif isinstance(schema, Array):
         shaped = st.lists(_near(schema.item), min_size=schema.least, max_size=2)
-    elif isinstance(schema, TextMap):
+    elif isinstance(schema, StringMap):
         shaped = st.dictionaries(st.text(max_size=5) | SCALARS, SCALARS, max_size=2)
-    elif isinstance(schema, Integer):
+    elif isinstance(schema, BoundedInteger):
         shaped = st.integers(schema.least, schema.most) | SCALARS
     elif isinstance(schema, String) and schema.enum:
         shaped = st.sampled_from(schema.enum)
@@ -146,10 +146,10 @@ def _rules(
     peers: list[st.SearchStrategy[Peer]],
     actions: list[RuleAction],
     named: list[st.SearchStrategy[ProtocolMatch]],
-) -> st.SearchStrategy[tuple[Rule, ...]]:
+) -> st.SearchStrategy[tuple[TierRule, ...]]:
     matches = st.one_of(NUMBERS, ranges(), st.builds(ProtocolMatch, unknown=UNKNOWN), *named)
     rule = st.builds(
-        Rule,
+        TierRule,
         st.sampled_from(actions),
         st.lists(st.one_of(peers), min_size=1, max_size=3).map(tuple),
         st.lists(matches, max_size=3).map(tuple),

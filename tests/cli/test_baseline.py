@@ -11,7 +11,7 @@ import pytest
 from podfence.cli.fingerprints import fingerprinted
 from podfence.errors import Source
 from podfence.model.meta import ObjectRef
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from tests.cli.session import podfence
 
 PODS = """apiVersion: v1
@@ -145,13 +145,13 @@ def test_what_is_written_there_tells_findings_of_one_field_apart(tmp_path: Path)
 
 def test_words_and_weight_are_no_part_of_a_fingerprint() -> None:
     source = Source("a.yaml", 1)
-    finding = Finding(
+    finding = LintFinding(
         "PF341", ObjectRef("NetworkPolicy", "shop", "web"), source, "spec.egress[0]", "a"
     )
     written: dict[str, object] = {"spec": {"egress": [{"to": []}, {"to": []}]}}
 
     def name(path: str, text: str) -> str:
-        other = Finding(finding.code, finding.object, source, path, text)
+        other = LintFinding(finding.code, finding.object, source, path, text)
         return fingerprinted([other], lambda _: written)[0].fingerprint
 
     assert name("spec.egress[0]", "other words") == name("spec.egress[1]", "a")

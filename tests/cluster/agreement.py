@@ -20,7 +20,7 @@ from podfence.engine.evaluate import Judge
 from podfence.errors import Source
 from podfence.model.cluster import Cluster as Model
 from podfence.model.cluster import ClusterObject
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, Rule
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, TierRule
 from podfence.model.meta import METADATA_NAME_LABEL, Labels, labels_of
 from podfence.model.networkpolicy import (
     IPBlock,
@@ -138,7 +138,7 @@ def _sound(policies: Iterable[ClusterNetworkPolicy]) -> Iterator[ClusterNetworkP
             yield made
 
 
-def _sound_rule(rule: Rule) -> Rule | None:
+def _sound_rule(rule: TierRule) -> TierRule | None:
     peers = tuple(peer for peer in rule.peers if not (peer.unknown or peer.domain_names))
     has_addresses = any(peer.networks or peer.nodes is not None for peer in peers)
     protocols = tuple(
@@ -187,7 +187,7 @@ class _Mover:
             egress=tuple(map(self._admin_rule, policy.egress)),
         )
 
-    def _admin_rule(self, rule: Rule) -> Rule:
+    def _admin_rule(self, rule: TierRule) -> TierRule:
         return replace(rule, peers=tuple(map(self._admin_peer, rule.peers)))
 
     def _admin_peer(self, peer: Peer) -> Peer:

@@ -20,6 +20,7 @@ from podfence.nft.objects import (
     DROP,
     RETURN,
     Chain,
+    ChainVerdict,
     DataType,
     Key,
     KeyRange,
@@ -28,7 +29,6 @@ from podfence.nft.objects import (
     Rule,
     Set,
     Table,
-    Verdict,
     VerdictMap,
     goto,
 )
@@ -190,7 +190,7 @@ def test_tables_of_others_are_neither_read_nor_touched(space: NftNamespace) -> N
 
 def test_many_elements_go_in_many_messages_of_one_transaction(space: NftNamespace) -> None:
     keys = frozenset((TEN + n, TEN - n) for n in range(20_000))
-    verdicts: dict[Key, Verdict] = {}
+    verdicts: dict[Key, ChainVerdict] = {}
     verdicts |= {(n,): goto("c") if n % 2 else RETURN for n in range(10_000)}
     held = Set("p_set", (V4, V4), keys), VerdictMap("v_map", (V6,), verdicts), Chain("c")
     spans = tuple(((n * 10,), (n * 10 + 8,)) for n in range(5_000))

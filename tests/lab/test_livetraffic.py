@@ -12,7 +12,7 @@ from podfence.errors import LabError
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import Build, Enforce, Send, StartTraffic, StopTraffic
 from podfence.lab.testbed.liveflows import flows_across
-from podfence.lab.testbed.livetraffic import SentMessage, Traffic, TrafficLosses, account
+from podfence.lab.testbed.livetraffic import SentMessage, SentTraffic, TrafficLosses, account
 from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Probe, ProbeOutcome, kinds_of
 from podfence.nft.lowering.tightening import Tightening
@@ -40,12 +40,12 @@ REVOKED, KEPT = 0, 1
     ],
 )
 def test_account_of_a_message(message: SentMessage, expected: tuple[int, int, int, int]) -> None:
-    seen = account(Traffic([message], [0, 0]), {REVOKED: [(1.0, 2.0)]})
+    seen = account(SentTraffic([message], [0, 0]), {REVOKED: [(1.0, 2.0)]})
     assert (seen.refused, seen.leaked, seen.kept, seen.lost) == expected
 
 
 def test_segments_sent_again_are_lost_on_kept_flows_only() -> None:
-    assert account(Traffic([], [5, 3]), {REVOKED: []}) == TrafficLosses(1, 0, 0, 1, 0, 3)
+    assert account(SentTraffic([], [5, 3]), {REVOKED: []}) == TrafficLosses(1, 0, 0, 1, 0, 3)
 
 
 def test_flows_are_chosen_among_those_allowed_before() -> None:

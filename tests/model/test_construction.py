@@ -14,9 +14,9 @@ from podfence.model.clusternetworkpolicy import (
     NamespacedPod,
     Peer,
     ProtocolMatch,
-    Rule,
     RuleAction,
     Subject,
+    TierRule,
 )
 from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer, NetworkPolicyPort, Protocol
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
@@ -55,7 +55,7 @@ REFUSED: list[tuple[str, Made]] = [
     ("port needs protocol", lambda: ProtocolMatch(port=80, named_port="http")),
     ("end_port needs port", lambda: ProtocolMatch(Protocol.TCP, end_port=80)),
     ("no port", lambda: ProtocolMatch(Protocol.TCP, 2, 1)),
-    ("names its peers", lambda: Rule(RuleAction.DENY, ())),
+    ("names its peers", lambda: TierRule(RuleAction.DENY, ())),
     ("priority -1", lambda: replace(cluster_policy("a"), priority=-1)),
     (
         f"priority {BASELINE_ADMIN_PRIORITY + 1}",

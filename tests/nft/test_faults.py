@@ -24,12 +24,12 @@ from podfence.nft.lowering.views import DESTINATIONS, SOURCES, VIEWS, View
 from podfence.nft.objects import (
     RETURN,
     Chain,
+    ChainVerdict,
     Expression,
     Field,
     Key,
     Lookup,
     Rule,
-    Verdict,
 )
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction, Flow
@@ -249,7 +249,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
 def _(patch: pytest.MonkeyPatch) -> None:
     right = ordered.by_port
 
-    def lists_alone(runs: Sequence[Run], default: Verdict) -> ordered.PortLists | None:
+    def lists_alone(runs: Sequence[Run], default: ChainVerdict) -> ordered.PortLists | None:
         found = right(runs, default)
         return None if found is None else replace(found, others=())
 

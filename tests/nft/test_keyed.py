@@ -13,7 +13,7 @@ from podfence.nft.difference import diff
 from podfence.nft.lowering import keyed, ordered
 from podfence.nft.lowering.lower import lower
 from podfence.nft.lowering.ports import split_ports
-from podfence.nft.objects import Lookup, Verdict, VerdictMap, Vmap
+from podfence.nft.objects import ChainVerdict, Lookup, VerdictMap, Vmap
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import trace
 from podfence.policy.compile import compile_cluster
@@ -129,7 +129,7 @@ def depth(ruleset: Ruleset, name: str) -> int:
             {v.chain for v in ruleset.maps[part.map].elements.values()}
             if isinstance(part, Vmap)
             else {part.chain}
-            if isinstance(part, Verdict)
+            if isinstance(part, ChainVerdict)
             else set()
         )
     }

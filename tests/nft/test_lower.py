@@ -13,10 +13,10 @@ from podfence.model.clusternetworkpolicy import (
     ClusterNetworkPolicy,
     Peer,
     ProtocolMatch,
-    Rule,
     RuleAction,
     Subject,
     Tier,
+    TierRule,
 )
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import Protocol
@@ -119,7 +119,7 @@ def test_the_order_of_objects_makes_no_difference(size: Size) -> None:
 def test_a_chain_keeps_its_comment_as_long_as_its_name() -> None:
     """Rules of a tier that come and go: else the whole table would have to be written anew."""
     for action in (RuleAction.DENY, RuleAction.PASS):
-        tier_rule = Rule(action, (Peer(namespaces=selector()),), (ProtocolMatch(Protocol.UDP),))
+        tier_rule = TierRule(action, (Peer(namespaces=selector()),), (ProtocolMatch(Protocol.UDP),))
         guard = replace(GUARD, ingress=(tier_rule,))
         found = ruleset_of(*PODS, DENY_ALL, guard)
         comments = {name: chain.comment for name, chain in found.chains.items()}

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from podfence.nft.lowering.epoch import with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.objects import DROP, RETURN, BaseChain, Chain, Counter, Hook, Rule, Verdict
+from podfence.nft.objects import DROP, RETURN, BaseChain, Chain, ChainVerdict, Counter, Hook, Rule
 from podfence.nft.ruleset import Ruleset
 from tests.nft.cases import DB_ALLOW, NODE, WEB, index_of
 from tests.support.losses import removes_permission
@@ -33,7 +33,9 @@ def reached_from_base() -> list[str]:
         if name not in found:
             found.add(name)
             parts = (part for rule in RULES.chains[name].rules for part in rule.parts)
-            waiting += [part.chain for part in parts if isinstance(part, Verdict) and part.chain]
+            waiting += [
+                part.chain for part in parts if isinstance(part, ChainVerdict) and part.chain
+            ]
     return sorted(found)
 
 

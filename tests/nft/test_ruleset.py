@@ -10,10 +10,10 @@ from podfence.nft import objects as nft
 from podfence.nft.objects import (
     Between,
     Chain,
+    ChainVerdict,
     Field,
     Rule,
     SetCtMark,
-    Verdict,
     VerdictKind,
     goto,
     jump,
@@ -70,9 +70,9 @@ def test_two_ways_to_one_chain_are_no_loop() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(lambda: Verdict(VerdictKind.GOTO), id="goto nowhere"),
-        pytest.param(lambda: Verdict(VerdictKind.JUMP), id="jump nowhere"),
-        pytest.param(lambda: Verdict(VerdictKind.DROP, "c"), id="a target of drop"),
+        pytest.param(lambda: ChainVerdict(VerdictKind.GOTO), id="goto nowhere"),
+        pytest.param(lambda: ChainVerdict(VerdictKind.JUMP), id="jump nowhere"),
+        pytest.param(lambda: ChainVerdict(VerdictKind.DROP, "c"), id="a target of drop"),
         pytest.param(lambda: Between(Field.TH_DPORT, 9, 3), id="an empty range"),
         pytest.param(lambda: SetCtMark(0xFF, 0x1), id="a mark in kept bits"),
     ],

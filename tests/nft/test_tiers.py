@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.model.cluster import Cluster, ClusterObject
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, TierRule
 from podfence.nft.difference import diff
 from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.objects import DROP, RETURN, CtDirectionValue, Verdict, VerdictKind
+from podfence.nft.objects import DROP, RETURN, ChainVerdict, CtDirectionValue, VerdictKind
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import Packet, first_packet, reply_packet, trace, trace_packet
 from podfence.nft.transaction import AddElements, DeleteElements
@@ -41,7 +41,7 @@ def ruleset_of(
     return lower(compile_cluster(Cluster.of((*PODS, *objects)), names), node)
 
 
-def tier(name: str, *rules: Rule) -> ClusterNetworkPolicy:
+def tier(name: str, *rules: TierRule) -> ClusterNetworkPolicy:
     """All pods' ingress, in the tier of this name."""
     return cluster_policy(name.lower(), tier=name, ingress=rules)
 
@@ -69,7 +69,9 @@ LADDER = [
 
 
 @pytest.mark.parametrize(("admin", "isolated", "baseline", "passes"), LADDER)
-def test_ladder(admin: Rule | None, isolated: bool, baseline: Rule | None, passes: bool) -> None:
+def test_ladder(
+    admin: TierRule | None, isolated: bool, baseline: TierRule | None, passes: bool
+) -> None:
     found: list[ClusterObject] = [DENY_ALL_INGRESS] if isolated else []
     found += [tier("Admin", admin)] if admin else []
     found += [tier("Baseline", baseline)] if baseline else []
@@ -158,9 +160,9 @@ def test_a_pod_that_a_service_leads_back_to_itself(
     assert trace(ruleset, to_itself).accepted  # its own address: no packet leaves the pod
 
 
-def verdicts(ruleset: Ruleset) -> Iterator[Verdict]:
+def verdicts(ruleset: Ruleset) -> Iterator[ChainVerdict]:
     for chain in ruleset.chains.values():
-        yield from (part for r in chain.rules for part in r.parts if isinstance(part, Verdict))
+        yield from (part for r in chain.rules for part in r.parts if isinstance(part, ChainVerdict))
 
 
 def test_denied_packets_are_dropped_in_a_chain_that_names_the_tier() -> None:
@@ -195,7 +197,9 @@ def test_pass_goes_on_to_the_next_tier() -> None:
     ruleset = ruleset_of(tier("Admin", DENY), tier("Baseline", DENY))
     (group,) = set(ruleset.maps["in4"].elements.values())
     first, last = ruleset.chains[group.chain].rules
-    assert [part.kind for r in (first, last) for part in r.parts if isinstance(part, Verdict)] == [
+    assert [
+        part.kind for r in (first, last) for part in r.parts if isinstance(part, ChainVerdict)
+    ] == [
         VerdictKind.JUMP,
         VerdictKind.GOTO,
     ]

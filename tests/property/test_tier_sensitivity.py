@@ -15,10 +15,10 @@ from podfence.model.clusternetworkpolicy import (
     NamespacedPod,
     Peer,
     ProtocolMatch,
-    Rule,
     RuleAction,
     Subject,
     Tier,
+    TierRule,
 )
 from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.networkpolicy import PolicyType, Protocol
@@ -50,7 +50,7 @@ def each_policy(
     return changed
 
 
-def each_rule(change: Callable[[Rule], Rule | None]) -> Misreading:
+def each_rule(change: Callable[[TierRule], TierRule | None]) -> Misreading:
     def changed(policy: ClusterNetworkPolicy) -> ClusterNetworkPolicy:
         ingress = tuple(r for r in map(change, policy.ingress) if r is not None)
         egress = tuple(r for r in map(change, policy.egress) if r is not None)
@@ -62,7 +62,7 @@ def each_rule(change: Callable[[Rule], Rule | None]) -> Misreading:
 def each_peer(change: Callable[[Peer], Peer | None]) -> Misreading:
     """A rule that is left without peers goes."""
 
-    def changed(rule: Rule) -> Rule | None:
+    def changed(rule: TierRule) -> TierRule | None:
         peers = tuple(p for p in map(change, rule.peers) if p is not None)
         return replace(rule, peers=peers) if peers else None
 
@@ -72,7 +72,7 @@ def each_peer(change: Callable[[Peer], Peer | None]) -> Misreading:
 def each_protocol(change: Callable[[ProtocolMatch], ProtocolMatch | None]) -> Misreading:
     """A rule that is left without protocols, but had some, goes."""
 
-    def changed(rule: Rule) -> Rule | None:
+    def changed(rule: TierRule) -> TierRule | None:
         protocols = tuple(p for p in map(change, rule.protocols) if p is not None)
         return replace(rule, protocols=protocols) if protocols or not rule.protocols else None
 
@@ -129,29 +129,29 @@ def unknown_is_everyone(policy: ClusterNetworkPolicy) -> ClusterNetworkPolicy:
     return subject_of_all(policy) if policy.subject.unknown else policy
 
 
-def knowable(rule: Rule) -> Rule | None:
+def knowable(rule: TierRule) -> TierRule | None:
     unknown = [peer.unknown for peer in rule.peers] + [item.unknown for item in rule.protocols]
     return None if any(unknown) else rule
 
 
-def unknown_accept_is_everyone(rule: Rule) -> Rule:
+def unknown_accept_is_everyone(rule: TierRule) -> TierRule:
     if rule.action is not RuleAction.ACCEPT:
         return rule
     peers = tuple(Peer(EVERYTHING) if peer.unknown else peer for peer in rule.peers)
     return replace(rule, peers=peers)
 
 
-def unknown_pass_passes(rule: Rule) -> Rule:
+def unknown_pass_passes(rule: TierRule) -> TierRule:
     if rule.action is not RuleAction.PASS or knowable(rule):
         return rule
     return replace(rule, peers=(Peer(EVERYTHING),), protocols=())
 
 
-def nobody_for_unknown_deny(rule: Rule) -> Rule | None:
+def nobody_for_unknown_deny(rule: TierRule) -> TierRule | None:
     return knowable(rule) if rule.action is RuleAction.DENY else rule
 
 
-def deny_reads_names(rule: Rule) -> Rule:
+def deny_reads_names(rule: TierRule) -> TierRule:
     """Deny rules with names as networks of what the names stand for."""
     if rule.action is not RuleAction.DENY:
         return rule
@@ -213,7 +213,7 @@ MISREADINGS: dict[str, Misreading] = {
     "CNP-1 all before NetworkPolicy": other_tier(Tier.ADMIN),
     "CNP-1 all after NetworkPolicy": other_tier(Tier.BASELINE),
     "CNP-4 an empty list denies": each_policy(
-        lambda p: replace(p, ingress=p.ingress or (Rule(RuleAction.DENY, (Peer(EVERYTHING),)),))
+        lambda p: replace(p, ingress=p.ingress or (TierRule(RuleAction.DENY, (Peer(EVERYTHING),)),))
     ),
     "CNP-5 every pod is the subject": each_policy(subject_of_all),
     "CNP-6 a higher number first": each_policy(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from podfence.model.cluster import Cluster, ClusterObject
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, TierRule
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.questions.can import Asker, Can
@@ -37,7 +37,7 @@ DENY = cluster_rule("Deny", ANYWHERE)
 SEALED = policy("a/sealed", types=["Egress"])
 
 
-def admin(*rules: Rule, **more: object) -> ClusterNetworkPolicy:
+def admin(*rules: TierRule, **more: object) -> ClusterNetworkPolicy:
     return cluster_policy("names", egress=rules, **more)  # type: ignore[arg-type]
 
 

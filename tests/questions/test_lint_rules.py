@@ -8,7 +8,7 @@ import pytest
 
 from podfence.manifests.load import load
 from podfence.policy.compile import compile_cluster
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.lint import lint
 
 
@@ -69,7 +69,7 @@ def policy(labels: str, rules: str = "", name: str = "p", namespace: str = "shop
     )
 
 
-def found(*policies: str) -> list[Finding]:
+def found(*policies: str) -> list[LintFinding]:
     loaded = load(["-"], stdin=io.BytesIO((PODS + "".join(policies)).encode()))
     assert not loaded.errors
     return list(lint(compile_cluster(loaded.cluster), loaded.raw))

@@ -10,7 +10,7 @@ from podfence.model.meta import ObjectRef, labels_of
 from podfence.model.networkpolicy import NetworkPolicy, Protocol
 from podfence.model.objects import Pod, Service, ServicePort
 from podfence.policy.compile import compile_cluster
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.lint import lint
 from podfence.testing.builders import peer, pod, policy, rule
 
@@ -32,7 +32,7 @@ def service(port: int) -> Service:
     return Service(ObjectRef("Service", "shop", "web"), labels_of({"app": "web"}), (), ports)
 
 
-def found(*objects: ClusterObject) -> list[Finding]:
+def found(*objects: ClusterObject) -> list[LintFinding]:
     return list(lint(compile_cluster(Cluster.of(objects)), lambda _: None))
 
 

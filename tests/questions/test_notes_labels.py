@@ -9,7 +9,7 @@ from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.networkpolicy import NetworkPolicyPeer
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 from podfence.policy.compile import compile_cluster
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.note import LintedPolicy, WrittenObjects
 from podfence.questions.lint.note_labels import Label, _edits, alike, near_labels
 from podfence.questions.lint.notes import notes_for
@@ -22,12 +22,12 @@ WATCHER = pod("watch/watcher-1", {"app": "watcher"}, addresses=["10.1.0.3"])
 OBJECTS: tuple[ClusterObject, ...] = (namespace("watch", {"team": "blue"}), TELLER, VAULT, WATCHER)
 
 
-def found(value: ClusterObject, *more: ClusterObject) -> list[Finding]:
+def found(value: ClusterObject, *more: ClusterObject) -> list[LintFinding]:
     index = compile_cluster(Cluster.of([*OBJECTS, *more, value]))
     return list(notes_for(index, index.cluster.policies[0]))
 
 
-def about(labels: dict[str, str], name: str = "bank/closed") -> list[Finding]:
+def about(labels: dict[str, str], name: str = "bank/closed") -> list[LintFinding]:
     return found(policy(name, labels))
 
 

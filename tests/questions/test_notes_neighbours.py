@@ -7,7 +7,7 @@ import pytest
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.networkpolicy import NetworkPolicyPeer, NetworkPolicyRule
 from podfence.policy.compile import compile_cluster
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.notes import notes_for
 from podfence.testing.builders import namespace, peer, pod, policy, requirement, rule, selector
 
@@ -28,7 +28,7 @@ ON_NODE = (
 )
 
 
-def noted(code: str, *rules: NetworkPolicyRule, egress: bool = False) -> list[Finding]:
+def noted(code: str, *rules: NetworkPolicyRule, egress: bool = False) -> list[LintFinding]:
     if egress:
         value = policy("shop/p", {"app": "db"}, types=["Egress"], egress=rules)
     else:

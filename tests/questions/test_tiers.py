@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from podfence.engine.evaluate import fits
 from podfence.manifests.load import load
 from podfence.model.cluster import Cluster, ClusterObject
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, Rule, Subject
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, Subject, TierRule
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import Service
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.policy.index import CompiledTier, PolicyIndex
-from podfence.questions.lint.findings import LINT_CODES, Finding
+from podfence.questions.lint.findings import LINT_CODES, LintFinding
 from podfence.questions.lint.tiers import tier_findings
 from podfence.sets.ports import OTHER
 from podfence.testing.builders import (
@@ -59,7 +59,7 @@ BOTH = cluster_peer(networks=["0.0.0.0/0", "::/0"])
 ALL = cluster_peer(namespaces={})
 
 
-def findings(*objects: ClusterObject) -> tuple[Finding, ...]:
+def findings(*objects: ClusterObject) -> tuple[LintFinding, ...]:
     return tier_findings(compile_cluster(Cluster.of([*CLUSTER, *objects])))
 
 
@@ -72,7 +72,7 @@ def egress(*rules: RuleWords) -> ClusterNetworkPolicy:
     return cluster_policy("p", egress=map(_rule, rules))
 
 
-def _rule(words: RuleWords) -> Rule:
+def _rule(words: RuleWords) -> TierRule:
     action, *others = words
     peers = [each for each in others if isinstance(each, Peer)]
     protocols = [each for each in others if isinstance(each, str)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from podfence.model.cluster import Cluster, ClusterObject
-from podfence.model.clusternetworkpolicy import ProtocolMatch, Rule, RuleAction
+from podfence.model.clusternetworkpolicy import ProtocolMatch, RuleAction, TierRule
 from podfence.model.networkpolicy import NetworkPolicyRule
 from podfence.policy.compile import compile_cluster
 from podfence.questions.can import Asker, Can
@@ -36,7 +36,9 @@ OPS = peer(namespaces={"team": "ops"})
 ON_NODE = "on the host network, where selectors match no pod; use an ipBlock of the nodes"
 BATCH_WOULD = "n/batch would match by its labels, but it is finished"
 AGENT_WOULD = f"n/agent would match by its labels, but it is {ON_NODE}"
-NAMED = Rule(RuleAction.DENY, (cluster_peer(namespaces={}),), (ProtocolMatch(named_port="https"),))
+NAMED = TierRule(
+    RuleAction.DENY, (cluster_peer(namespaces={}),), (ProtocolMatch(named_port="https"),)
+)
 
 
 def said(source: str, target: str, port: int, *policies: ClusterObject) -> str:
@@ -181,7 +183,7 @@ def test_egress(target: str, rules: NetworkPolicyRule, expected: str) -> None:
         ),
     ],
 )
-def test_tiers(cluster_rule_: Rule, expected: str) -> None:
+def test_tiers(cluster_rule_: TierRule, expected: str) -> None:
     closed = policy("d/closed", {"app": "web"})
     admin = cluster_policy("a", priority=1, ingress=[cluster_rule_])
 

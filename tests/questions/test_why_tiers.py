@@ -10,7 +10,7 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import (
     BASELINE_ADMIN_PRIORITY,
     ClusterNetworkPolicy,
-    Rule,
+    TierRule,
 )
 from podfence.model.meta import ObjectRef
 from podfence.policy.compile import compile_cluster
@@ -241,5 +241,5 @@ def test_np_58_a_pod_that_waits_for_its_address_is_explained_in_the_family_of_th
     assert ladder_text(found) == 'Admin p0 "out" spec.egress[0] accept'
 
 
-def _egress(rule_: Rule) -> ClusterNetworkPolicy:
+def _egress(rule_: TierRule) -> ClusterNetworkPolicy:
     return cluster_policy("out", egress=[rule_])

@@ -14,10 +14,10 @@ from podfence.model.clusternetworkpolicy import (
     NamespacedPod,
     Peer,
     ProtocolMatch,
-    Rule,
     RuleAction,
     Subject,
     Tier,
+    TierRule,
 )
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import PolicyType
@@ -28,7 +28,7 @@ from tests.support.oracle_facts import Connection, Names, is_visible, selects
 
 
 @dataclass(frozen=True)
-class TierRule:
+class DecidingRule:
     """The rule that speaks for a tier: its policy, the field path of it, and what it does."""
 
     policy: ObjectRef
@@ -38,7 +38,7 @@ class TierRule:
 
 def first_rule(
     cluster: Cluster, tier: Tier, connection: Connection, direction: PolicyType, names: Names
-) -> TierRule | None:
+) -> DecidingRule | None:
     """The first rule of a tier that fits a connection at its subject; None: it goes on (CNP-3)."""
     ingress = direction is PolicyType.INGRESS
     subject = connection.destination_pod if ingress else connection.source_pod
@@ -54,7 +54,7 @@ def first_rule(
             action = _action(cluster, connection, rule, direction, names)
             if action is not None:
                 path = f"spec.{direction.value.lower()}[{number}]"
-                return TierRule(policy.ref, path, action)
+                return DecidingRule(policy.ref, path, action)
     return None
 
 
@@ -92,7 +92,7 @@ def _is_subject(cluster: Cluster, subject: Subject, pod: Pod) -> bool:
 
 
 def _action(
-    cluster: Cluster, connection: Connection, rule: Rule, direction: PolicyType, names: Names
+    cluster: Cluster, connection: Connection, rule: TierRule, direction: PolicyType, names: Names
 ) -> RuleAction | None:
     """What a rule does to a connection of its subject; None: it does not fit."""
     if _is_unknown(rule):
@@ -107,7 +107,7 @@ def _action(
     )
 
 
-def _seen(connection: Connection, rule: Rule) -> list[Connection]:
+def _seen(connection: Connection, rule: TierRule) -> list[Connection]:
     """The connection as a rule sees it."""
     # NP-60a: a rule that denies takes an address that several pods may have for each of them.
     if rule.action is not RuleAction.DENY:
@@ -124,14 +124,14 @@ def _each(pods: tuple[Pod, ...]) -> list[tuple[Pod, ...]]:
 
 
 def _fits(
-    cluster: Cluster, connection: Connection, rule: Rule, direction: PolicyType, names: Names
+    cluster: Cluster, connection: Connection, rule: TierRule, direction: PolicyType, names: Names
 ) -> bool:
     return _peers_match(cluster, connection, rule, direction, names) and _protocols_match(
         connection, rule
     )
 
 
-def _is_unknown(rule: Rule) -> bool:
+def _is_unknown(rule: TierRule) -> bool:
     # CNP-23, CNP-24, CNP-25: peers and protocols alike.
     return any(peer.unknown for peer in rule.peers) or any(
         protocol.unknown for protocol in rule.protocols
@@ -139,7 +139,7 @@ def _is_unknown(rule: Rule) -> bool:
 
 
 def _peers_match(
-    cluster: Cluster, connection: Connection, rule: Rule, direction: PolicyType, names: Names
+    cluster: Cluster, connection: Connection, rule: TierRule, direction: PolicyType, names: Names
 ) -> bool:
     # CNP-8: peers are alternatives. CNP-20: there is at least one.
     if direction is PolicyType.INGRESS:
@@ -213,7 +213,7 @@ def _covers(pattern: str, name: str) -> bool:
     return found == wanted
 
 
-def _protocols_match(connection: Connection, rule: Rule) -> bool:
+def _protocols_match(connection: Connection, rule: TierRule) -> bool:
     # CNP-21: no list is every protocol, ICMP included.
     if not rule.protocols:
         return True

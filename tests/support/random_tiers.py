@@ -20,10 +20,10 @@ from podfence.model.clusternetworkpolicy import (
     NamespacedPod,
     Peer,
     ProtocolMatch,
-    Rule,
     RuleAction,
     Subject,
     Tier,
+    TierRule,
 )
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import Protocol
@@ -124,9 +124,9 @@ def _pods(rng: Random, parts: Parts) -> NamespacedPod:
     return NamespacedPod(parts.selector(rng), None if everywhere else parts.namespace_selector(rng))
 
 
-def _rule(rng: Random, parts: Parts, items: int, egress: bool) -> Rule:
+def _rule(rng: Random, parts: Parts, items: int, egress: bool) -> TierRule:
     protocols = rng.randint(1, items) if rng.random() < 0.5 else 0
-    return Rule(
+    return TierRule(
         action=rng.choice(_ACTIONS),
         peers=tuple(_peer(rng, parts, egress) for _ in range(max(1, _count(rng, items)))),
         protocols=tuple(_protocol(rng, parts) for _ in range(protocols)),

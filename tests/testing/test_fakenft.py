@@ -59,7 +59,7 @@ def span(low: int, high: int) -> RangeSet:
     return RangeSet("i", V4, (((low,), (high,)),))
 
 
-def verdict(key: int, said: nft.Verdict) -> VerdictMap:
+def verdict(key: int, said: nft.ChainVerdict) -> VerdictMap:
     return VerdictMap("m", V4, {(key,): said})
 
 

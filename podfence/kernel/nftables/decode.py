@@ -21,13 +21,13 @@ from podfence.nft.objects import (
     ADDRESS_TYPES,
     BaseChain,
     Chain,
+    ChainVerdict,
     DataType,
     MemberSet,
     RangeSet,
     Rule,
     Set,
     Table,
-    Verdict,
     VerdictMap,
 )
 from podfence.nft.ruleset import InvalidRuleset, Ruleset
@@ -36,7 +36,7 @@ from podfence.nft.transaction import ElementHolder
 _TYPES = {number: kind for kind, number in nf.TYPE_NUMBERS.items()}
 _FAMILIES = {kind: family for family, kind in ADDRESS_TYPES.items()}
 _HOOKS = {number: hook for hook, number in nf.HOOKS.items()}
-_POLICIES = {code: Verdict(kind) for kind, code in nf.VERDICTS.items() if code >= 0}
+_POLICIES = {code: ChainVerdict(kind) for kind, code in nf.VERDICTS.items() if code >= 0}
 
 
 class Dump(Struct):

@@ -15,7 +15,7 @@ from msgspec import Struct
 from podfence.errors import NftError
 from podfence.kernel.netlink import NLA_TYPE_MASK, spans
 from podfence.kernel.nftables import nf_tables as nf
-from podfence.nft.objects import DataType, Key, KeyRange, Verdict
+from podfence.nft.objects import ChainVerdict, DataType, Key, KeyRange
 
 _KINDS = {code: kind for kind, code in nf.VERDICTS.items()}
 _NUMBER = struct.Struct(">I")
@@ -31,7 +31,7 @@ class KernelElement(Struct):
     key: Key = ()
     key_end: Key = ()
     end: bool = False
-    verdict: Verdict | None = None
+    verdict: ChainVerdict | None = None
 
 
 def read_items(types: tuple[DataType, ...], bodies: Iterable[bytes]) -> Iterator[KernelElement]:
@@ -119,7 +119,7 @@ def _inner(body: bytes, start: int, end: int, wanted: int) -> bytes:
     raise NftError("an element of the table holds data that podfence never writes")
 
 
-def read_verdict(data: bytes) -> Verdict:
+def read_verdict(data: bytes) -> ChainVerdict:
     """The verdict in attributes. Raises NftError for one that podfence never writes."""
     code, chain = 0, ""
     for kind, start, end in spans(data, 0, len(data)):
@@ -132,7 +132,7 @@ def read_verdict(data: bytes) -> Verdict:
     if code not in _KINDS:
         raise NftError(f"the table holds a verdict that podfence never writes ({code})")
     try:
-        return Verdict(_KINDS[code], chain)
+        return ChainVerdict(_KINDS[code], chain)
     except ValueError as error:
         raise NftError(f"the table holds a verdict that podfence never writes: {error}") from error
 

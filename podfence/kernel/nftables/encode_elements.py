@@ -18,13 +18,13 @@ from podfence.kernel.netlink import MAX_ATTRIBUTE, attribute, nested, text
 from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.members import MemberList, member_lists
 from podfence.nft.objects import (
+    ChainVerdict,
     DataType,
     Key,
     KeyRange,
     MemberSet,
     RangeSet,
     Set,
-    Verdict,
     VerdictMap,
 )
 from podfence.nft.transaction import ElementHolder
@@ -112,11 +112,11 @@ def _key(types: Types, key: Key, kind: int = nf.NFTA_SET_ELEM_KEY) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _verdict(verdict: Verdict) -> bytes:
+def _verdict(verdict: ChainVerdict) -> bytes:
     return nested(nf.NFTA_SET_ELEM_DATA, verdict_data(verdict))
 
 
-def verdict_data(verdict: Verdict) -> bytes:
+def verdict_data(verdict: ChainVerdict) -> bytes:
     """A verdict as data of an element or of an immediate expression."""
     code = attribute(nf.NFTA_VERDICT_CODE, struct.pack(">i", nf.VERDICTS[verdict.kind]))
     chain = text(nf.NFTA_VERDICT_CHAIN, verdict.chain) if verdict.chain else b""

@@ -15,6 +15,7 @@ from podfence.kernel.nftables.encode_elements import verdict_data
 from podfence.nft.objects import (
     Between,
     CameBy,
+    ChainVerdict,
     Compare,
     Counter,
     CtDirection,
@@ -29,7 +30,6 @@ from podfence.nft.objects import (
     Rule,
     SetCtMark,
     Statement,
-    Verdict,
     Vmap,
 )
 
@@ -131,7 +131,7 @@ def _plain(part: Expression | Statement) -> bytes:
                 text(nf.NFTA_LOG_PREFIX, prefix),
                 attribute(nf.NFTA_LOG_GROUP, struct.pack(">H", group)),
             )
-        case Verdict():
+        case ChainVerdict():
             return _immediate(nf.NFT_REG_VERDICT, verdict_data(part))
         case _:
             raise AssertionError(f"{part} reads a field")

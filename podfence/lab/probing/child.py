@@ -43,7 +43,7 @@ from podfence.lab.probing.requests import (
 from podfence.lab.probing.responder import Answerers
 from podfence.lab.probing.sockets import reserve
 from podfence.lab.probing.topology import Topology
-from podfence.lab.testbed.livetraffic import Traffic
+from podfence.lab.testbed.livetraffic import SentTraffic
 from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Probe, Probes, around, kinds_of
 
@@ -232,7 +232,7 @@ class _Lab:
             answerers.complete()
             raise
 
-    def _stop_traffic(self) -> Traffic:
+    def _stop_traffic(self) -> SentTraffic:
         assert self._traffic is not None
         traffic, self._traffic = self._traffic, None
         try:

@@ -23,7 +23,7 @@ from podfence.kernel import netns
 from podfence.lab.probing.forking import fork_with_pipe
 from podfence.lab.probing.sockets import FAMILY
 from podfence.lab.probing.topology import Topology
-from podfence.lab.testbed.livetraffic import SentMessage, Traffic
+from podfence.lab.testbed.livetraffic import SentMessage, SentTraffic
 from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Probe
 
@@ -45,13 +45,13 @@ class LiveTraffic:
         self._pid, self._connection = fork_with_pipe(partial(_run, plan, topology, flows))
         self._receive()
 
-    def stop(self) -> Traffic:
+    def stop(self) -> SentTraffic:
         """End it, and say what became of every message."""
         with suppress(BrokenPipeError):  # it has ended: what it said, or nothing, is still there
             self._connection.send("stop")
         found = self._receive()
         self._end()
-        assert isinstance(found, Traffic)
+        assert isinstance(found, SentTraffic)
         return found
 
     def _receive(self) -> object:
@@ -172,13 +172,13 @@ class _Exchange:
         except (BlockingIOError, ConnectionRefusedError):
             return
 
-    def result(self) -> Traffic:
+    def result(self) -> SentTraffic:
         """What became of all."""
         messages = [
             message._replace(received=self._received.get(number, 0.0))
             for number, message in enumerate(self._sent)
         ]
-        return Traffic(messages, [sum(map(_sent_again, ends)) for ends in self._flows])
+        return SentTraffic(messages, [sum(map(_sent_again, ends)) for ends in self._flows])
 
 
 def _sent_again(end: socket.socket) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from podfence.lab.probing.denied import Noted
-from podfence.lab.testbed.livetraffic import Traffic
+from podfence.lab.testbed.livetraffic import SentTraffic
 from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Listener, Probe
 from podfence.lab.testbed.services import ServiceProbe
@@ -94,7 +94,7 @@ class StartTraffic(Request[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class StopTraffic(Request[Traffic]):
+class StopTraffic(Request[SentTraffic]):
     """End the live connections; the answer says what became of every message."""
 
 

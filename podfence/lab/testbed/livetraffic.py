@@ -27,7 +27,7 @@ class SentMessage(NamedTuple):
     received: float
 
 
-class Traffic(NamedTuple):
+class SentTraffic(NamedTuple):
     """All messages, and how many segments each flow sent again (0 for UDP)."""
 
     messages: list[SentMessage]
@@ -47,7 +47,7 @@ class TrafficLosses(Struct, frozen=True):
     lost: int
 
 
-def account(traffic: Traffic, revoked: Mapping[int, Sequence[TimeSpan]]) -> TrafficLosses:
+def account(traffic: SentTraffic, revoked: Mapping[int, Sequence[TimeSpan]]) -> TrafficLosses:
     """Judge an exchange. ``revoked``: when each flow that was revoked at some time was."""
     refused = leaked = kept = lost = 0
     for message in traffic.messages:

@@ -16,11 +16,11 @@ from podfence.nft.objects import (
     ADDRESS_TYPES,
     RETURN,
     Chain,
+    ChainVerdict,
     DataType,
     RangeSet,
     Rule,
     Set,
-    Verdict,
     goto,
     jump,
 )
@@ -77,7 +77,7 @@ AUDIT_MAPS = tuple(name for name, _ in audit_map_types())
 
 def leads_of(
     family: int, names: GroupNames, audits: GroupNames, namer: Namer
-) -> Iterator[tuple[str, Verdict, Chain | None]]:
+) -> Iterator[tuple[str, ChainVerdict, Chain | None]]:
     """For each map of a family, where the packets of an address go, and the chain that leads on
     where several groups have to be asked. ``audits``: the groups that audit. An address without one
     has no element in the maps of audits."""
@@ -90,7 +90,7 @@ def leads_of(
             yield verdict_map(view, family), *_lead(audits[view.direction], view, namer)
 
 
-def _lead(names: Collection[str], view: View, namer: Namer) -> tuple[Verdict, Chain | None]:
+def _lead(names: Collection[str], view: View, namer: Namer) -> tuple[ChainVerdict, Chain | None]:
     targets = [f"{name}{view.suffix}" for name in sorted(names)]
     if not targets:
         return RETURN, None

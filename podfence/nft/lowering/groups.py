@@ -21,10 +21,10 @@ from podfence.nft.lowering.portruns import RuleMatch, in_runs
 from podfence.nft.lowering.ports import PortQuestions
 from podfence.nft.lowering.tierchains import SharedTiers
 from podfence.nft.lowering.views import DESTINATIONS, FAMILIES, SOURCES, View
-from podfence.nft.objects import RETURN, Chain, Lookup, Rule, Verdict, VerdictMap, goto, jump
+from podfence.nft.objects import RETURN, Chain, ChainVerdict, Lookup, Rule, VerdictMap, goto, jump
 from podfence.policy.index import CompiledTier, DirectionPolicy
 
-VerdictMatches = list[tuple[Verdict, RuleMatch]]
+VerdictMatches = list[tuple[ChainVerdict, RuleMatch]]
 
 
 def self_sets() -> dict[int, str]:

@@ -24,7 +24,7 @@ from podfence.nft.lowering.peers import PeerSets
 from podfence.nft.lowering.portruns import RuleMatch, Run, until
 from podfence.nft.lowering.ports import PORT_KEY, PortQuestions, split_ports
 from podfence.nft.lowering.views import FAMILIES, View
-from podfence.nft.objects import Chain, Field, Key, Rule, Verdict, VerdictMap, Vmap, goto
+from podfence.nft.objects import Chain, ChainVerdict, Field, Key, Rule, VerdictMap, Vmap, goto
 from podfence.policy.index import AddressPeers, Everyone, Peers, PodPeers
 from podfence.policy.words import Selection
 from podfence.sets import AddressSet, IntervalSet, PortSet
@@ -44,7 +44,7 @@ class RunWriter:
         self.maps: list[VerdictMap] = []
 
     def chains(
-        self, start: Chain, runs: Sequence[Run], default: Verdict, view: View
+        self, start: Chain, runs: Sequence[Run], default: ChainVerdict, view: View
     ) -> list[Chain]:
         """``start``, extended so that it asks ``runs`` in their order and then says ``default``;
         and the chains that it needs. The rules that ``start`` has already come first."""
@@ -57,7 +57,9 @@ class RunWriter:
                 return list(self._by_port(start, lists, default, view))
         return [self._in_turn(start, runs, default, view)]
 
-    def _in_turn(self, start: Chain, runs: Iterable[Run], default: Verdict, view: View) -> Chain:
+    def _in_turn(
+        self, start: Chain, runs: Iterable[Run], default: ChainVerdict, view: View
+    ) -> Chain:
         """``start`` with all rules in one list."""
         rules = [
             rule for run in runs for rule in self._rules(_united(run.entries), run.verdict, view)
@@ -65,13 +67,13 @@ class RunWriter:
         return replace(start, rules=(*start.rules, *rules, Rule((default,))))
 
     def _by_port(
-        self, start: Chain, lists: PortLists, default: Verdict, view: View
+        self, start: Chain, lists: PortLists, default: ChainVerdict, view: View
     ) -> Iterator[Chain]:
         """A chain for each list, and ``start``: the map that leads to them, then the others.
 
         A port with an empty list is in the map, too: the others are not about it.
         """
-        leads: dict[Key, Verdict] = {}
+        leads: dict[Key, ChainVerdict] = {}
         chains: dict[str, Chain] = {}
         for found in lists.lists:
             if not found.runs:
@@ -88,7 +90,9 @@ class RunWriter:
         start = replace(start, rules=(*start.rules, first))
         yield self._in_turn(start, lists.others, default, view)
 
-    def _one_verdict(self, start: Chain, run: Run, default: Verdict, view: View) -> list[Chain]:
+    def _one_verdict(
+        self, start: Chain, run: Run, default: ChainVerdict, view: View
+    ) -> list[Chain]:
         found: list[Chain] = []
         entries: Iterable[RuleMatch] = run.entries
         if len(run.entries) > MAX_LINEAR:
@@ -106,13 +110,13 @@ class RunWriter:
         chain: Chain,
         onward: Chain,
         keys: Mapping[Key, list[RuleMatch]],
-        verdict: Verdict,
+        verdict: ChainVerdict,
         view: View,
     ) -> Iterator[Chain]:
         """``chain`` ended by a map from ports to chains; what finds nothing goes on to
         ``onward``."""
         name = f"{onward.name}_m"
-        leads: dict[Key, Verdict] = {}
+        leads: dict[Key, ChainVerdict] = {}
         chains: dict[str, Chain] = {}
         for key, entries in keys.items():
             target = self._namer.name(f"{onward.name}_k", repr(_peer_names(entries)))
@@ -127,7 +131,9 @@ class RunWriter:
         yield from chains.values()
         yield replace(chain, rules=(*chain.rules, *ends))
 
-    def _rules(self, entries: Iterable[RuleMatch], verdict: Verdict, view: View) -> Iterator[Rule]:
+    def _rules(
+        self, entries: Iterable[RuleMatch], verdict: ChainVerdict, view: View
+    ) -> Iterator[Rule]:
         for entry in entries:
             for ports in self._ports.alternatives(entry.ports, view.port):
                 for peers in self._peers.alternatives(entry.peers, view.peer):

@@ -21,7 +21,7 @@ from podfence.nft.lowering.fragments import NOTHING, Fragment
 from podfence.nft.lowering.groups import self_sets
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.views import FAMILIES
-from podfence.nft.objects import Key, NamedObject, Set, Verdict, VerdictMap
+from podfence.nft.objects import ChainVerdict, Key, NamedObject, Set, VerdictMap
 from podfence.nft.transaction import ElementHolder
 
 _AUDITS = dict(audit_map_types())
@@ -32,7 +32,7 @@ _PAIRS = {name: family for family, name in self_sets().items()}
 class _Lead(Struct, frozen=True):
     """Where the packets of an address go, by map; and the chains that lead to several groups."""
 
-    verdicts: dict[str, Verdict]
+    verdicts: dict[str, ChainVerdict]
     chains: Fragment
 
 
@@ -42,8 +42,8 @@ class Leads:
     def __init__(self, namer: Namer) -> None:
         self._namer = namer
         self._local: dict[At, _Lead] = {}
-        self._elements: dict[str, dict[Key, Verdict]] = {name: {} for name in _TYPES}
-        self._before: dict[str, dict[Key, Verdict | None]] = {}
+        self._elements: dict[str, dict[Key, ChainVerdict]] = {name: {} for name in _TYPES}
+        self._before: dict[str, dict[Key, ChainVerdict | None]] = {}
         self._moved: dict[At, bool] = {}
         """Addresses that came (True) or went since the last change."""
         self._audited = False
@@ -150,7 +150,7 @@ class Leads:
             Fragment(fixed=chains, names=frozenset(self._namer.given)),
         )
 
-    def _set(self, name: str, key: Key, verdict: Verdict | None) -> None:
+    def _set(self, name: str, key: Key, verdict: ChainVerdict | None) -> None:
         known = self._elements[name]
         self._before.setdefault(name, {}).setdefault(key, known.get(key))
         if verdict is None:

@@ -28,11 +28,11 @@ from podfence.nft.lowering.skeleton import (
 from podfence.nft.lowering.views import FAMILIES
 from podfence.nft.objects import (
     Chain,
+    ChainVerdict,
     Key,
     NamedObject,
     Set,
     Table,
-    Verdict,
     VerdictMap,
 )
 from podfence.nft.ruleset import AnySet, Ruleset
@@ -241,7 +241,7 @@ class _Dispatch:
     def maps(self, local: Local) -> list[VerdictMap]:
         """The maps of every view, those of packets without a connection, then those of audits."""
         types = dict((*map_types(), *audit_map_types()))
-        leads: dict[str, dict[Key, Verdict]] = {name: {} for name in types}
+        leads: dict[str, dict[Key, ChainVerdict]] = {name: {} for name in types}
         for address, pods in local.items():
             names = {direction: self._names(pods, direction) for direction in Direction}
             audits = {direction: self._audits(pods, direction) for direction in Direction}

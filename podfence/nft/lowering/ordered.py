@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from podfence.nft.lowering.portruns import RuleMatch, Run, in_runs, until
 from podfence.nft.lowering.ports import PROTOCOL_NUMBERS, split_ports
-from podfence.nft.objects import Key, Verdict
+from podfence.nft.objects import ChainVerdict, Key
 from podfence.policy.index import Everyone
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING, OTHER
@@ -27,7 +27,7 @@ SHARED = 16
 MAX_COPIES = 16
 """Lists that may hold a rule, on average."""
 
-Numbered = tuple[Verdict, RuleMatch]
+Numbered = tuple[ChainVerdict, RuleMatch]
 
 
 class PortList(Struct, frozen=True):
@@ -44,7 +44,7 @@ class PortLists(Struct, frozen=True):
     others: tuple[Run, ...]
 
 
-def by_port(runs: Sequence[Run], default: Verdict) -> PortLists | None:
+def by_port(runs: Sequence[Run], default: ChainVerdict) -> PortLists | None:
     """The lists of a tier that says ``default`` in the end; None where they would be too long."""
     entries = [(run.verdict, entry) for run in runs for entry in run.entries]
     holders, others = _holders(entries)
@@ -102,7 +102,10 @@ def _joint(holders: Mapping[Key, list[int]], keys: Iterable[Key]) -> list[int]:
 
 
 def _list(
-    entries: Sequence[Numbered], keys: tuple[Key, ...], holders: Iterable[int], default: Verdict
+    entries: Sequence[Numbered],
+    keys: tuple[Key, ...],
+    holders: Iterable[int],
+    default: ChainVerdict,
 ) -> PortList:
     """One port: nothing is asked about ports any more, and who is asked twice is asked once."""
     found = [entries[at] for at in holders]

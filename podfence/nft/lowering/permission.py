@@ -26,6 +26,7 @@ from podfence.nft.objects import (
     DROP,
     RETURN,
     Chain,
+    ChainVerdict,
     Counter,
     Expression,
     Key,
@@ -33,7 +34,6 @@ from podfence.nft.objects import (
     Lookup,
     MemberSet,
     Rule,
-    Verdict,
     VerdictKind,
     VerdictMap,
     Vmap,
@@ -96,7 +96,7 @@ class Proof:
         self._proven: dict[tuple[str, str], bool] = {}
         self._sets: dict[tuple[str, str], bool] = {}
 
-    def verdict_keeps(self, old: Verdict, new: Verdict) -> bool:
+    def verdict_keeps(self, old: ChainVerdict, new: ChainVerdict) -> bool:
         """Whether ``new`` passes all that ``old`` passes, as elements of a map of groups."""
         if new == RETURN or old == DROP:
             return True
@@ -215,7 +215,12 @@ class Proof:
             return old.fields == new.fields and self._moves(old.set, new.set, polarity)
         if isinstance(old, Vmap) and isinstance(new, Vmap):
             return old.fields == new.fields and self._map_keeps(old.map, new.map)
-        if isinstance(old, Verdict) and isinstance(new, Verdict) and old.chain and new.chain:
+        if (
+            isinstance(old, ChainVerdict)
+            and isinstance(new, ChainVerdict)
+            and old.chain
+            and new.chain
+        ):
             return old.kind is new.kind and self.keeps(old.chain, new.chain)
         return old == new or (isinstance(old, Log) and isinstance(new, Log))
 
@@ -235,7 +240,7 @@ class Proof:
     def _only_denies(self, rule: Rule) -> bool:
         """Whether all that meets a rule is denied."""
         last = rule.parts[-1]
-        if not isinstance(last, Verdict) or last.kind is VerdictKind.JUMP:
+        if not isinstance(last, ChainVerdict) or last.kind is VerdictKind.JUMP:
             return False
         if not last.chain:
             return last in _ENDS
@@ -341,7 +346,7 @@ class _Reader:
         return _Rest((), name) if found.map is not None or found.guards else found.rest
 
 
-def _of_verdict(verdict: Verdict) -> _Rest:
+def _of_verdict(verdict: ChainVerdict) -> _Rest:
     if verdict not in (RETURN, *_ENDS):
         raise _NotOnlyAllowing
     return _Rest((_ALL,) if verdict == RETURN else ())
@@ -350,16 +355,16 @@ def _of_verdict(verdict: Verdict) -> _Rest:
 def _guard(rule: Rule) -> str:
     """The chain that a rule asks of every packet before it goes on; ``""``: it is another rule."""
     first = rule.parts[0]
-    return first.chain if isinstance(first, Verdict) and first.kind is VerdictKind.JUMP else ""
+    return first.chain if isinstance(first, ChainVerdict) and first.kind is VerdictKind.JUMP else ""
 
 
-def _split(rule: Rule) -> tuple[Conjunction, Verdict | None]:
+def _split(rule: Rule) -> tuple[Conjunction, ChainVerdict | None]:
     """What a rule asks, and its verdict; None when it only notes something."""
     *asked, last = rule.parts
     if isinstance(last, Log):
         return frozenset(), None
     expressions = [part for part in asked if not isinstance(part, Counter)]
     conditions = frozenset(part for part in expressions if isinstance(part, Expression))
-    if not isinstance(last, Verdict) or len(conditions) < len(expressions):
+    if not isinstance(last, ChainVerdict) or len(conditions) < len(expressions):
         raise _NotOnlyAllowing
     return conditions, last

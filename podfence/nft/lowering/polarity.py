@@ -11,7 +11,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from enum import Flag
 
-from podfence.nft.objects import ACCEPT, RETURN, Chain, Lookup, Rule, Verdict, VerdictKind, Vmap
+from podfence.nft.objects import (
+    ACCEPT,
+    RETURN,
+    Chain,
+    ChainVerdict,
+    Lookup,
+    Rule,
+    VerdictKind,
+    Vmap,
+)
 
 
 class Polarity(Flag):
@@ -30,7 +39,7 @@ def rule_polarity(rule: Rule) -> Polarity:
     last = rule.parts[-1]
     if last in (RETURN, ACCEPT):
         return Polarity.ACCEPTS
-    if isinstance(last, Verdict) and last.kind is not VerdictKind.JUMP:
+    if isinstance(last, ChainVerdict) and last.kind is not VerdictKind.JUMP:
         return Polarity.DENIES
     return Polarity.BOTH
 

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from podfence.nft.objects import Verdict
+from podfence.nft.objects import ChainVerdict
 from podfence.policy.index import Peers
 from podfence.sets import PortSet
 
@@ -28,10 +28,10 @@ class Run(Struct, frozen=True):
     """Neighbouring entries of one verdict."""
 
     entries: tuple[RuleMatch, ...]
-    verdict: Verdict
+    verdict: ChainVerdict
 
 
-def in_runs(entries: Iterable[tuple[Verdict, RuleMatch]]) -> list[Run]:
+def in_runs(entries: Iterable[tuple[ChainVerdict, RuleMatch]]) -> list[Run]:
     """Entries in their order; neighbours of one verdict together."""
     return [
         Run(tuple(entry for _, entry in alike), verdict)
@@ -39,7 +39,7 @@ def in_runs(entries: Iterable[tuple[Verdict, RuleMatch]]) -> list[Run]:
     ]
 
 
-def until(runs: Sequence[Run], default: Verdict) -> list[Run]:
+def until(runs: Sequence[Run], default: ChainVerdict) -> list[Run]:
     """The runs without those at the end that only say what is said anyway after them."""
     left = list(runs)
     while left and left[-1].verdict == default:

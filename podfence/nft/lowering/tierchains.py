@@ -21,7 +21,7 @@ from podfence.nft.lowering.views import View
 from podfence.nft.objects import (
     RETURN,
     Chain,
-    Verdict,
+    ChainVerdict,
     goto,
 )
 from podfence.policy.flow import Action
@@ -86,12 +86,12 @@ class SharedTiers:
         verdicts = {Action.ACCEPT: RETURN, Action.PASS: onward}
         return self._write(tier, name, "accepted by", verdicts, view, onward)
 
-    def _denied_by(self, tier: CompiledTier, name: str, appeal: str, view: View) -> Verdict:
+    def _denied_by(self, tier: CompiledTier, name: str, appeal: str, view: View) -> ChainVerdict:
         if not appeal:
             self.deniers[name] = tier
         return self._denied(name, appeal, view)
 
-    def _denied(self, name: str, appeal: str, view: View) -> Verdict:
+    def _denied(self, name: str, appeal: str, view: View) -> ChainVerdict:
         """Where denied packets go: to an earlier tier's acceptance, or to an end of their own."""
         if appeal:
             return goto(appeal)
@@ -106,9 +106,9 @@ class SharedTiers:
         tier: CompiledTier,
         name: str,
         asked: str,
-        verdicts: dict[Action, Verdict],
+        verdicts: dict[Action, ChainVerdict],
         view: View,
-        otherwise: Verdict = RETURN,
+        otherwise: ChainVerdict = RETURN,
     ) -> str:
         """The chain that asks the rules whose action has a verdict; its name."""
         start = Chain(f"{name}{view.suffix}", comment=comment_of(view.direction, tier, asked))

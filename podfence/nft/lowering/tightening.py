@@ -25,10 +25,10 @@ from podfence.nft.objects import (
     ADDRESS_TYPES,
     RETURN,
     Chain,
+    ChainVerdict,
     Key,
     MemberSet,
     RangeSet,
-    Verdict,
     VerdictMap,
 )
 from podfence.nft.ruleset import Ruleset
@@ -281,7 +281,7 @@ def _owed_if(released: bool) -> Tightening:
     return Tightening.OWED if released else Tightening.NOW
 
 
-def _elements(parts: Mapping[str, ElementHolder], name: str) -> Mapping[Key, Verdict]:
+def _elements(parts: Mapping[str, ElementHolder], name: str) -> Mapping[Key, ChainVerdict]:
     part = parts.get(name)
     return part.elements if isinstance(part, VerdictMap) else {}
 
@@ -316,7 +316,9 @@ def _fixed(rules: ReadableRuleset, uses: ChainUses) -> set[str]:
         if name not in found:
             found.add(name)
             parts = (part for rule in rules.chains[name].rules for part in rule.parts)
-            waiting += [part.chain for part in parts if isinstance(part, Verdict) and part.chain]
+            waiting += [
+                part.chain for part in parts if isinstance(part, ChainVerdict) and part.chain
+            ]
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from podfence.model.entries import Entries, Entry
+from podfence.model.entries import Entries, EntryPoint
 from podfence.questions.entryrows import EntryRow
 from podfence.questions.tests.ends import Aim
 from podfence.questions.tests.form import PortSpec
@@ -26,7 +26,7 @@ def near(entries: Entries, aims: Iterable[Aim], world: ClusterWorld) -> Entries:
     return replace(entries, entries=tuple(e for e in entries.entries if _leads_to(e) in spaces))
 
 
-def _leads_to(entry: Entry) -> str:
+def _leads_to(entry: EntryPoint) -> str:
     target = entry.service or entry.pods_of
     return "" if target is None else target.namespace
 

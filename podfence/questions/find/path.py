@@ -18,7 +18,7 @@ from podfence.questions.tests.world import ClusterWorld, Family
 from podfence.sets import PortSet
 
 
-class Hop(Struct, frozen=True):
+class PathHop(Struct, frozen=True):
     """One connection. Names are of workloads; ``via``: the rules that allow it at both ends."""
 
     source: str
@@ -30,7 +30,7 @@ class Hop(Struct, frozen=True):
 
 def shortest(
     world: ClusterWorld, sources: FrozenBitMap, targets: FrozenBitMap, ports: PortSet, hops: int
-) -> tuple[Hop, ...]:
+) -> tuple[PathHop, ...]:
     """The hops of a shortest way from one of ``sources`` to one of ``targets``, all over one IP
     version; () where there is none of at most ``hops``. ``ports``: the ports that each hop may
     use."""
@@ -50,7 +50,7 @@ def _shortest(
     targets: FrozenBitMap,
     ports: PortSet,
     hops: int,
-) -> tuple[Hop, ...]:
+) -> tuple[PathHop, ...]:
     """Backwards from the targets: rows are by destination."""
     usable, pods = family.table.number(ports), family.partitions.pods
     pods &= FrozenBitMap(world.class_of[pod] for pod in world.real | sources | targets)
@@ -91,7 +91,7 @@ def _hops(
     here: int,
     onward: dict[int, tuple[int, int]],
     ends: tuple[FrozenBitMap, FrozenBitMap],
-) -> Iterator[Hop]:
+) -> Iterator[PathHop]:
     sources, targets = ends
     near = (world.members[here] & sources)[0]
     while True:
@@ -102,7 +102,7 @@ def _hops(
         far = next(pod for pod in last or world.members[there] & world.real if pod != near)
         ports = family.table.sets[number]
         via = _via(world, (here, there), family.number, ports)
-        yield Hop(world.names[near], world.names[far], ports, family.number, via)
+        yield PathHop(world.names[near], world.names[far], ports, family.number, via)
         if last:
             return
         here, near = there, far

@@ -90,7 +90,7 @@ class Rest(Struct, frozen=True):
     whole: bool = False
 
 
-class Reached(Struct, frozen=True):
+class ReachTable(Struct, frozen=True):
     """The rows of a question, existing pods first. ``rest``: of the end that was not named."""
 
     rows: tuple[ReachRow, ...]
@@ -110,7 +110,7 @@ def reach(
     ports: PortSpec = ALL_PORTS,
     *,
     via: bool = False,
-) -> Reached:
+) -> ReachTable:
     """Every connection from ``sources`` to ``targets``. ``near`` INGRESS: the destinations were
     asked about, so the answer names their rules; EGRESS: those of the sources. ``via``: it names
     the rules of both ends, and a row then holds what the same rules of both allow.
@@ -165,13 +165,13 @@ class _Reaching:
                     "the same (NP-60a); podfence can judges the pod by itself"
                 )
 
-    def answer(self) -> Reached:
+    def answer(self) -> ReachTable:
         found: dict[_Key, dict[int, _Said]] = defaultdict(dict)
         for family in self._world.families.values():
             for key, by in self._of_family(family):
                 found[key][family.number] = by
         rows = tuple(sorted(self._rows(found), key=_order))
-        return Reached(rows, self._rest(rows))
+        return ReachTable(rows, self._rest(rows))
 
     def _of_family(self, family: Family) -> Iterator[tuple[_Key, _Said]]:
         cells = Cells(self._asked, self._world, family)

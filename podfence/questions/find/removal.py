@@ -24,7 +24,7 @@ from podfence.questions.plan.plan import Plan, plan
 from podfence.questions.selecting import SelectingPolicies
 
 
-class Purpose(Struct, frozen=True):
+class PolicyPurpose(Struct, frozen=True):
     """``selects``: the existing pods, by workload; ``directions``: in which it isolates or has
     rules. ``without``: what changes if the policy is deleted. ``audited``: it enforces nothing, so
     everything but ``without`` is hypothetical."""
@@ -36,15 +36,17 @@ class Purpose(Struct, frozen=True):
     audited: bool = False
 
 
-def purpose(index: PolicyIndex, policy: Policy, state: Followed | None = None) -> Purpose:
+def purpose(index: PolicyIndex, policy: Policy, state: Followed | None = None) -> PolicyPurpose:
     """The purpose of one policy of a cluster. ``index``: without pods to come. ``state``: the same
     cluster with them; with it, each of many questions costs only what it touches."""
     directions = tuple(d for d in Direction if _has(policy, d))
     if policy.audited:
-        return Purpose(policy, _selected(audit_of(index) or index, policy), directions, (), True)
+        return PolicyPurpose(
+            policy, _selected(audit_of(index) or index, policy), directions, (), True
+        )
     found = state.plan((gone(policy.ref),)) if state else _planned(index, policy)
     without = (*found.outcomes, *found.newcomers)
-    return Purpose(policy, _selected(index, policy), directions, without)
+    return PolicyPurpose(policy, _selected(index, policy), directions, without)
 
 
 def _selected(index: PolicyIndex, policy: Policy) -> tuple[PodGroup, ...]:

@@ -14,41 +14,41 @@ from podfence.questions.phrases.matched import Matched
 from podfence.questions.whyempty import wanted_by_tier
 
 
-class Unused(Struct, frozen=True):
+class UnusedSelector(Struct, frozen=True):
     """A selector that matches no pod. ``words``: its conditions, "" for that of a tier's policy."""
 
     origin: Origin
     words: str = ""
 
 
-def unused_selectors(index: PolicyIndex) -> Iterator[Unused]:
+def unused_selectors(index: PolicyIndex) -> Iterator[UnusedSelector]:
     """All unused selectors, policy by policy."""
     matched = Matched(index)
     yield from _of_policies(matched)
     yield from _of_tiers(matched)
 
 
-def _of_policies(matched: Matched) -> Iterator[Unused]:
+def _of_policies(matched: Matched) -> Iterator[UnusedSelector]:
     for policy in matched.index.cluster.policies:
         space = policy.ref.namespace
         if not matched.subjects(policy):
             said = f"{words.pods(policy.pod_selector)} of namespace {space}"
-            yield Unused(Origin(policy.ref, "spec.podSelector", policy.source), said)
+            yield UnusedSelector(Origin(policy.ref, "spec.podSelector", policy.source), said)
         for direction in Direction:
             for at, rule in enumerate(policy.rules_of(direction.policy_type)):
                 for number, peer in enumerate(rule.peers):
                     if peer.ip_block is None and not matched.peers(space, peer):
                         path = f"spec.{direction.value}[{at}].{direction.peer_field}[{number}]"
                         origin = Origin(policy.ref, path, policy.source)
-                        yield Unused(origin, words.peer(peer, space))
+                        yield UnusedSelector(origin, words.peer(peer, space))
 
 
-def _of_tiers(matched: Matched) -> Iterator[Unused]:
+def _of_tiers(matched: Matched) -> Iterator[UnusedSelector]:
     cluster = matched.index.cluster
     pods = [end.pod for end in matched.index.endpoints.values() if end.addresses]
     for policy in cluster.admin_policies:
         if not matched.subjects(policy):
-            yield Unused(Origin(policy.ref, "spec.subject", policy.source))
+            yield UnusedSelector(Origin(policy.ref, "spec.subject", policy.source))
         for direction in Direction:
             for at, rule in enumerate(policy.rules_of(direction.policy_type)):
                 for number, peer in enumerate(rule.peers):
@@ -57,4 +57,4 @@ def _of_tiers(matched: Matched) -> Iterator[Unused]:
                     wanted = wanted_by_tier(cluster, peer)
                     if not any(map(wanted.fits, pods)):
                         path = f"spec.{direction.value}[{at}].{direction.peer_field}[{number}]"
-                        yield Unused(Origin(policy.ref, path, policy.source))
+                        yield UnusedSelector(Origin(policy.ref, path, policy.source))

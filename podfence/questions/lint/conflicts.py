@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.index import PolicyIndex
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.phrases.words import count, some
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.plan.plan import plan
@@ -28,7 +28,7 @@ class Twin(Struct, frozen=True):
     policy: NetworkPolicy
 
 
-def conflicts(index: PolicyIndex, twins: Sequence[Twin]) -> Iterator[Finding]:
+def conflicts(index: PolicyIndex, twins: Sequence[Twin]) -> Iterator[LintFinding]:
     """PF365."""
     present = {policy.ref: policy for policy in index.cluster.policies}
     for twin in twins[:_MOST]:
@@ -46,7 +46,7 @@ def conflicts(index: PolicyIndex, twins: Sequence[Twin]) -> Iterator[Finding]:
             f"which is used, {_changes(found)}. The cluster gets the one that is applied last. "
             "Keep one, or give the two different names."
         )
-        yield Finding("PF365", used.ref, used.source, "metadata.name", text)
+        yield LintFinding("PF365", used.ref, used.source, "metadata.name", text)
 
 
 def _changes(outcomes: Sequence[Outcome]) -> str:

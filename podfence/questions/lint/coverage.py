@@ -17,7 +17,7 @@ from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Service
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.policy.index import Endpoint
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.reach import LintIndex
 from podfence.questions.phrases import words
 from podfence.questions.phrases.matched import grouped
@@ -30,10 +30,10 @@ _OF_THE_SYSTEM = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 
 def coverage(
     reach: LintIndex,
-    said: Collection[Finding],
+    said: Collection[LintFinding],
     touched: TouchedPods = UNTOUCHED,
     apart: Container[ObjectRef | None] = (),
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     """PF336, PF350 and PF351. ``said``: the findings about single policies; a Service that nobody
     reaches may be a consequence of one of these. ``touched``: pods that policies of other APIs may
     isolate. ``apart``: workloads and pods that have a finding of their own."""
@@ -55,12 +55,12 @@ def coverage(
                 "No pod and no address may connect to any port of this Service: the policies of "
                 f"{reach.matched.names(_behind(reach, service), _SHOWN)} allow nobody."
             )
-            yield Finding("PF336", service.ref, service.source, "spec.ports", text)
+            yield LintFinding("PF336", service.ref, service.source, "spec.ports", text)
 
 
 def _of_namespace(
     reach: LintIndex, name: str, touched: TouchedPods, apart: Container[ObjectRef | None]
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     ends = [
         end
         for end in reach.matched.pods_of(name)
@@ -78,11 +78,11 @@ def _of_namespace(
             ways.setdefault(direction, []).append(end)
     if any(together.values()):
         text, names = _unprotected(reach, f"these pods of namespace {name}", together)
-        yield Finding("PF350", ref, source, path, text, names=names)
+        yield LintFinding("PF350", ref, source, path, text, names=names)
     for own, ways in alone.items():
         text, names = _unprotected(reach, "its pods", ways)
         [first, *_] = next(iter(ways.values()))
-        yield Finding("PF350", own, first.pod.source, "metadata.name", text, names=names)
+        yield LintFinding("PF350", own, first.pod.source, "metadata.name", text, names=names)
     if not policies or reach.index.cluster.admin_policies or name in touched.namespaces:
         return
     closing = {p.policy_types: p for p in policies if p.pod_selector.matches({})}
@@ -100,7 +100,7 @@ def _of_namespace(
             "pods that are there now. A policy with podSelector: {} and policyTypes: "
             f"[{', '.join(d.policy_type.value for d in news)}] closes this gap."
         )
-        yield Finding("PF351", ref, source, path, text, names=tuple(d.value for d in news))
+        yield LintFinding("PF351", ref, source, path, text, names=tuple(d.value for d in news))
 
 
 def _unprotected(

@@ -276,7 +276,7 @@ def code_of(name: str) -> str:
     return LINT_SLUGS.get(name, name)
 
 
-class Finding(Struct, frozen=True):
+class LintFinding(Struct, frozen=True):
     """One finding. ``path`` is the field of ``object`` that it is about; ``text`` is complete
     without it."""
 

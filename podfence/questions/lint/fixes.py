@@ -22,7 +22,7 @@ from podfence.policy.addressblocks import ip_block
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.findings import NEEDS_EVERYBODY, Finding
+from podfence.questions.lint.findings import NEEDS_EVERYBODY, LintFinding
 from podfence.questions.lint.note import LintedPolicy, PeerItem, PortItem, WrittenObjects
 from podfence.questions.lint.note_labels import near_labels
 from podfence.questions.lint.note_outside import METADATA
@@ -47,7 +47,7 @@ class Fix(Struct, frozen=True):
     """The repair of one finding. ``words``: what the edit does. ``unsafe``: a person has to confirm
     it, because it opens or closes connections that no text names."""
 
-    finding: Finding
+    finding: LintFinding
     policy: ObjectRef
     edit: ObjectPatch | NewObject
     words: str
@@ -78,7 +78,7 @@ class Fixes:
         self._matched = Matched(index)
         self._policies = {policy.ref: policy for policy in index.cluster.policies}
 
-    def of(self, finding: Finding) -> Fix | None:
+    def of(self, finding: LintFinding) -> Fix | None:
         """The repair; None where none is clear."""
         if finding.code == "PF351":
             return self._default_deny(finding)
@@ -117,7 +117,7 @@ class Fixes:
             changes = tuple(Append(f"{path}.ipBlock.except", each) for each in inside)
             yield changes, f"except gets {', '.join(inside)}"
 
-    def _default_deny(self, finding: Finding) -> Fix | None:
+    def _default_deny(self, finding: LintFinding) -> Fix | None:
         """PF351: a policy that closes the directions of the finding for all pods."""
         name = finding.object.name
         ref = ObjectRef("NetworkPolicy", name, "default-deny")

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.model.meta import DEFAULT_NAMESPACE, IGNORE_ANNOTATION, ObjectRef
-from podfence.questions.lint.findings import LINT_RULES, Finding, code_of
+from podfence.questions.lint.findings import LINT_RULES, LintFinding, code_of
 
 IGNORE_CODES: Mapping[str, str] = {
     "PF601": "a remark without a reason ignores nothing",
@@ -65,8 +65,8 @@ class Sifted(Struct, frozen=True):
     """Findings after the remarks were applied: those that stay, those that are ignored, with the
     remark, and problems of remarks."""
 
-    kept: tuple[Finding, ...]
-    ignored: tuple[tuple[Finding, Remark], ...]
+    kept: tuple[LintFinding, ...]
+    ignored: tuple[tuple[LintFinding, Remark], ...]
     problems: tuple[Problem, ...]
 
 
@@ -119,9 +119,9 @@ def _remark(
 
 
 def sift(
-    findings: Sequence[Finding],
+    findings: Sequence[LintFinding],
     remarks: Sequence[Remark],
-    locate: Callable[[Finding], Position | None],
+    locate: Callable[[LintFinding], Position | None],
     wanted: Container[str],
     today: date,
 ) -> Sifted:
@@ -190,7 +190,7 @@ def _codes(beginning: str, among: Container[str]) -> bool:
     )
 
 
-def _is_about(remark: Remark, finding: Finding, position: Position | None) -> bool:
+def _is_about(remark: Remark, finding: LintFinding, position: Position | None) -> bool:
     if not finding.code.startswith(remark.codes):
         return False
     if remark.object is not None:

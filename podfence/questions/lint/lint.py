@@ -14,7 +14,7 @@ from podfence.errors import Severity, Source
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.conflicts import conflicts
 from podfence.questions.lint.coverage import coverage
-from podfence.questions.lint.findings import NEEDS_EVERYBODY, Finding
+from podfence.questions.lint.findings import NEEDS_EVERYBODY, LintFinding
 from podfence.questions.lint.modes import mode_of
 from podfence.questions.lint.note import Raw, WrittenObjects
 from podfence.questions.lint.notes import notes_for
@@ -36,14 +36,14 @@ def lint(
     index: PolicyIndex,
     raw: Callable[[Source | None], Raw | None],
     around: Surroundings = NOWHERE,
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     """All findings, by policy. ``raw`` gives the object as it was written, None where that is
     unknown."""
     found = _findings(index, raw, around)
     return map(_as_of_a_part, found) if around.is_partial else found
 
 
-def _as_of_a_part(finding: Finding) -> Finding:
+def _as_of_a_part(finding: LintFinding) -> LintFinding:
     """What pods that were not read may turn is only worth knowing."""
     if finding.code not in NEEDS_EVERYBODY:
         return finding
@@ -52,12 +52,12 @@ def _as_of_a_part(finding: Finding) -> Finding:
 
 def _findings(
     index: PolicyIndex, raw: Callable[[Source | None], Raw | None], around: Surroundings
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     populated = {endpoint.pod.namespace for endpoint in index.endpoints.values()}
     matched = Matched(index)
     written = WrittenObjects(index, raw)
-    modes: list[Finding] = []
-    said: list[Finding] = []
+    modes: list[LintFinding] = []
+    said: list[LintFinding] = []
     ranges = {
         (each.object, each.path): each for each in service_ranges(index, around.service_cidrs)
     }

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from podfence.likeness import similar
 from podfence.model.cluster import Policy
 from podfence.model.meta import AUDIT, ENFORCE, MODE_ANNOTATION
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.note import Raw, field_of
 
 _PATH = f"metadata.annotations[{MODE_ANNOTATION}]"
 
 
-def mode_of(policy: Policy, raw: Raw | None) -> Iterator[Finding]:
+def mode_of(policy: Policy, raw: Raw | None) -> Iterator[LintFinding]:
     """PF361 for an unknown value, PF362 for an audited policy. ``raw``: the policy as it was
     written."""
     mode = field_of(raw, "metadata", "annotations", MODE_ANNOTATION)
@@ -25,7 +25,7 @@ def mode_of(policy: Policy, raw: Raw | None) -> Iterator[Finding]:
             "The policy is evaluated, and what it would deny is reported; it isolates nothing, "
             "denies nothing and allows nothing. To enforce it, remove the annotation."
         )
-        yield Finding("PF362", policy.ref, policy.source, _PATH, text)
+        yield LintFinding("PF362", policy.ref, policy.source, _PATH, text)
     elif mode not in (None, ENFORCE):
         meant = similar(str(mode), (AUDIT, ENFORCE))
         hint = f"did you mean {meant[0]}? " if meant else ""
@@ -33,4 +33,4 @@ def mode_of(policy: Policy, raw: Raw | None) -> Iterator[Finding]:
             f"{mode!r} is not a mode; {hint}the modes are {AUDIT} and {ENFORCE}. The policy is "
             "enforced, as it would be without the annotation."
         )
-        yield Finding("PF361", policy.ref, policy.source, _PATH, text)
+        yield LintFinding("PF361", policy.ref, policy.source, _PATH, text)

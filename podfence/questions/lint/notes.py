@@ -23,7 +23,7 @@ from podfence.questions.lint import (
     note_who,
 )
 from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.note import LintedPolicy, Note, Raw, WrittenObjects
 from podfence.questions.phrases.matched import Matched
 
@@ -129,7 +129,7 @@ def notes_for(
     matched: Matched | None = None,
     written: WrittenObjects | None = None,
     dns: ClusterDns = UNTOLD,
-) -> tuple[Finding, ...]:
+) -> tuple[LintFinding, ...]:
     """Findings about one policy of the index.
 
     ``raw``: the object as it was read, for what decoding drops (empty or absent, null items,
@@ -143,7 +143,7 @@ def notes_for(
     if not notes:
         return ()
     return tuple(
-        Finding(
+        LintFinding(
             note.code,
             policy.ref,
             policy.source,

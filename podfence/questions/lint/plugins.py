@@ -17,7 +17,7 @@ from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, Proto
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.note import rule_path
 
 
@@ -99,7 +99,7 @@ PLUGINS: Final = frozenset(
 """Names of plugins, in the table or not, by which a misspelt one is told."""
 
 
-def plugin_findings(index: PolicyIndex, plugin: str) -> Iterator[Finding]:
+def plugin_findings(index: PolicyIndex, plugin: str) -> Iterator[LintFinding]:
     """PF364. ``plugin``: a name, and perhaps a version, as ``cilium 1.15.3``, or ``any``."""
     name, _, version = plugin.strip().lower().partition(" ")
     number = tuple(map(int, re.findall(r"\d{1,6}", version)[:3]))
@@ -115,7 +115,7 @@ def plugin_findings(index: PolicyIndex, plugin: str) -> Iterator[Finding]:
             for path, what in _USES[known.lack](index, policy):
                 text = f"{what}; {which} {known.says} ({known.page})."
                 about = known.lack.name if name != ANY else f"{known.lack.name} {known.plugin}"
-                yield Finding("PF364", policy.ref, policy.source, path, text, about=about)
+                yield LintFinding("PF364", policy.ref, policy.source, path, text, about=about)
 
 
 def _older(known: _Known) -> str:

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from podfence.policy.flow import AS_WRITTEN
 from podfence.policy.index import PolicyIndex
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.sets.addresses import IPNetwork
 
 
-def service_ranges(index: PolicyIndex, cidrs: Sequence[IPNetwork]) -> Iterator[Finding]:
+def service_ranges(index: PolicyIndex, cidrs: Sequence[IPNetwork]) -> Iterator[LintFinding]:
     """PF340 of every block that lies in one of the ranges."""
     for policy in index.cluster.policies if cidrs else ():
         for direction in AS_WRITTEN:
@@ -34,7 +34,7 @@ def service_ranges(index: PolicyIndex, cidrs: Sequence[IPNetwork]) -> Iterator[F
                         "the pods behind the Service."
                     )
                     path = peer_path(direction, number, at)
-                    yield Finding("PF340", policy.ref, policy.source, path, text)
+                    yield LintFinding("PF340", policy.ref, policy.source, path, text)
 
 
 def _around(block: IPNetwork, cidrs: Sequence[IPNetwork]) -> IPNetwork | None:

@@ -22,7 +22,7 @@ from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, Endpoint
 from podfence.policy.networkpolicies import rule_ports
 from podfence.questions.lint.clusterdns import ClusterDns
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.note import pod_spec
 from podfence.questions.lint.reach import FAMILIES, LintIndex
 from podfence.questions.lint.surroundings import NOWHERE, Surroundings
@@ -49,7 +49,7 @@ class _Server(Struct, frozen=True):
     tcp: PortSet
 
 
-def resolving(reach: LintIndex, around: Surroundings = NOWHERE) -> Iterator[Finding]:
+def resolving(reach: LintIndex, around: Surroundings = NOWHERE) -> Iterator[LintFinding]:
     """PF333 and PF334."""
     policies = {policy.ref: policy for policy in reach.index.cluster.policies}
     servers = list(_servers(reach, around.dns))
@@ -208,7 +208,7 @@ def _names_dns(policy: NetworkPolicy) -> bool:
 
 def _finding(
     reach: LintIndex, dns: ClusterDns, writer: NetworkPolicy, missing: str, ends: list[Endpoint]
-) -> Finding:
+) -> LintFinding:
     who = reach.matched.names(ends, 3)
     namespace, labels = dns.pods or (_SYSTEM, _LABELS[:1])
     labelled = ", ".join(f"{key}: {value}" for key, value in labels)
@@ -241,7 +241,7 @@ def _finding(
             f"No rule allows {who} UDP port 53 to any destination, so no name resolves there. (No "
             f"pod of the cluster's DNS was read.) {add}"
         )
-    return Finding(
+    return LintFinding(
         code,
         writer.ref,
         writer.source,

@@ -15,14 +15,14 @@ from msgspec import Struct, field
 from podfence.model.clusternetworkpolicy import (
     ClusterNetworkPolicy,
     Peer,
-    Rule,
     RuleAction,
+    TierRule,
 )
 from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Action, Direction
 from podfence.policy.index import AddressPeers, CompiledRule, CompiledTier, PolicyIndex
 from podfence.policy.origin import Origin
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.tiercover import (
     FAMILIES,
     CoveredRegion,
@@ -51,7 +51,7 @@ RuleRef = tuple[ObjectRef, str]
 """A policy and a field path in it."""
 
 
-def tier_findings(index: PolicyIndex) -> tuple[Finding, ...]:
+def tier_findings(index: PolicyIndex) -> tuple[LintFinding, ...]:
     """All findings about a cluster, by policy and then by code."""
     if not index.cluster.admin_policies or not index.endpoints:
         return ()
@@ -69,10 +69,10 @@ def tier_findings(index: PolicyIndex) -> tuple[Finding, ...]:
 # -- one policy without the others
 
 
-def _alone(index: PolicyIndex, policy: ClusterNetworkPolicy) -> Iterator[Finding]:
+def _alone(index: PolicyIndex, policy: ClusterNetworkPolicy) -> Iterator[LintFinding]:
     selected = index.selected[policy.ref]
     if not policy.subject.unknown and not any(index.members[n] for n in selected):
-        yield Finding(
+        yield LintFinding(
             "PF223",
             policy.ref,
             policy.source,
@@ -85,7 +85,7 @@ def _alone(index: PolicyIndex, policy: ClusterNetworkPolicy) -> Iterator[Finding
             text = _service_addresses(index, peer)
             if text:
                 path = f"spec.egress[{at}].to[{number}].networks"
-                yield Finding("PF224", policy.ref, policy.source, path, text)
+                yield LintFinding("PF224", policy.ref, policy.source, path, text)
 
 
 def _service_addresses(index: PolicyIndex, peer: Peer) -> str:
@@ -251,7 +251,7 @@ def _differ(first: _Said, second: _Said) -> bool:
 # -- findings
 
 
-def _covered(analysis: _Analysis) -> Iterator[Finding]:
+def _covered(analysis: _Analysis) -> Iterator[LintFinding]:
     for rule_ref, coverers in analysis.covered.items():
         if rule_ref in analysis.alive:
             continue
@@ -261,10 +261,10 @@ def _covered(analysis: _Analysis) -> Iterator[Finding]:
             f"never matches: everything that it could match now is already matched by {names}; "
             "move it up, or delete it"
         )
-        yield Finding("PF221", origin.policy, origin.source, origin.path, text)
+        yield LintFinding("PF221", origin.policy, origin.source, origin.path, text)
 
 
-def _ties(analysis: _Analysis) -> Iterator[Finding]:
+def _ties(analysis: _Analysis) -> Iterator[LintFinding]:
     for tie in analysis.ties.values():
         first, second = tie.first.origin, tie.second.origin
         text = (
@@ -274,10 +274,10 @@ def _ties(analysis: _Analysis) -> Iterator[Finding]:
             "(podfence orders them by name): give them different priorities"
         )
         about = policy_name(first.policy)
-        yield Finding("PF222", second.policy, second.source, "spec.priority", text, about=about)
+        yield LintFinding("PF222", second.policy, second.source, "spec.priority", text, about=about)
 
 
-def _catch_alls(index: PolicyIndex, analysis: _Analysis) -> Iterator[Finding]:
+def _catch_alls(index: PolicyIndex, analysis: _Analysis) -> Iterator[LintFinding]:
     """CNP-17: a catch-all is not the outside, and not both families."""
     rules = written_rules(index)
     for (ref, path), cut in analysis.cut.items():
@@ -288,10 +288,10 @@ def _catch_alls(index: PolicyIndex, analysis: _Analysis) -> Iterator[Finding]:
         cuts, leaves = _cuts(index, ref, cut, denied), _leaves(index, ref, families)
         if text := "; ".join(filter(None, (cuts, leaves))):
             origin = analysis.origins[ref, path]
-            yield Finding("PF225", ref, origin.source, path, text)
+            yield LintFinding("PF225", ref, origin.source, path, text)
 
 
-def _catch_all_families(rule: Rule) -> frozenset[int]:
+def _catch_all_families(rule: TierRule) -> frozenset[int]:
     networks = (network for peer in rule.peers for network in peer.networks)
     return frozenset(n.version for n in networks if not n.prefixlen)
 

@@ -26,7 +26,7 @@ from podfence.policy.index import (
 )
 from podfence.policy.networkpolicies import rule_ports
 from podfence.policy.origin import Origin
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.note import rule_path
 from podfence.questions.lint.note_neighbours import implies, wider
 from podfence.questions.lint.reach import OTHER_SIDE, LintIndex
@@ -50,7 +50,7 @@ class _Use(Struct, frozen=True):
 Uses = Mapping[Origin, list[_Use]]
 
 
-def together(reach: LintIndex, said: Collection[Finding]) -> Iterator[Finding]:
+def together(reach: LintIndex, said: Collection[LintFinding]) -> Iterator[LintFinding]:
     """PF330, PF331 and PF332. ``said``: the findings about single policies."""
     skipped = {finding.object for finding in said if finding.code in _SAID_BETTER}
     uses = _uses(reach)
@@ -74,7 +74,9 @@ def _uses(reach: LintIndex) -> dict[Origin, list[_Use]]:
 # -- PF330
 
 
-def _one_sided(reach: LintIndex, uses: Uses, errors: Collection[Finding]) -> Iterator[Finding]:
+def _one_sided(
+    reach: LintIndex, uses: Uses, errors: Collection[LintFinding]
+) -> Iterator[LintFinding]:
     own: dict[ObjectRef, list[str]] = {}
     for error in errors:
         own.setdefault(error.object, []).append(error.path)
@@ -122,7 +124,7 @@ def _passes(reach: LintIndex, use: _Use) -> bool:
     return False
 
 
-def _undone(reach: LintIndex, origin: Origin, uses: list[_Use], peers: BitMap) -> Finding:
+def _undone(reach: LintIndex, origin: Origin, uses: list[_Use], peers: BitMap) -> LintFinding:
     direction = uses[0].policy.direction
     subjects = BitMap.union(*(use.subjects for use in uses))
     other = OTHER_SIDE[direction]
@@ -141,7 +143,7 @@ def _undone(reach: LintIndex, origin: Origin, uses: list[_Use], peers: BitMap) -
         f"connection {side} {near} ({policies}). Both ends must allow a connection: add a rule "
         f"for {far}, {other.value} {side} {near}."
     )
-    return Finding("PF330", origin.policy, origin.source, origin.path, text)
+    return LintFinding("PF330", origin.policy, origin.source, origin.path, text)
 
 
 # -- PF331 and PF332
@@ -155,7 +157,7 @@ class _Idle:
         self._uses = uses
         self._written = {policy.ref: policy for policy in reach.index.cluster.policies}
 
-    def all(self) -> Iterator[Finding]:
+    def all(self) -> Iterator[LintFinding]:
         idle = {
             origin: each
             for origin, each in self._uses.items()
@@ -169,7 +171,7 @@ class _Idle:
                 "Without this policy every verdict stays the same, for the pods that are there "
                 "now: other policies isolate the same pods and allow the same."
             )
-            yield Finding("PF332", ref, policy.source, "metadata.name", text)
+            yield LintFinding("PF332", ref, policy.source, "metadata.name", text)
         for origin in idle:
             if origin.policy not in without:
                 yield from self._idle(origin)
@@ -264,7 +266,7 @@ class _Idle:
             if len(tier.isolated_by) == 1
         }
 
-    def _idle(self, origin: Origin) -> Iterator[Finding]:
+    def _idle(self, origin: Origin) -> Iterator[LintFinding]:
         policy = self._written[origin.policy]
         direction = self._uses[origin][0].policy.direction
         covering = self._covers_always(policy, direction, origin.path)
@@ -272,7 +274,7 @@ class _Idle:
             text = (
                 f"{covering} allows all of this, whatever pods there are: this rule can be deleted."
             )
-            yield Finding(
+            yield LintFinding(
                 "PF331", origin.policy, origin.source, origin.path, text, Severity.WARNING
             )
             return
@@ -286,7 +288,7 @@ class _Idle:
             return
         names = words.some(sorted(rest), _SHOWN)
         text = f"For the pods that are there now, rules of {names} allow all of this, too."
-        yield Finding("PF331", origin.policy, origin.source, origin.path, text)
+        yield LintFinding("PF331", origin.policy, origin.source, origin.path, text)
 
     def _covers_always(self, policy: NetworkPolicy, direction: Direction, path: str) -> str | None:
         """A rule of another policy that allows everything that a rule does, in every cluster."""

@@ -15,7 +15,7 @@ from pyroaring import BitMap
 from podfence.engine.allpairs import all_pairs
 from podfence.engine.connections import allowed_ports
 from podfence.errors import Severity, Source
-from podfence.model.entries import BoundAccount, Callback, Entry
+from podfence.model.entries import BoundAccount, Callback, EntryPoint
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
 from podfence.model.objects import Service
@@ -24,7 +24,7 @@ from podfence.policy.index import Endpoint
 from podfence.policy.networkpolicies import rule_ports
 from podfence.questions.entries import judge_entries
 from podfence.questions.entryrows import EntryRow, EntryState
-from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.note import pod_spec
 from podfence.questions.lint.reach import LintIndex
 from podfence.questions.lint.surroundings import Surroundings
@@ -38,7 +38,7 @@ _API_SERVICE = ObjectRef("Service", "default", "kubernetes")
 _API_PORTS = PortSet.port("TCP", 443) | PortSet.port("TCP", 6443)
 
 
-def wanted(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
+def wanted(reach: LintIndex, around: Surroundings) -> Iterator[LintFinding]:
     """PF337, PF338, PF339 and PF355."""
     yield from _closed_entries(reach, around)
     for callback in around.entries.callbacks:
@@ -52,10 +52,10 @@ def wanted(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
 # -- PF337
 
 
-def _closed_entries(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
+def _closed_entries(reach: LintIndex, around: Surroundings) -> Iterator[LintFinding]:
     if not around.entries.entries:
         return
-    ways: dict[tuple[Entry, tuple[str, ...], str], list[EntryRow]] = defaultdict(list)
+    ways: dict[tuple[EntryPoint, tuple[str, ...], str], list[EntryRow]] = defaultdict(list)
     for row in judge_entries(reach.index, around.entries, around.controllers):
         ways[row.entry, row.pods, row.port].append(row)
     said: dict[tuple[Source | None, ObjectRef | None, str, str], EntryRow] = {}
@@ -78,13 +78,15 @@ def _closed_entries(reach: LintIndex, around: Surroundings) -> Iterator[Finding]
             "request arrives this way."
         )
         about = f"{row.to} {row.port}"
-        yield Finding("PF337", entry.ref, entry.source, entry.path, text, about=about)
+        yield LintFinding("PF337", entry.ref, entry.source, entry.path, text, about=about)
 
 
 # -- PF338
 
 
-def _closed_callback(reach: LintIndex, around: Surroundings, call: Callback) -> Iterator[Finding]:
+def _closed_callback(
+    reach: LintIndex, around: Surroundings, call: Callback
+) -> Iterator[LintFinding]:
     service = next((s for s in reach.index.cluster.services if s.ref == call.service), None)
     if service is None or not service.selector:
         return
@@ -114,7 +116,7 @@ def _closed_callback(reach: LintIndex, around: Surroundings, call: Callback) -> 
             f"not let in {who} on port {number}. Calls fail, or wait until they time out. The API "
             "server has the address of its node: allow an ipBlock of its addresses."
         )
-        yield Finding("PF338", call.ref, call.source, call.path, text, weight)
+        yield LintFinding("PF338", call.ref, call.source, call.path, text, weight)
         return
 
 
@@ -199,7 +201,7 @@ def _means_system(peer: NetworkPolicyPeer) -> bool:
 # -- PF339
 
 
-def _closed_api(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
+def _closed_api(reach: LintIndex, around: Surroundings) -> Iterator[LintFinding]:
     servers = around.api_server or _api_addresses(reach)
     policies = {policy.ref: policy for policy in reach.index.cluster.policies}
     said: dict[ObjectRef, list[Endpoint]] = defaultdict(list)
@@ -226,7 +228,7 @@ def _closed_api(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
             "server's addresses on its own port, usually 6443."
         )
         who = tuple(group.full_name for group in grouped(ends))
-        yield Finding("PF339", ref, policies[ref].source, "spec.egress", text, names=who)
+        yield LintFinding("PF339", ref, policies[ref].source, "spec.egress", text, names=who)
 
 
 def _uses_api(reach: LintIndex, around: Surroundings, end: Endpoint) -> bool:
@@ -253,7 +255,7 @@ def _reaches_api(reach: LintIndex, end: Endpoint, servers: tuple[IPAddress, ...]
 # -- PF355
 
 
-def _tenants(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
+def _tenants(reach: LintIndex, around: Surroundings) -> Iterator[LintFinding]:
     """Connections between pods of namespaces with different values of the label."""
     tenants: dict[str, BitMap] = defaultdict(BitMap)
     by_namespace = around.tenants.of(reach.index.cluster.namespaces)
@@ -293,7 +295,7 @@ def _meeting(
     source: str,
     own: str,
     pairs: dict[tuple[int, int], PortSet],
-) -> Finding:
+) -> LintFinding:
     shown = [
         f"{reach.names([near])} to {reach.names([far])} on {ports}"
         for (near, far), ports in list(pairs.items())[:_SHOWN]
@@ -308,7 +310,7 @@ def _meeting(
     )
     ref = ObjectRef("Namespace", "", namespace.name)
     spaces = [[reach.index.classes[number].namespace for number in pair] for pair in pairs]
-    return Finding(
+    return LintFinding(
         "PF355",
         ref,
         namespace.source,

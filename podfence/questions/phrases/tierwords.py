@@ -13,8 +13,8 @@ from podfence.model.clusternetworkpolicy import (
     ClusterNetworkPolicy,
     Peer,
     ProtocolMatch,
-    Rule,
     RuleAction,
+    TierRule,
 )
 from podfence.model.meta import ObjectRef
 from podfence.policy.admin import rule_ports
@@ -39,7 +39,7 @@ def origin_name(origin: Origin, beside: ObjectRef | None = None) -> str:
     return f"{policy_name(origin.policy)} {origin.path}"
 
 
-def written_rules(index: PolicyIndex) -> Mapping[tuple[ObjectRef, str], Rule]:
+def written_rules(index: PolicyIndex) -> Mapping[tuple[ObjectRef, str], TierRule]:
     """Every rule of every tier beyond NetworkPolicy, by policy and field path."""
     return {
         (policy.ref, f"spec.{direction.value}[{at}]"): rule
@@ -65,19 +65,19 @@ def policy_words(policy: ClusterNetworkPolicy) -> str:
     return policy_name(policy.ref) + ("" if priority is None else f" (priority {priority})")
 
 
-def unreadable(rule: Rule) -> str:
+def unreadable(rule: TierRule) -> str:
     """Why a rule fails closed (CNP-25): the first element that cannot be read; "" if none."""
     elements: Iterable[Peer | ProtocolMatch] = (*rule.peers, *rule.protocols)
     return next((each.unknown for each in elements if each.unknown), "")
 
 
-def numbered_ports(rule: Rule) -> PortSet:
+def numbered_ports(rule: TierRule) -> PortSet:
     """Ports that a rule gives as numbers, all if it has no ``protocols`` (CNP-21, CNP-22). Named
     ports are left out: an address behind a domain name has none (CNP-23)."""
     return rule_ports(rule.protocols)[0]
 
 
-def unknown_names(rule: Rule, names: DomainTable) -> tuple[str, ...]:
+def unknown_names(rule: TierRule, names: DomainTable) -> tuple[str, ...]:
     """Domain names of an Accept rule about which the table says nothing (CNP-19)."""
     if rule.action is not RuleAction.ACCEPT or unreadable(rule):
         return ()

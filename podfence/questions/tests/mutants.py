@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from podfence.live.clusterevents import ClusterEvent, gone, put
 from podfence.model.cluster import Cluster
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule, RuleAction
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, RuleAction, TierRule
 from podfence.model.networkpolicy import (
     NetworkPolicy,
     NetworkPolicyPeer,
@@ -140,7 +140,7 @@ def _tier_policy(
 ) -> Iterator[tuple[str, MutationOperator, ClusterNetworkPolicy]]:
     swapped = {RuleAction.ACCEPT: RuleAction.DENY, RuleAction.DENY: RuleAction.ACCEPT}
     for _, field, _ in _FIELDS:
-        rules: tuple[Rule, ...] = getattr(policy, field)
+        rules: tuple[TierRule, ...] = getattr(policy, field)
         for number, rule in enumerate(rules):
             path = f"spec.{field}[{number}]"
             yield path, MutationOperator.RULE, replace(policy, **{field: _less(rules, number)})

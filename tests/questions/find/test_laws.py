@@ -14,8 +14,8 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction, Flow, Reason
 from podfence.questions.connectivity import connectivity
 from podfence.questions.find.narrow import RowFilter, narrowed
-from podfence.questions.find.path import Hop, shortest
-from podfence.questions.find.reach import Reached, ReachRow, RowEnd, everybody, reach
+from podfence.questions.find.path import PathHop, shortest
+from podfence.questions.find.reach import ReachRow, ReachTable, RowEnd, everybody, reach
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import TargetEnd
@@ -61,7 +61,7 @@ def covering(rows: Iterable[ReachRow], source: End, destination: End) -> list[Re
 
 def asked(
     word: str, port: str, near: Direction, world: ClusterWorld, *, via: bool = False
-) -> Reached | None:
+) -> ReachTable | None:
     """None: nobody is called so, or nobody of them has an address of its own."""
     named = TargetEnd(read_end(word, "x"), read_port(port) if near is Direction.INGRESS else None)
     every = TargetEnd(everybody(world))
@@ -243,5 +243,5 @@ def test_a_way_is_a_shortest_one_and_each_hop_is_allowed() -> None:
     assert max(lengths) > 1
 
 
-def _follows(one: Hop, other: Hop) -> bool:
+def _follows(one: PathHop, other: PathHop) -> bool:
     return bool(one.ports and other.ports) and one.family == other.family
