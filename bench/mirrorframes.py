@@ -16,7 +16,7 @@ from collections import deque
 import msgspec
 
 from bench.mirrorfeed import Feed, Pod
-from podfence.agent.mirrored import _Stream
+from podfence.agent.mirrored import _MirrorStream
 from podfence.agent.sources import read
 from podfence.kube.follow import Follow, ObjectChange
 from podfence.kube.resource import pods_anywhere
@@ -60,7 +60,7 @@ class Reader:
 
     def __init__(self) -> None:
         follow = Follow[ReadObject](pods_anywhere())
-        self._stream = _Stream(follow, Identities("none"), "")
+        self._stream = _MirrorStream(follow, Identities("none"), "")
         self._unpack = zlib.decompressobj(31)
 
     def read(self, piece: bytes) -> None:

@@ -62,7 +62,7 @@ class Route(Struct, frozen=True):
         return Wish(self.resource, query.get("namespace", "") if self.of_namespace else "")
 
 
-class _Handler(RequestHandler):
+class _EndpointHandler(RequestHandler):
     """One request; the end of the connection ends the answer."""
 
     server: HttpsServer
@@ -156,7 +156,7 @@ class HttpsServer(BoundedServer):
         self.routes = routes
         self.reviewer = reviewer
         self._context = context
-        super().__init__(listen, _Handler, log, ("--https-address", "--https-port"))
+        super().__init__(listen, _EndpointHandler, log, ("--https-address", "--https-port"))
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """A connection that is yet to shake hands."""

@@ -51,11 +51,11 @@ class _Item(Struct, frozen=True):
     metadata: _Meta = _Meta()
 
 
-class _List(Struct, frozen=True):
+class _EventList(Struct, frozen=True):
     items: tuple[_Item, ...] = ()
 
 
-_LIST = msgspec.json.Decoder(_List)
+_LIST = msgspec.json.Decoder(_EventList)
 
 
 class EventWriter:

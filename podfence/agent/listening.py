@@ -46,7 +46,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         """A request has few bytes, whoever asks."""
         super().setup()
-        self.rfile: Any = _Head(self.rfile)
+        self.rfile: Any = _RequestHead(self.rfile)
 
     def log_message(self, *_: object) -> None:
         """Nothing: what strangers ask for is not worth a line."""
@@ -56,7 +56,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         return "podfence"
 
 
-class _Head:
+class _RequestHead:
     """The lines of a request, of so many bytes at most."""
 
     def __init__(self, file: Any) -> None:

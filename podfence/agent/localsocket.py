@@ -43,7 +43,7 @@ def socket_name(namespace: int) -> str:
     return f"agent-{namespace}.sock"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _SocketHandler(BaseHTTPRequestHandler):
     """One request a connection."""
 
     timeout = SECONDS
@@ -104,7 +104,7 @@ class LocalServer(ThreadingMixIn, UnixStreamServer):
             with _short(folder, name) as path:
                 with suppress(FileNotFoundError):
                     os.unlink(path)
-                super().__init__(path, _Handler)
+                super().__init__(path, _SocketHandler)
         except OSError as error:
             shown = printable(str(folder / name))
             raise HostError(f"{shown}: {error.strerror}; use another --run-dir") from error
@@ -130,7 +130,7 @@ class LocalServer(ThreadingMixIn, UnixStreamServer):
             self._log.error("local socket", reason=f"{type(error).__name__}: {error}")
 
 
-class _Connection(http.client.HTTPConnection):
+class _SocketConnection(http.client.HTTPConnection):
     def __init__(self, folder: Path, name: str) -> None:
         super().__init__("localhost", timeout=SECONDS)
         self._where = folder, name
@@ -161,7 +161,7 @@ def _ask(folder: Path, namespace: int, path: str, form: type[T]) -> T:
     """Raises HostError."""
     name = socket_name(namespace)
     shown = printable(str(folder / name))
-    connection = _Connection(folder, name)
+    connection = _SocketConnection(folder, name)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

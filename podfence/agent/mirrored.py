@@ -127,7 +127,7 @@ class Mirrored:
             query["resourceVersionMatch"] = "NotOlderThan"
             self._at = ""
             self._identities.clear()
-        stream = _Stream(follow, self._identities, self._at)
+        stream = _MirrorStream(follow, self._identities, self._at)
         with closing(client.lines(PATH, query, packed=True)) as pieces:
             for lines in pieces:
                 if not lines:
@@ -166,7 +166,7 @@ class Mirrored:
         follow.failed(Failure(0, message, growing if pause is None else pause))
 
 
-class _Stream:
+class _MirrorStream:
     """One answer of a mirror. ``version``: everything up to it has been told; "" at the beginning
     of a snapshot."""
 

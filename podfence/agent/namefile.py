@@ -23,7 +23,7 @@ _LARGEST = 1 << 25
 """Bytes; 65,536 addresses with long names are less."""
 
 
-class _Line(Struct, array_like=True):
+class _NameLine(Struct, array_like=True):
     name: str
     address: str
     until: float
@@ -31,7 +31,7 @@ class _Line(Struct, array_like=True):
 
 class _Content(Struct):
     boot: str
-    known: list[_Line]
+    known: list[_NameLine]
 
 
 class NameFile:
@@ -54,7 +54,7 @@ class NameFile:
 
     def save(self, known: Iterable[CachedAddress]) -> None:
         """Raises OSError."""
-        lines = [_Line(each.name, _text(each), each.until) for each in known]
+        lines = [_NameLine(each.name, _text(each), each.until) for each in known]
         data = msgspec.json.encode(_Content(_boot(), lines))
         write_whole(self._path, data)
 

@@ -69,14 +69,14 @@ class _User(Struct):
     extra: dict[str, tuple[str, ...]] = {}
 
 
-class _Token(Struct):
+class _TokenReviewStatus(Struct):
     authenticated: bool = False
     audiences: tuple[str, ...] = ()
     user: _User | None = None
 
 
 class _TokenReview(Struct):
-    status: _Token
+    status: _TokenReviewStatus
 
 
 class _Right(Struct):

@@ -24,17 +24,17 @@ class Selected(Struct, frozen=True):
     closed: int = 0
 
 
-class _Metadata(Struct):
+class _RevisionMetadata(Struct):
     uid: str = ""
     generation: int = 0
     annotations: dict[str, object] | None = None
 
 
-class _Object(Struct):
-    metadata: _Metadata
+class _RevisionObject(Struct):
+    metadata: _RevisionMetadata
 
 
-_object = Decoder(_Object)
+_object = Decoder(_RevisionObject)
 _NONE = Revision("")
 
 

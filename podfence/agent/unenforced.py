@@ -12,26 +12,26 @@ from podfence.errors import UNREADABLE
 from podfence.model.facts import PolicyFacts
 
 
-class _Peer(Struct, rename="camel"):
+class _EgressPeer(Struct, rename="camel"):
     domain_names: list[str] = []
 
 
-class _Rule(Struct):
+class _EgressRule(Struct):
     action: str = ""
-    to: list[_Peer] = []
+    to: list[_EgressPeer] = []
 
 
-class _Spec(Struct):
-    egress: list[_Rule] = []
+class _EgressSpec(Struct):
+    egress: list[_EgressRule] = []
 
 
-class _Policy(Struct):
-    spec: _Spec
+class _EgressPolicy(Struct):
+    spec: _EgressSpec
 
 
 _KINDS = ("ClusterNetworkPolicy", "AdminNetworkPolicy")
 _ACCEPTING = ("Accept", "Allow")
-_policy = Decoder(_Policy)
+_policy = Decoder(_EgressPolicy)
 
 
 def unenforced(facts: PolicyFacts) -> str:

@@ -78,7 +78,7 @@ def _readyz(status: NodeStatus) -> HttpResponse:
     return HttpResponse(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{line}\n" for line in whole))
 
 
-class _Handler(RequestHandler):
+class _WebHandler(RequestHandler):
     """HTTP/1.0 keeps no connection open."""
 
     server: WebServer
@@ -108,4 +108,4 @@ class WebServer(BoundedServer):
     def __init__(self, listen: Listen, pages: Paths, log: EventLog) -> None:
         """Raises HostError."""
         self.pages = pages
-        super().__init__(listen, _Handler, log, ("--http-address", "--http-port"))
+        super().__init__(listen, _WebHandler, log, ("--http-address", "--http-port"))

@@ -148,7 +148,7 @@ class Agents:
         UnknownObject, ClusterError."""
         refs = _meant(name, namespace or self.access.namespace)
         for ref in refs:
-            if found := self._stored(ref, _Object):
+            if found := self._stored(ref, _PolicyObject):
                 metadata = found[1].metadata
                 audited = is_audited(metadata.annotations)
                 return ref, Revision(metadata.uid, metadata.generation, audited)
@@ -246,22 +246,22 @@ class Agents:
         return self._token[1]
 
 
-class _Metadata(Struct):
+class _PolicyMetadata(Struct):
     uid: str = ""
     generation: int = 0
     annotations: dict[str, object] | None = None
 
 
-class _Object(Struct):
-    metadata: _Metadata
+class _PolicyObject(Struct):
+    metadata: _PolicyMetadata
 
 
-class _Status(Struct, frozen=True):
+class _PolicyStatus(Struct, frozen=True):
     conditions: tuple[PolicyCondition, ...] = ()
 
 
-class _Stated(_Object):
-    status: _Status = _Status()
+class _Stated(_PolicyObject):
+    status: _PolicyStatus = _PolicyStatus()
 
 
 def condition_option(function: F) -> F:

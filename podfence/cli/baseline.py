@@ -25,7 +25,7 @@ _FAMILY = "podfence.baseline/"
 _KIND = re.compile(r"\b[A-Z][A-Za-z]* (?=\S+/)")
 
 
-class _Known(msgspec.Struct, frozen=True):
+class _BaselineFinding(msgspec.Struct, frozen=True):
     code: str
     object: str
     path: str
@@ -35,7 +35,7 @@ class _Known(msgspec.Struct, frozen=True):
 
 class _File(msgspec.Struct, frozen=True):
     schema: str
-    findings: tuple[_Known, ...]
+    findings: tuple[_BaselineFinding, ...]
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ class Baseline(msgspec.Struct, frozen=True):
     another version; its findings are compared by code, object and field. ``has_kinds``: whether
     its names of workloads tell their kinds; where they do not, kinds are no part of a name."""
 
-    known: tuple[_Known, ...] = ()
+    known: tuple[_BaselineFinding, ...] = ()
     is_older: bool = False
     has_kinds: bool = True
 
@@ -108,7 +108,7 @@ def write_baseline(path: str, findings: Iterable[LintFinding]) -> None:
     _require_baseline_or_nothing(path)
     known = sorted(
         (
-            _Known(
+            _BaselineFinding(
                 each.code,
                 f"{each.object.kind} {each.object}",
                 each.path,
@@ -147,7 +147,7 @@ def _require_baseline_or_nothing(path: str) -> None:
         raise PodfenceError(f"--write-baseline {path}: {said}")
 
 
-def _written(each: _Known) -> dict[str, object]:
+def _written(each: _BaselineFinding) -> dict[str, object]:
     data: dict[str, object] = {
         "code": each.code,
         "object": each.object,

@@ -89,7 +89,7 @@ def write_edits(texts: Mapping[str, tuple[str, str]], option: str) -> None:
         raise PodfenceError(f"{option}: nothing was changed: {said}") from error
 
 
-class _Form(Struct, frozen=True):
+class _TextFormat(Struct, frozen=True):
     """How a file writes its text, which stays as it is: ``mark`` is its byte order mark."""
 
     mark: bytes
@@ -100,10 +100,10 @@ class _Form(Struct, frozen=True):
         return self.mark + text.replace("\n", self.newline).encode(self.encoding)
 
 
-def _form_of(data: bytes, text: str) -> _Form | None:
+def _form_of(data: bytes, text: str) -> _TextFormat | None:
     """The form in which a text is written as these bytes; None where there is none."""
     mark, encoding = encoding_of(data)
-    forms = (_Form(mark, encoding, newline) for newline in ("\n", "\r\n"))
+    forms = (_TextFormat(mark, encoding, newline) for newline in ("\n", "\r\n"))
     return next((form for form in forms if form.bytes_of(text) == data), None)
 
 

@@ -37,16 +37,10 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.certainty import Certainty
 from podfence.questions.entrynames import is_entry
 from podfence.questions.entryrows import EntryRow
+from podfence.questions.find import removal
 from podfence.questions.find.openness import newcomers, unprotected
 from podfence.questions.find.path import shortest
 from podfence.questions.find.reach import OUTSIDE
-from podfence.questions.find.removal import (
-    PolicyPurpose,
-    about,
-    owners_of,
-    purpose,
-    selecting_policies,
-)
 from podfence.questions.find.selectors import unused_selectors
 from podfence.questions.parties import Directory
 from podfence.questions.phrases.words import count
@@ -277,9 +271,10 @@ def find_policies(name: str, asked: FindOptions) -> int:
     if doubts:
         said = without_verdict(asked.loaded, doubts)
         raise PodfenceError(f"not all policies are known: {said}", code="PF007")
-    owners = owners_of(index, selection)
-    purposes = [purpose(index, policy) for policy in selecting_policies(index, selection)]
-    found = [(each, about(each.without, owners)) for each in purposes]
+    owners = removal.owners_of(index, selection)
+    policies = removal.selecting_policies(index, selection)
+    purposes = [removal.purpose(index, policy) for policy in policies]
+    found = [(each, removal.about(each.without, owners)) for each in purposes]
     return _purposes("policies", found, asked)
 
 
@@ -292,13 +287,13 @@ def find_pods(policy: str, asked: FindOptions) -> int:
     if not found:
         raise no_policy(asked.loaded, policy)
     index = compile_cluster(asked.loaded.cluster, asked.names)
-    answer = purpose(index, found[0])
+    answer = removal.purpose(index, found[0])
     return _purposes("pods", [(answer, answer.without)], asked, found=answer.selects)
 
 
 def _purposes(
     question: str,
-    purposes: list[tuple[PolicyPurpose, tuple[Outcome, ...]]],
+    purposes: list[tuple[removal.PolicyPurpose, tuple[Outcome, ...]]],
     asked: FindOptions,
     found: object = None,
 ) -> int:

@@ -19,7 +19,7 @@ SILENCE = 15.0
 _HALF = 1 << 31
 
 
-class _Stream:
+class _TCPStream:
     __slots__ = ("at", "expected", "waiting")
 
     def __init__(self, expected: int, at: float) -> None:
@@ -32,7 +32,7 @@ class Streams:
     """Half connections. Times are monotonic seconds, and never go back."""
 
     def __init__(self) -> None:
-        self._streams: dict[Hashable, _Stream] = {}
+        self._streams: dict[Hashable, _TCPStream] = {}
         """In the order in which they were last heard of."""
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class Streams:
         key = where, packet.family, ends
         stream = self._streams.pop(key, None)
         if packet.begins:
-            stream = _Stream(packet.sequence, now)
+            stream = _TCPStream(packet.sequence, now)
         if stream is None or not _continue(stream, packet):
             return
         stream.at = now
@@ -64,7 +64,7 @@ class Streams:
             del self._streams[key]
 
 
-def _continue(stream: _Stream, packet: DnsPacket) -> bool:
+def _continue(stream: _TCPStream, packet: DnsPacket) -> bool:
     """Whether a segment follows on what was read, or repeats some of it."""
     known = (stream.expected - packet.sequence) & 0xFFFFFFFF
     if known >= _HALF:
@@ -75,7 +75,7 @@ def _continue(stream: _Stream, packet: DnsPacket) -> bool:
     return True
 
 
-def _messages(stream: _Stream) -> Iterator[bytes]:
+def _messages(stream: _TCPStream) -> Iterator[bytes]:
     data, at = stream.waiting, 0
     while at + 2 <= len(data):
         end = at + 2 + int.from_bytes(data[at : at + 2], "big")

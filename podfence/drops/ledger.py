@@ -40,7 +40,7 @@ class DropCounts(Struct, frozen=True):
     kept: int = 0
 
 
-class _Entry:
+class _LedgerEntry:
     __slots__ = ("count", "first", "last", "named", "names", "serial", "uncounted")
 
     def __init__(self, now: float) -> None:
@@ -61,7 +61,7 @@ class DropLedger:
         self._node = node
         self._date = date
         self._most = most
-        self._entries: OrderedDict[Attempt, _Entry] = OrderedDict()
+        self._entries: OrderedDict[Attempt, _LedgerEntry] = OrderedDict()
         self._asked: dict[Attempt, None] = {}
         self._ends: dict[FlowEnd, FlowEnd] = {}
         self._causes: dict[Cause, Cause] = {}
@@ -81,7 +81,7 @@ class DropLedger:
                 gone, _ = self._entries.popitem(last=False)
                 self._asked.pop(gone, None)
                 self._forgotten += 1
-            entry = self._entries[attempt] = _Entry(now)
+            entry = self._entries[attempt] = _LedgerEntry(now)
         else:
             self._entries.move_to_end(attempt)
         entry.count += 1
@@ -132,7 +132,7 @@ class DropLedger:
             self._causes.setdefault(names.cause, names.cause),
         )
 
-    def _count(self, attempt: Attempt, entry: _Entry) -> None:
+    def _count(self, attempt: Attempt, entry: _LedgerEntry) -> None:
         if entry.names is not None:
             reason = AUDIT if attempt.audit else entry.names.cause.reason
             self._seen[_direction(attempt), reason] += entry.uncounted

@@ -35,7 +35,7 @@ class ClusterPairs:
     def __init__(
         self,
         index: PolicyIndex,
-        partitions: _Kept,
+        partitions: _FollowedPartitions,
         egress: Egress,
         rows: dict[int, Blocks],
         changed: FrozenBitMap,
@@ -49,7 +49,7 @@ class ClusterPairs:
     @classmethod
     def of(cls, index: PolicyIndex, family: int) -> ClusterPairs:
         """All pairs, worked out from nothing."""
-        partitions = _Kept(index, family, PortTable())
+        partitions = _FollowedPartitions(index, family, PortTable())
         egress = Egress.of(index, partitions.pods)
         rows = dict(AllPairs(index, partitions, egress).rows(partitions.everyone))
         return cls(index, partitions, egress, rows, partitions.everyone)
@@ -58,7 +58,7 @@ class ClusterPairs:
     def reachability(self) -> Reachability:
         """The pairs as ``all_pairs`` gives them; port sets are written out when a row is read."""
         partitions = self._partitions
-        rows = _Rows(self._rows, partitions.table)
+        rows = _RowsByPorts(self._rows, partitions.table)
         return Reachability(partitions.family, partitions.everyone, rows)
 
     @property
@@ -81,7 +81,7 @@ class ClusterPairs:
         return patch.run()
 
 
-class _Rows(Mapping[int, Mapping[PortSet, BitMap]]):
+class _RowsByPorts(Mapping[int, Mapping[PortSet, BitMap]]):
     """Rows by number of ports as rows by ports."""
 
     def __init__(self, rows: Mapping[int, Blocks], table: PortTable) -> None:
@@ -98,12 +98,12 @@ class _Rows(Mapping[int, Mapping[PortSet, BitMap]]):
         return len(self._blocks)
 
 
-class _Kept(KeptPartitions):
+class _FollowedPartitions(KeptPartitions):
     """Partitions that are worked out once, and followed from state to state."""
 
-    def after(self, index: PolicyIndex, touched: FrozenBitMap) -> _Kept:
+    def after(self, index: PolicyIndex, touched: FrozenBitMap) -> _FollowedPartitions:
         """Those of the next state, of which nothing is worked out yet."""
-        new = _Kept(index, self.family, self.table, touched)
+        new = _FollowedPartitions(index, self.family, self.table, touched)
         new.pods |= self.pods - touched
         new.outside |= self.outside - touched
         new.everyone = FrozenBitMap(new.pods | new.outside)
@@ -117,7 +117,7 @@ class _Patch:
     def __init__(
         self,
         before: PolicyIndex,
-        known: _Kept,
+        known: _FollowedPartitions,
         egress: Egress,
         rows: Mapping[int, Blocks],
         index: PolicyIndex,

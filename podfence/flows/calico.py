@@ -73,14 +73,14 @@ class CalicoRecord(Struct):
     num_flows: int | None = None
 
 
-class _Page(Struct):
+class _FlowPage(Struct):
     """What Whisker's back end answers."""
 
     items: list[CalicoRecord] = []
 
 
 LINES: Final[msgspec.json.Decoder[CalicoRecord]] = msgspec.json.Decoder(CalicoRecord)
-_PAGE: Final[msgspec.json.Decoder[_Page]] = msgspec.json.Decoder(_Page)
+_PAGE: Final[msgspec.json.Decoder[_FlowPage]] = msgspec.json.Decoder(_FlowPage)
 
 
 class CalicoReader:

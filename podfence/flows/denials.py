@@ -16,15 +16,15 @@ from podfence.flows.protocols import port_of, protocol_of
 from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, Sort
 
 
-class _End(Struct):
+class _DenialEnd(Struct):
     address: str = ""
     pods: list[str] = []
     node: str = ""
 
 
 class _Drop(Struct):
-    source: _End
-    destination: _End
+    source: _DenialEnd
+    destination: _DenialEnd
     protocol: str
     first: str = ""
     last: str = ""
@@ -84,7 +84,7 @@ class DenialReader:
             )
 
 
-def _end(end: _End) -> RecordedEnd:
+def _end(end: _DenialEnd) -> RecordedEnd:
     if len(end.pods) == 1:
         namespace, _, pod = end.pods[0].partition("/")
         return RecordedEnd(namespace, pod)

@@ -65,13 +65,13 @@ class _Layer4(Struct):
     ICMPv6: _Icmp | None = None
 
 
-class _Addresses(Struct, frozen=True):
+class _FlowAddresses(Struct, frozen=True):
     source: str = ""
     destination: str = ""
 
 
 _NOBODY = _Endpoint()
-_NOWHERE = _Addresses()
+_NOWHERE = _FlowAddresses()
 
 
 class HubbleRecord(Struct):
@@ -80,7 +80,7 @@ class HubbleRecord(Struct):
     flow: HubbleRecord | None = None
     time: str = ""
     verdict: str = ""
-    IP: _Addresses = _NOWHERE
+    IP: _FlowAddresses = _NOWHERE
     l4: _Layer4 | None = None
     source: _Endpoint = _NOBODY
     destination: _Endpoint = _NOBODY

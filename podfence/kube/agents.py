@@ -60,46 +60,46 @@ class Fleet(Struct, frozen=True):
     agents: tuple[AgentAddress, ...]
 
 
-class _Metadata(Struct):
+class _AgentMetadata(Struct):
     name: str
     labels: dict[str, str] = {}
 
 
-class _Port(Struct, rename="camel"):
+class _AgentPort(Struct, rename="camel"):
     container_port: int
     name: str = ""
 
 
-class _Container(Struct):
-    ports: tuple[_Port, ...] = ()
+class _AgentContainer(Struct):
+    ports: tuple[_AgentPort, ...] = ()
 
 
-class _Spec(Struct, rename="camel"):
+class _AgentPodSpec(Struct, rename="camel"):
     node_name: str = ""
-    containers: tuple[_Container, ...] = ()
+    containers: tuple[_AgentContainer, ...] = ()
 
 
-class _Status(Struct):
+class _AgentPodStatus(Struct):
     phase: str = ""
     pod_ip: str = field(default="", name="podIP")
 
 
-class _Object(Struct):
-    metadata: _Metadata
-    spec: _Spec = field(default_factory=_Spec)
-    status: _Status = field(default_factory=_Status)
+class _AgentPod(Struct):
+    metadata: _AgentMetadata
+    spec: _AgentPodSpec = field(default_factory=_AgentPodSpec)
+    status: _AgentPodStatus = field(default_factory=_AgentPodStatus)
 
 
-class _List(Struct):
-    items: tuple[_Object, ...] = ()
+class _AgentPodList(Struct):
+    items: tuple[_AgentPod, ...] = ()
 
 
-class _Token(Struct):
+class _TokenRequestStatus(Struct):
     token: str
 
 
 class _TokenRequest(Struct):
-    status: _Token
+    status: _TokenRequestStatus
 
 
 def find_fleet(client: Client, namespace: str) -> Fleet:
@@ -114,18 +114,18 @@ def find_fleet(client: Client, namespace: str) -> Fleet:
     )
 
 
-def _is_linux(node: _Object) -> bool:
+def _is_linux(node: _AgentPod) -> bool:
     return node.metadata.labels.get("kubernetes.io/os", _LINUX) == _LINUX
 
 
-def _agent(namespace: str, pod: _Object) -> AgentAddress:
+def _agent(namespace: str, pod: _AgentPod) -> AgentAddress:
     ports = (each for container in pod.spec.containers for each in container.ports)
     port = next((each.container_port for each in ports if each.name == PORT), 0)
     return AgentAddress(pod.spec.node_name, pod.status.pod_ip, port, namespace, pod.metadata.name)
 
 
-def _items(client: Client, path: str, query: Mapping[str, str]) -> tuple[_Object, ...]:
-    return decode_as(_List, client.get(path, query), path).items
+def _items(client: Client, path: str, query: Mapping[str, str]) -> tuple[_AgentPod, ...]:
+    return decode_as(_AgentPodList, client.get(path, query), path).items
 
 
 def request_token(client: Client, namespace: str, account: str) -> str:

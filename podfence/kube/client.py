@@ -77,7 +77,7 @@ class Lost(ClusterError):
         self.reason = reason
 
 
-class _Sent(Struct, frozen=True):
+class _RequestBody(Struct, frozen=True):
     """The body of a request that writes. ``kind``: its media type."""
 
     method: str
@@ -144,7 +144,7 @@ class Client:
         Raises ServerRefusal for any other answer. Raises Lost for none: then nobody knows whether
         the change was made.
         """
-        sent = _Sent(method, body, content_type)
+        sent = _RequestBody(method, body, content_type)
         with self._deadline:
             answer = self._answer(path, "application/json", packed=False, sent=sent)
             return self._reading(lambda: _whole(answer, self._largest))
@@ -205,7 +205,7 @@ class Client:
             return self._reading(lambda: _whole(answer, self._largest))
 
     def _answer(
-        self, target: str, accept: str, *, packed: bool, sent: _Sent | None = None
+        self, target: str, accept: str, *, packed: bool, sent: _RequestBody | None = None
     ) -> http.client.HTTPResponse:
         """An answer of success whose body is still to be read. A refused credential is renewed
         once."""
@@ -235,7 +235,7 @@ class Client:
             raise self._lost(error, passing=not hopeless and not refused) from None
 
     def _ask(
-        self, target: str, accept: str, encoding: str, sent: _Sent | None
+        self, target: str, accept: str, encoding: str, sent: _RequestBody | None
     ) -> http.client.HTTPResponse:
         credential = self._access.credentials.get()
         connection = self._connected(credential)

@@ -29,7 +29,7 @@ from podfence.text import printable
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Entry(Struct, frozen=True):
+class _NamedEntry(Struct, frozen=True):
     """One named cluster, user or context, with the file that it was read from."""
 
     file: Path
@@ -98,9 +98,9 @@ class Kubeconfig(Struct, frozen=True):
 
     files: tuple[Path, ...]
     current_context: str
-    clusters: Mapping[str, _Entry]
-    users: Mapping[str, _Entry]
-    contexts: Mapping[str, _Entry]
+    clusters: Mapping[str, _NamedEntry]
+    users: Mapping[str, _NamedEntry]
+    contexts: Mapping[str, _NamedEntry]
 
     def access(self, context: str = "") -> Access:
         """The access of a context, "" for the current one. Raises ClusterError."""
@@ -128,7 +128,9 @@ class Kubeconfig(Struct, frozen=True):
             {} if user is None else _impersonation(user),
         )
 
-    def _named(self, entries: Mapping[str, _Entry], context: _Entry, kind: str) -> _Entry | None:
+    def _named(
+        self, entries: Mapping[str, _NamedEntry], context: _NamedEntry, kind: str
+    ) -> _NamedEntry | None:
         name = context.text(kind)
         if name and name not in entries:
             raise context.error(kind, f"there is no {kind} {printable(name)!r}{_known(entries)}")
@@ -166,13 +168,13 @@ def read_kubeconfig(files: Sequence[Path], *, must_exist: bool = False) -> Kubec
     """
     found: list[Path] = []
     current = ""
-    merged: dict[str, dict[str, _Entry]] = {"clusters": {}, "users": {}, "contexts": {}}
+    merged: dict[str, dict[str, _NamedEntry]] = {"clusters": {}, "users": {}, "contexts": {}}
     for file in files:
         data = _read(file, must_exist)
         if data is None:
             continue
         found.append(file.absolute())
-        whole = _Entry(file.absolute(), "", data)
+        whole = _NamedEntry(file.absolute(), "", data)
         current = current or whole.text("current-context")
         for section, entries in merged.items():
             for name, entry in _entries(whole, section):
@@ -206,7 +208,7 @@ def _read(file: Path, must_exist: bool) -> Mapping[str, Any] | None:
     return data
 
 
-def _entries(whole: _Entry, section: str) -> list[tuple[str, _Entry]]:
+def _entries(whole: _NamedEntry, section: str) -> list[tuple[str, _NamedEntry]]:
     values = whole.data.get(section)
     if values is None:
         return []
@@ -214,16 +216,18 @@ def _entries(whole: _Entry, section: str) -> list[tuple[str, _Entry]]:
         raise ClusterError(f"{printable(str(whole.file))}: {section}: a list is expected here")
     found = []
     for number, value in enumerate(values):
-        here = _Entry(whole.file, f"{section}[{number}]", value if isinstance(value, dict) else {})
+        here = _NamedEntry(
+            whole.file, f"{section}[{number}]", value if isinstance(value, dict) else {}
+        )
         name = here.text("name")
         if not name:
             raise here.error("name", "an entry needs a name")
         inner = section[:-1]
-        found.append((name, _Entry(whole.file, f"{here.path}.{inner}", here.mapping(inner))))
+        found.append((name, _NamedEntry(whole.file, f"{here.path}.{inner}", here.mapping(inner))))
     return found
 
 
-def _server(cluster: _Entry) -> ServerAddress:
+def _server(cluster: _NamedEntry) -> ServerAddress:
     url = cluster.text("server")
     if not _is_address(url):
         raise cluster.error("server", "an address such as https://host:6443 is expected here")
@@ -248,7 +252,7 @@ def _is_address(url: str) -> bool:
     return plain and parts.scheme in ("https", "http") and bool(parts.hostname)
 
 
-def _credentials(user: _Entry, cluster: Mapping[str, Any]) -> Credentials:
+def _credentials(user: _NamedEntry, cluster: Mapping[str, Any]) -> Credentials:
     """As client-go orders them: a certificate goes with any of tokenFile, token, password, exec."""
     certificate = user.data_or_file("client-certificate")
     key = user.data_or_file("client-key")
@@ -268,8 +272,8 @@ def _credentials(user: _Entry, cluster: Mapping[str, Any]) -> Credentials:
     return StaticCredential(Credential(token, None if token else basic, certificate, key))
 
 
-def _exec_spec(user: _Entry, cluster: Mapping[str, Any]) -> ExecSpec:
-    spec = _Entry(user.file, f"{user.path}.exec", user.mapping("exec"))
+def _exec_spec(user: _NamedEntry, cluster: Mapping[str, Any]) -> ExecSpec:
+    spec = _NamedEntry(user.file, f"{user.path}.exec", user.mapping("exec"))
     command = spec.text("command")
     if not command:
         raise spec.error("command", "a program is expected here")
@@ -283,7 +287,7 @@ def _exec_spec(user: _Entry, cluster: Mapping[str, Any]) -> ExecSpec:
     environment = {}
     for number, each in enumerate(variables):
         path = f"{spec.path}.env[{number}]"
-        variable = _Entry(spec.file, path, each if isinstance(each, dict) else {})
+        variable = _NamedEntry(spec.file, path, each if isinstance(each, dict) else {})
         environment[variable.text("name")] = variable.text("value")
     return ExecSpec(
         spec.text("apiVersion"),
@@ -296,7 +300,7 @@ def _exec_spec(user: _Entry, cluster: Mapping[str, Any]) -> ExecSpec:
     )
 
 
-def _exec_cluster(cluster: _Entry) -> Mapping[str, Any]:
+def _exec_cluster(cluster: _NamedEntry) -> Mapping[str, Any]:
     """``spec.cluster`` of an ExecCredential: what a plugin may be told of the server."""
     ca = cluster.data_or_file("certificate-authority")
     told: dict[str, Any] = {"server": cluster.text("server")}
@@ -313,21 +317,21 @@ def _exec_cluster(cluster: _Entry) -> Mapping[str, Any]:
     return told
 
 
-def _extension(entry: _Entry, name: str) -> Any:
+def _extension(entry: _NamedEntry, name: str) -> Any:
     for each in entry.data.get("extensions") or ():
         if isinstance(each, dict) and each.get("name") == name:
             return each.get("extension")
     return None
 
 
-def _impersonation(user: _Entry) -> dict[str, tuple[str, ...]]:
+def _impersonation(user: _NamedEntry) -> dict[str, tuple[str, ...]]:
     headers: dict[str, tuple[str, ...]] = {}
     for field, header in (("as", "Impersonate-User"), ("as-uid", "Impersonate-Uid")):
         if text := user.text(field):
             headers[header] = (text,)
     if groups := user.texts("as-groups"):
         headers["Impersonate-Group"] = groups
-    extra = _Entry(user.file, f"{user.path}.as-user-extra", user.mapping("as-user-extra"))
+    extra = _NamedEntry(user.file, f"{user.path}.as-user-extra", user.mapping("as-user-extra"))
     for key in extra.data:
         headers[f"Impersonate-Extra-{_header_key(str(key))}"] = extra.texts(str(key))
     for header, values in headers.items():

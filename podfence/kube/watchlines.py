@@ -42,12 +42,12 @@ class _Mark(Struct, frozen=True):
     metadata: _MarkMeta = _MarkMeta()
 
 
-class _Cause(Struct, frozen=True):
+class _StatusCause(Struct, frozen=True):
     reason: str = ""
 
 
 class _Details(Struct, frozen=True):
-    causes: list[_Cause] | None = None
+    causes: list[_StatusCause] | None = None
     retryAfterSeconds: int | None = None
 
 

@@ -176,8 +176,9 @@ def _looked_at(
     asked: TestInWorld, world: ClusterWorld, report: LabReport
 ) -> Iterator[tuple[ProbeParty, ProbeParty, PortSeen, bool]]:
     """The probes of a test, each with whether it has to be open."""
-    sides: dict[int, _Side] = {
-        number: _Side(Cells(asked, world, family)) for number, family in world.families.items()
+    sides: dict[int, _FamilyCells] = {
+        number: _FamilyCells(Cells(asked, world, family))
+        for number, family in world.families.items()
     }
     for pair in report.pairs:
         # What is behind a Service is probed by itself, on the ports that policies see.
@@ -201,7 +202,7 @@ def _is_own_node(world: ClusterWorld, source: ProbeParty, target: ProbeParty) ->
     return any(from_own_node(world.index, address, endpoint) for address in source.addresses)
 
 
-class _Side:
+class _FamilyCells:
     """The cells of one IP version by destination."""
 
     def __init__(self, cells: Cells) -> None:

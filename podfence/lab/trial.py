@@ -85,7 +85,7 @@ class Control(Struct, frozen=True):
     """It was made with the policies enforced."""
 
 
-class _Sent(Struct, frozen=True):
+class _RoundOutcomes(Struct, frozen=True):
     """Outcomes of a round and of its repetitions."""
 
     outcomes: bytes
@@ -118,7 +118,7 @@ class Trial:
         wanted = control_kinds(self._plan.probes, self._allowed)
         answer = self._lab.call(Send(wanted, self._options.timeout))
         missing = partial(unanswered, wanted)
-        sent = self._repeat(_Sent(answer.value, answer.seconds), wanted, missing)
+        sent = self._repeat(_RoundOutcomes(answer.value, answer.seconds), wanted, missing)
         outcomes = control_outcomes(self._plan.probes, wanted, sent.outcomes)
         return Control(outcomes, sent.seconds, live=False)
 
@@ -154,7 +154,7 @@ class Trial:
         observed = Observed(plan, index, self._allowed, control.outcomes, sent.outcomes)
         return self._with_services(self._report(observed, sent, control))
 
-    def _try_all(self, control: bytes) -> _Sent:
+    def _try_all(self, control: bytes) -> _RoundOutcomes:
         """What was lost is sent again, if it has a control."""
         wanted = enforced_kinds(self._allowed)
         answer = self._lab.call(Send(wanted, self._options.timeout, arrivals=True))
@@ -163,9 +163,9 @@ class Trial:
         def missing(outcomes: bytes) -> list[int]:
             return [number for number in lost(self._allowed, outcomes) if number not in dead]
 
-        return self._repeat(_Sent(answer.value, answer.seconds), wanted, missing)
+        return self._repeat(_RoundOutcomes(answer.value, answer.seconds), wanted, missing)
 
-    def _report(self, observed: Observed, sent: _Sent, control: Control) -> LabReport:
+    def _report(self, observed: Observed, sent: _RoundOutcomes, control: Control) -> LabReport:
         disagreements = tuple(observed.disagreements())
         without_control = tuple(observed.without_control())
         left_out = len(without_control) + control.outcomes.count(ProbeOutcome.HELD)
@@ -219,7 +219,9 @@ class Trial:
 
     # -- sending
 
-    def _repeat(self, first: _Sent, wanted: bytes, pick: Callable[[bytes], list[int]]) -> _Sent:
+    def _repeat(
+        self, first: _RoundOutcomes, wanted: bytes, pick: Callable[[bytes], list[int]]
+    ) -> _RoundOutcomes:
         """Send again what ``pick`` names, with more patience, as long as it names any."""
         outcomes, seconds = bytearray(first.outcomes), first.seconds
         missing = lacking = pick(first.outcomes)
@@ -237,7 +239,7 @@ class Trial:
             missing = pick(bytes(outcomes))
             if len(missing) == before > _MANY:
                 break
-        return _Sent(bytes(outcomes), seconds, len(lacking) - len(missing))
+        return _RoundOutcomes(bytes(outcomes), seconds, len(lacking) - len(missing))
 
     def _dial(self, wanted: Sequence[ServiceProbe], due: Collection[int]) -> Sequence[int]:
         """The index of the party that answered each attempt, -1: none. ``due``: numbers of attempts

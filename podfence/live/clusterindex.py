@@ -114,7 +114,7 @@ class ClusterIndex(Struct, frozen=True, eq=False):
         objects, changed = self.objects.after(events)
         if objects is self.objects:
             return self, Affected()
-        return _Step(self, objects, changed).run()
+        return _IndexStep(self, objects, changed).run()
 
 
 def _rules(select: ClusterSelector, table: ClassTable, numbers: Numbers) -> RuleCompiler:
@@ -122,7 +122,7 @@ def _rules(select: ClusterSelector, table: ClassTable, numbers: Numbers) -> Rule
     return RuleCompiler(select, ports, numbers)
 
 
-class _Step:
+class _IndexStep:
     """From one state to the next."""
 
     def __init__(self, old: ClusterIndex, objects: ClusterObjects, changed: ChangedObjects) -> None:

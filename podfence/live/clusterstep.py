@@ -26,7 +26,7 @@ from podfence.sets.addresses import IPAddress
 def empty_table() -> ClassTable:
     """No pod, no policy: outside are all addresses."""
     cuts = Cuts.none()
-    table, _ = _Step(ClassTable(cuts), cuts).run((), recut=True)
+    table, _ = _TableStep(ClassTable(cuts), cuts).run((), recut=True)
     return table
 
 
@@ -39,7 +39,7 @@ def next_table(
     recut = cuts.numbers is not table.cuts.numbers
     if not live and not recut and cuts.asked is table.cuts.asked:
         return replace(table, cuts=cuts), SAME
-    return _Step(table, cuts).run(live, recut=recut)
+    return _TableStep(table, cuts).run(live, recut=recut)
 
 
 def _live(pod: Pod | None) -> Pod | None:
@@ -51,7 +51,7 @@ def _name(pod: Pod) -> str:
     return f"{pod.namespace}/{pod.name}"
 
 
-class _Step:
+class _TableStep:
     """One step from table to table."""
 
     def __init__(self, old: ClassTable, cuts: Cuts) -> None:

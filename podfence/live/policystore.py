@@ -34,12 +34,12 @@ _selectors: dict[bytes, LabelSelector] = {}
 """By their text: most workloads have more than one policy."""
 
 
-class _Spec(Struct, rename="camel"):
+class _SelectorSpec(Struct, rename="camel"):
     pod_selector: Raw = field(default_factory=Raw)
 
 
 class _Subject(Struct):
-    spec: _Spec
+    spec: _SelectorSpec
 
 
 _subject = Decoder(_Subject)

@@ -174,7 +174,7 @@ class Selections:
         if not here:
             return
         old, new = dict(before), dict(self._namespaces.labels(namespace))
-        known = _Addresses()
+        known = _ProfileAddresses()
         found: dict[Pick, FrozenBitMap] = {}
         several: set[HeldSelection] = set()
         for pick, helds, joins in self.picks.turned(old, new):
@@ -204,7 +204,7 @@ class Selections:
     def _exchange(
         self,
         held: HeldSelection,
-        known: _Addresses,
+        known: _ProfileAddresses,
         numbers: FrozenBitMap,
         *,
         joins: bool,
@@ -299,7 +299,7 @@ class Selections:
         held.within.pop(profile.number, None)
 
 
-class _Addresses:
+class _ProfileAddresses:
     """The addresses of profiles. They are read once for all selections that the profiles join or
     leave."""
 

@@ -45,7 +45,7 @@ class _Named(Struct, rename="camel", gc=False):
     resource_version: str = ""
 
 
-class _Known(Struct):
+class _Identified(Struct):
     metadata: _Named
 
 
@@ -120,7 +120,7 @@ class _Policy(Struct, rename="camel"):
     spec: Raw | UnsetType = UNSET
 
 
-class _Kept(Struct, rename="camel", omit_defaults=True):
+class _TrimmedPolicy(Struct, rename="camel", omit_defaults=True):
     """A policy without the fields that nobody reads."""
 
     api_version: str
@@ -137,16 +137,16 @@ class _KeptMetadata(Struct, omit_defaults=True):
     annotations: _Annotations | None = None
 
 
-class _Line(Struct):
+class _WatchLine(Struct):
     type: str
     object: Raw
 
 
-_line = Decoder(_Line)
+_line = Decoder(_WatchLine)
 _pod = Decoder(_Pod)
 _namespace = Decoder(_Namespace)
 _policy = Decoder(_Policy)
-_known = Decoder(_Known)
+_known = Decoder(_Identified)
 _encode = Encoder().encode
 _anything = Decoder(dict[str, Any])
 _ports: dict[tuple[tuple[str, int, Protocol], ...], tuple[ContainerPort, ...]] = {}
@@ -214,7 +214,7 @@ def _policy_reading(kind: str, document: ObjectText, api_version: str) -> ReadOb
     namespace, annotations = metadata.namespace or "", metadata.annotations
     if annotations is not None and annotations.mode is None:
         annotations = None
-    kept = _Kept(
+    kept = _TrimmedPolicy(
         policy.api_version or api_version,
         policy.kind or kind,
         _KeptMetadata(metadata.name, namespace, metadata.uid, metadata.generation, annotations),

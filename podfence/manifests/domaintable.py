@@ -45,7 +45,7 @@ class NameTable(Struct, frozen=True):
 
 def read_name_table(path: str, stdin: BinaryIO | None = None) -> NameTable:
     """Read a file, or standard input for ``-``; never raises for what it holds."""
-    reader = _Reader()
+    reader = _TableReader()
     for file in read_inputs([path], stdin):
         if isinstance(file, InputFile):
             reader.read(file)
@@ -53,7 +53,7 @@ def read_name_table(path: str, stdin: BinaryIO | None = None) -> NameTable:
     return NameTable(MappingProxyType(names), tuple(reader.problems))
 
 
-class _Reader(Struct):
+class _TableReader(Struct):
     """Collects names and problems."""
 
     found: dict[str, set[IPAddress]] = field(default_factory=dict)

@@ -35,7 +35,7 @@ _Segment = tuple[_OneOf | None, ...]
 _ANY_SEGMENT: Final[_Segment] = (_STAR,)
 
 
-class _Line(Struct, frozen=True):
+class _Pattern(Struct, frozen=True):
     """One pattern. ``segments``: the path, its parts between slashes."""
 
     segments: tuple[_Segment | None, ...]
@@ -62,7 +62,7 @@ class Exclusion:
         return False
 
 
-def _parse(text: str) -> _Line | None:
+def _parse(text: str) -> _Pattern | None:
     """None for a comment or a line without a pattern."""
     text = text.rstrip("\r\n")
     while text.endswith((" ", "\t")) and not text.endswith("\\ "):
@@ -81,7 +81,7 @@ def _parse(text: str) -> _Line | None:
         segments.insert(-1, _ANY_SEGMENT)
     if "/" not in inner:
         segments.insert(0, None)
-    return _Line(tuple(segments), takes_back, directories_only)
+    return _Pattern(tuple(segments), takes_back, directories_only)
 
 
 def _segment(text: str) -> _Segment:

@@ -105,7 +105,7 @@ def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
     return f"git cannot be asked: {said}"
 
 
-class _Entry(Struct, frozen=True):
+class _TreeEntry(Struct, frozen=True):
     """A file of a revision; ``mode`` as git writes it."""
 
     mode: str
@@ -116,7 +116,7 @@ class GitTree(Struct):
     """The files of one revision. ``revision``: as a person calls it."""
 
     revision: str
-    _entries: dict[str, _Entry] = field(default_factory=dict)
+    _entries: dict[str, _TreeEntry] = field(default_factory=dict)
     _folders: dict[str, set[str]] = field(default_factory=dict)
     _prefix: str = ""
 
@@ -131,10 +131,10 @@ class GitTree(Struct):
             if line:
                 facts, _, path = line.partition("\t")
                 mode, _, name = facts.split(" ")
-                tree._add(path, _Entry(mode, name))
+                tree._add(path, _TreeEntry(mode, name))
         return tree
 
-    def _add(self, path: str, entry: _Entry) -> None:
+    def _add(self, path: str, entry: _TreeEntry) -> None:
         self._entries[path] = entry
         while path:
             folder, _, name = path.rpartition("/")
@@ -166,7 +166,7 @@ class GitTree(Struct):
         if real in self._folders:
             lines = self._ignored(real)
             exclusion = Exclusion([*lines, *exclude])
-            walk = _Walk(self, exclusion, path)
+            walk = _TreeWalk(self, exclusion, path)
             yield from walk.files(real, path.rstrip("/"), "", self._chart_around(real, path))
         elif real is not None and real in self._entries:
             yield real, InputFile(path)
@@ -280,7 +280,7 @@ class GitTree(Struct):
         return found
 
 
-class _Walk:
+class _TreeWalk:
     """One walk through a directory of a revision."""
 
     def __init__(self, tree: GitTree, exclusion: Exclusion, walked: str) -> None:

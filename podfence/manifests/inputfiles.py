@@ -118,7 +118,7 @@ def _read_directory(
         yield patterns[0]
         return
     lines = [line for file in patterns for line in file.text.split("\n")]
-    walk = _Walk(directory, _exclusion([*lines, *exclude]))
+    walk = _DirectoryWalk(directory, _exclusion([*lines, *exclude]))
     found = 0
     for each in walk.files():
         if isinstance(each, Skipped):
@@ -160,7 +160,7 @@ class _Folder(Struct, frozen=True):
     chart: str
 
 
-class _Walk:
+class _DirectoryWalk:
     """One walk through a directory; ``errors`` and ``excluded`` are known when it has ended."""
 
     def __init__(self, directory: str, exclusion: Exclusion | None) -> None:

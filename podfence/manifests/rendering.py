@@ -151,7 +151,7 @@ def _output(arguments: Sequence[str], directory: str) -> str:
         raise RenderError(f"{where}: {called}: {error.strerror}") from error
     assert process.stdout is not None
     assert process.stderr is not None
-    limit, said = _Limit(process), _Said(process.stderr)
+    limit, said = _Limit(process), _StderrReader(process.stderr)
     try:
         data = _limited(process.stdout)
         if data is None:
@@ -181,7 +181,7 @@ def _limited(stream: IO[bytes]) -> bytes | None:
     return b"".join(pieces)
 
 
-class _Said:
+class _StderrReader:
     """Reads what a program says beside its output, so that it need not wait, and keeps the
     beginning: nothing is stored of a program that never stops."""
 

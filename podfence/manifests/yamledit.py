@@ -144,7 +144,7 @@ def _span(root: Node, text: str, prefix: FieldSteps, change: FieldEdit) -> Span:
     parent = root
     for step in parents:
         parent = _below(parent, step)[1]
-    writer = _Writer(text, is_json=not _is_block(root) and _is_json(text))
+    writer = _SpanWriter(text, is_json=not _is_block(root) and _is_json(text))
     match change:
         case Rename():
             key, _ = _below(parent, last)
@@ -188,7 +188,7 @@ def _member(parent: Node, last: PathStep) -> tuple[Node, Node] | None:
         return None
 
 
-class _Writer:
+class _SpanWriter:
     """Makes spans of one text. ``is_json``: every value is written as JSON."""
 
     def __init__(self, text: str, *, is_json: bool) -> None:

@@ -224,7 +224,8 @@ Statement = SetCtMark | Counter | Limit | Log | Vmap | ChainVerdict
 
 
 class Rule(Struct, frozen=True):
-    """Parts from left to right; the first that fails ends the rule.
+    """nftables' own word; ``library.values.Rule`` is one of a policy. Parts from left to right; the
+    first that fails ends the rule.
 
     ``comment``: where the rule comes from, at most 128 bytes of the characters that
     ``names.printable`` lets through; ``""``: none.

@@ -146,7 +146,7 @@ def trace_packet(
 
 def at_hook(ruleset: Ruleset, packet: Packet, hook: Hook) -> TraceResult:
     """Walk every base chain of a hook, by priority; a drop in one is final."""
-    walk = _Walk(ruleset, packet, packet.mark, _fields(packet))
+    walk = _PacketWalk(ruleset, packet, packet.mark, _fields(packet))
     bases = [
         (c.base.priority, c) for c in ruleset.chains.values() if c.base and c.base.hook is hook
     ]
@@ -173,7 +173,7 @@ def _fields(packet: Packet) -> dict[Field, int]:
     return found
 
 
-class _Walk(Struct):
+class _PacketWalk(Struct):
     """One packet on its way; ``mark`` may change under it."""
 
     ruleset: Ruleset

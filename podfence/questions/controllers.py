@@ -20,7 +20,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.phrases.words import some
 
 
-class _Known(Struct, frozen=True):
+class _ControllerFacts(Struct, frozen=True):
     """A controller. ``names``: of its class where nobody changed that; ``controllers``: what an
     IngressClass says; ``namespaces``: those that its instructions use; ``labels``: of its pods."""
 
@@ -33,45 +33,49 @@ class _Known(Struct, frozen=True):
 _NAME: Final = "app.kubernetes.io/name"
 _COMPONENT: Final = "app.kubernetes.io/component"
 _KNOWN: Final = (
-    _Known(
+    _ControllerFacts(
         ("nginx",),
         ("k8s.io/ingress-nginx",),
         ("ingress-nginx",),
         ((_COMPONENT, "controller"), (_NAME, "ingress-nginx")),
     ),
-    _Known(
+    _ControllerFacts(
         ("nginx",),
         ("nginx.org/ingress-controller",),
         ("nginx-ingress",),
         ((_NAME, "nginx-ingress"),),
     ),
-    _Known(("traefik",), ("traefik.io/ingress-controller",), ("traefik",), ((_NAME, "traefik"),)),
-    _Known(
+    _ControllerFacts(
+        ("traefik",), ("traefik.io/ingress-controller",), ("traefik",), ((_NAME, "traefik"),)
+    ),
+    _ControllerFacts(
         ("haproxy",),
         ("haproxy.org/ingress-controller",),
         ("haproxy-controller",),
         ((_NAME, "kubernetes-ingress"),),
     ),
-    _Known(
+    _ControllerFacts(
         ("haproxy",),
         ("haproxy-ingress.github.io/controller",),
         ("haproxy-ingress", "ingress-controller"),
         ((_NAME, "haproxy-ingress"),),
     ),
-    _Known(
+    _ControllerFacts(
         ("contour",),
         ("projectcontour.io/ingress-controller",),
         ("projectcontour",),
         ((_COMPONENT, "envoy"), (_NAME, "contour")),
     ),
-    _Known(("kong",), ("ingress-controllers.konghq.com/kong",), ("kong",), ((_NAME, "kong"),)),
-    _Known(
+    _ControllerFacts(
+        ("kong",), ("ingress-controllers.konghq.com/kong",), ("kong",), ((_NAME, "kong"),)
+    ),
+    _ControllerFacts(
         ("istio",),
         ("istio.io/ingress-controller",),
         ("istio-system", "istio-ingress"),
         (("istio", "ingressgateway"),),
     ),
-    _Known(
+    _ControllerFacts(
         ("openshift",),
         ("openshift.io/ingress-to-route",),
         ("openshift-ingress",),
@@ -154,7 +158,7 @@ class Finder:
     def _class(self, entry: EntryPoint) -> str:
         return entry.classes[0] if entry.classes else self._default()
 
-    def _fitting(self, entry: EntryPoint) -> list[_Known]:
+    def _fitting(self, entry: EntryPoint) -> list[_ControllerFacts]:
         """The controllers that serve its class; all where it has none."""
         name = self._class(entry)
         controller = self._classes.get(("IngressClass", name), "")
@@ -204,7 +208,7 @@ class Finder:
         namespace, labels = self._known.by_class[name]
         return self._labelled(labels, (namespace,))
 
-    def _installed(self, known: _Known) -> list[Pod]:
+    def _installed(self, known: _ControllerFacts) -> list[Pod]:
         return self._labelled(known.labels, (*known.namespaces, _OF_CLUSTER))
 
     def _labelled(self, labels: Labels, namespaces: Container[str] | None = None) -> list[Pod]:

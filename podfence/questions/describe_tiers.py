@@ -88,10 +88,10 @@ class TierPolicyDescription(Struct, frozen=True):
 
 def describe_tier_policy(index: PolicyIndex, policy: ClusterNetworkPolicy) -> TierPolicyDescription:
     """What ``policy``, one of ``index``, does. Never fails."""
-    return _Describer(index, policy).describe()
+    return _TierDescriber(index, policy).describe()
 
 
-class _Describer:
+class _TierDescriber:
     """Holds what the parts of one description share."""
 
     def __init__(self, index: PolicyIndex, policy: ClusterNetworkPolicy) -> None:

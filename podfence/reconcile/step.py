@@ -62,7 +62,7 @@ def step(
     actions are to be done in their order; every Write, ReadBack and Sweep is answered by an input
     of its own. A last WakeAt says when to come again at the latest.
     """
-    machine = _Step(state, now)
+    machine = _ReconcileStep(state, now)
     for each in inputs:
         machine.take(each)
     machine.go()
@@ -70,7 +70,7 @@ def step(
     return machine.state, machine.actions
 
 
-class _Step:
+class _ReconcileStep:
     """One step in the making."""
 
     def __init__(self, state: ReconcileState, now: float) -> None:

@@ -38,7 +38,7 @@ def render_description(
     description: PolicyDescription, locate: LocateText, notes: Iterable[LintFinding] = ()
 ) -> str:
     """The whole text, with a newline at its end. ``notes``: the notes of the same policy."""
-    writer = _Writer(description, locate)
+    writer = _PolicyDescription(description, locate)
     writer.head()
     writer.direction(description.ingress)
     writer.direction(description.egress)
@@ -62,7 +62,7 @@ def render_tier_description(
     return "\n".join(writer.lines) + "\n"
 
 
-class _Page:
+class _DescriptionLines:
     """Collects lines about a policy that was written in ``source``."""
 
     def __init__(self, source: Source | None, locate: LocateText) -> None:
@@ -115,7 +115,7 @@ class _Page:
         )
 
 
-class _Writer(_Page):
+class _PolicyDescription(_DescriptionLines):
     """The page of a NetworkPolicy."""
 
     def __init__(self, description: PolicyDescription, locate: LocateText) -> None:
@@ -167,7 +167,7 @@ class _Writer(_Page):
         self._add(rule.ports, "    ", "      ")
 
 
-class _TierWriter(_Page):
+class _TierWriter(_DescriptionLines):
     """The page of a policy of the Admin or the Baseline tier."""
 
     def __init__(self, description: TierPolicyDescription, locate: LocateText) -> None:

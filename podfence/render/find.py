@@ -43,7 +43,7 @@ def reached_text(
         return f"{NOBODY}\n" if certain else "nobody of those that are certain\n"
     own = {_own((row.sources, row.destinations), near).names for row in answer.rows}
     several = whole or len(own) > 1
-    writer = _Writer(near, locate, several, touched)
+    writer = _RowWriter(near, locate, several, touched)
     today = writer.rows(answer.today)
     pieces = [today] if answer.today else []
     coming = [row for row in answer.rows if row.is_to_come]
@@ -59,7 +59,7 @@ def reached_text(
     return "".join(pieces)
 
 
-class _Writer:
+class _RowWriter:
     """Writes rows. ``several``: the end that was asked about has a column of its own."""
 
     def __init__(

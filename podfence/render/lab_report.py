@@ -38,7 +38,7 @@ def _lines(report: LabReport) -> Iterator[tuple[str, str, str, str]]:
     for pair in report.pairs:
         if pair.source is not pair.target:
             by_target[pair.target.name].append(pair)
-    names = _Names(report.parties, report.workloads)
+    names = _PartyNames(report.parties, report.workloads)
     seen: dict[tuple[str, tuple[tuple[str, str, str], ...]], list[ProbeParty]] = {}
     for party in report.parties:
         rows = tuple(_rows(by_target.get(party.name, []), party, names))
@@ -50,7 +50,7 @@ def _lines(report: LabReport) -> Iterator[tuple[str, str, str, str]]:
             yield (name if at == 0 else "", *row)
 
 
-class _Names:
+class _PartyNames:
     """Says "shop/web", "all pods" or "all outside addresses" where a list would say no more."""
 
     def __init__(self, parties: Iterable[ProbeParty], workloads: Mapping[str, str]) -> None:
@@ -97,7 +97,7 @@ class _Names:
 
 
 def _rows(
-    pairs: Sequence[PairResult], target: ProbeParty, names: _Names
+    pairs: Sequence[PairResult], target: ProbeParty, names: _PartyNames
 ) -> Iterator[tuple[str, str, str]]:
     """Sources with the same answer share a line: most open first."""
     groups: dict[tuple[str, str], list[ProbeParty]] = defaultdict(list)

@@ -27,7 +27,7 @@ def map_json(
     for at, group in enumerate(shown(connectivity)):
         yield (b",\n" if at else b"") + json_bytes(_group_data(group))
     yield b'\n],\n"connections":[\n'
-    names = _Names(connectivity.groups)
+    names = _EncodedNames(connectivity.groups)
     ports: dict[PortSet, bytes] = {}
     for at, row in enumerate(connectivity.rows()):
         words = ports.get(row.ports)
@@ -56,7 +56,7 @@ def _group_data(group: Group) -> dict[str, object]:
     }
 
 
-class _Names:
+class _EncodedNames:
     """Names that are encoded once: a large map repeats them by the million."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
@@ -75,7 +75,7 @@ class _Names:
         return b",".join([self.of_group[source.number] for source in sources])
 
 
-def _row_text(row: Row, ports: bytes, names: _Names) -> bytes:
+def _row_text(row: Row, ports: bytes, names: _EncodedNames) -> bytes:
     """One connection, put together from parts."""
     family = b',"family":"IPv%d"' % row.family if row.family is not None else b""
     return b'{"to":%b,"ports":%b,"from":[%b]%b}' % (

@@ -85,7 +85,7 @@ def of_workloads(connectivity: Connectivity, names: AsWritten = AS_WRITTEN) -> P
     groups = shown(connectivity)
     if len(groups) > MOST_ENDS:
         return None
-    draft = _Draft()
+    draft = _PictureBuilder()
     ends = {group.number: draft.end(*_group_end(group, names)) for group in groups}
     alone = {ends[group.number] for group in groups if group.is_single_pod}
     for number, row in enumerate(connectivity.rows()):
@@ -106,7 +106,7 @@ def of_namespaces(connectivity: Connectivity) -> Picture:
         to = _namespace(row.destination)
         pairs.update((_namespace(source), to) for source in row.sources)
     kept = _most_connected(pairs, lines)
-    draft, ends = _Draft(), dict[str, int]()
+    draft, ends = _PictureBuilder(), dict[str, int]()
     for name in sorted(filter(None, kept)):
         ends[name] = draft.end(
             _NAMESPACES, BoxRow(name, name, detail=count(lines[name], "workload"))
@@ -122,7 +122,7 @@ def of_namespaces(connectivity: Connectivity) -> Picture:
 
 
 def _namespace_lines(
-    draft: _Draft, pairs: Mapping[tuple[str, str], int], ends: Mapping[str, int]
+    draft: _PictureBuilder, pairs: Mapping[tuple[str, str], int], ends: Mapping[str, int]
 ) -> None:
     drawn: defaultdict[int, Counter[int]] = defaultdict(Counter)
     for (source, to), number in pairs.items():
@@ -174,7 +174,7 @@ _OUTSIDE: Final = (True, "outside the cluster")
 _NAMESPACES: Final = (False, "")
 
 
-class _Draft:
+class _PictureBuilder:
     """A picture in the making."""
 
     def __init__(self) -> None:

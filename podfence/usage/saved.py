@@ -18,11 +18,11 @@ VERSION: Final = 1
 """Of the form. Who changes what a field means counts it up: then all is counted anew."""
 
 
-class _Head(Struct):
+class _SavedHead(Struct):
     version: Annotated[int, Meta(ge=0, le=1 << 31)]
 
 
-class _Saved(_Head):
+class _Saved(_SavedHead):
     version: Literal[1]
     node: str
     kept: Kept
@@ -37,7 +37,7 @@ def restored(data: bytes, node: str) -> Kept:
     """What was saved of this node. Raises ValueError, which says in printable words why nothing
     of it can be used."""
     try:
-        head = msgspec.json.decode(data, type=_Head)
+        head = msgspec.json.decode(data, type=_SavedHead)
         if head.version != VERSION:
             raise ValueError(f"it is of another version of podfence (form {head.version})")
         found = msgspec.json.decode(data, type=_Saved)

@@ -82,8 +82,8 @@ _ENDPOINT = SimpleNamespace(
 
 def requests(data: bytes) -> None:
     """What the agent serves everybody, and what it serves who has a token."""
-    _served(web._Handler, _PAGES, data)
-    _served(endpoint._Handler, _ENDPOINT, data)
+    _served(web._WebHandler, _PAGES, data)
+    _served(endpoint._EndpointHandler, _ENDPOINT, data)
 
 
 def request_seeds() -> Iterator[bytes]:

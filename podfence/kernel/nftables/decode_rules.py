@@ -49,7 +49,7 @@ class ForeignExpression(ValueError):
 
 def read_parts(data: bytes) -> tuple[Part, ...]:
     """The parts of a rule whose list of expressions is given. Raises ForeignExpression."""
-    reader = _Reader()
+    reader = _RuleDecoder()
     for _, item in attributes(data):
         expression = dict(attributes(item))
         name = _text(expression.get(nf.NFTA_EXPR_NAME, b""))
@@ -62,7 +62,7 @@ def read_parts(data: bytes) -> tuple[Part, ...]:
     return reader.finish()
 
 
-class _Reader:
+class _RuleDecoder:
     """Collects what has been loaded until an expression uses it."""
 
     def __init__(self) -> None:

@@ -62,7 +62,7 @@ class NftMessage(Struct, frozen=True):
 
 def encode(transaction: Transaction) -> Iterator[NftMessage]:
     """The messages of a transaction, in order."""
-    writer = _Writer(transaction.table)
+    writer = _TableEncoder(transaction.table)
     for operation in transaction:
         yield from writer.messages(operation)
 
@@ -74,7 +74,7 @@ def emptied(table: str) -> NftMessage:
     )
 
 
-class _Writer:
+class _TableEncoder:
     """The messages of one table's operations."""
 
     def __init__(self, table: Table) -> None:

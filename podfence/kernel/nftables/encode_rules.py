@@ -40,11 +40,11 @@ _NAME_LENGTH = 16
 
 def expressions(rule: Rule) -> bytes:
     """The rule's expressions, one after the other, as items of a list."""
-    writer = _Writer()
+    writer = _RuleEncoder()
     return b"".join(writer.part(part) for part in rule.parts)
 
 
-class _Writer:
+class _RuleEncoder:
     """One rule; remembers which protocols its earlier parts have asked for, as ``nft`` does."""
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ MOST = 512
 """The most connections at a time. Beyond it the oldest answered ones are closed."""
 
 
-class _Peer(Struct):
+class _AcceptedConnection(Struct):
     connection: socket.socket
     name: bytes
     came: float
@@ -45,8 +45,8 @@ class AcceptedConnections:
         self._poll = poll
         self._handlers = handlers
         # by descriptor, the oldest first
-        self._waiting: dict[int, _Peer] = {}
-        self._told: dict[int, _Peer] = {}
+        self._waiting: dict[int, _AcceptedConnection] = {}
+        self._told: dict[int, _AcceptedConnection] = {}
 
     def has_room(self) -> bool:
         """Whether one more can come now; makes room if that is possible."""
@@ -56,7 +56,7 @@ class AcceptedConnections:
 
     def welcome(self, connection: socket.socket, name: bytes) -> None:
         """Take over a connection, which must not block."""
-        peer = _Peer(connection, name, monotonic())
+        peer = _AcceptedConnection(connection, name, monotonic())
         number = connection.fileno()
         self._waiting[number] = peer
         self._handlers[number] = lambda: self._hear(peer)
@@ -82,7 +82,7 @@ class AcceptedConnections:
         for peer in (*self._waiting.values(), *self._told.values()):
             self._leave(peer)
 
-    def _hear(self, peer: _Peer) -> None:
+    def _hear(self, peer: _AcceptedConnection) -> None:
         try:
             said = peer.connection.recv(_LONGEST)
         except BlockingIOError:
@@ -95,14 +95,14 @@ class AcceptedConnections:
         if not said:
             self._leave(peer)
 
-    def _tell(self, peer: _Peer, answer: bytes) -> None:
+    def _tell(self, peer: _AcceptedConnection, answer: bytes) -> None:
         number = peer.connection.fileno()
         self._told[number] = self._waiting.pop(number)
         with suppress(OSError):  # gone, or its filter lets nothing out: it sees no answer
             peer.connection.send(answer)
             peer.connection.shutdown(socket.SHUT_WR)
 
-    def _leave(self, peer: _Peer) -> None:
+    def _leave(self, peer: _AcceptedConnection) -> None:
         number = peer.connection.fileno()
         self._waiting.pop(number, None)
         self._told.pop(number, None)
@@ -111,7 +111,7 @@ class AcceptedConnections:
         peer.connection.close()
 
 
-def _oldest(connections: Mapping[int, _Peer]) -> _Peer:
+def _oldest(connections: Mapping[int, _AcceptedConnection]) -> _AcceptedConnection:
     return next(iter(connections.values()))
 
 

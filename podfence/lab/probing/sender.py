@@ -104,7 +104,7 @@ class Sender:
             if here != (pair.source, pair.family):
                 here = pair.source, pair.family
                 netns.join(self._namespaces[pair.source])
-                line = _Line(self._round, self, pair)
+                line = _FamilySender(self._round, self, pair)
             line.send(pair)
         self._finish()
 
@@ -237,7 +237,7 @@ class Sender:
         return bool(self._awaited or self._inits)
 
 
-class _Line:
+class _FamilySender:
     """Sends the probes of one source over one IP version.
 
     Its loops run once for each of hundreds of thousands of packets, so they look up little.

@@ -62,7 +62,7 @@ _ENABLE_V6 = (
 )
 
 
-class _Pod(Struct, frozen=True):
+class _RunningPod(Struct, frozen=True):
     """A pod that is there. ``slot``: the number in the name of its interface on the node."""
 
     party: ProbeParty
@@ -83,7 +83,7 @@ class Topology:
         self.nodes: dict[str, int] = {}
         self.of_party: dict[int, int] = {}
         self._links: dict[str, _Link] = {}
-        self._pods: dict[str, _Pod] = {}
+        self._pods: dict[str, _RunningPod] = {}
         self._outside: set[IPAddress] = set()
         self._settings = _settings()
         _apply_settings(self._settings.router)
@@ -164,7 +164,7 @@ class Topology:
         taken = {pod.slot for pod in self._pods.values()}
         return next(slot for slot in count() if slot not in taken)
 
-    def _remove(self, pods: Iterable[_Pod]) -> None:
+    def _remove(self, pods: Iterable[_RunningPod]) -> None:
         for pod in list(pods):
             of = f"pod {pod.party.name}"
             link = self._links[pod.party.node]
@@ -215,13 +215,13 @@ def _apply_settings(settings: Iterable[Sysctl]) -> None:
         netns.write_sysctl(name, value)
 
 
-def _build_pod(slot: int, party: ProbeParty, node: Rtnetlink, settings: _Settings) -> _Pod:
+def _build_pod(slot: int, party: ProbeParty, node: Rtnetlink, settings: _Settings) -> _RunningPod:
     namespace = netns.create()
     link = _Link(f"p{slot}", _FIRST_INDEX + slot, _mac(_POD_MAC, slot), party.addresses)
     with netns.inside(namespace):
         _apply_settings(settings.host)
         _attach(node, link, namespace, party.families, f"pod {party.name}")
-    return _Pod(party, slot, namespace)
+    return _RunningPod(party, slot, namespace)
 
 
 class _Link(Struct, frozen=True):

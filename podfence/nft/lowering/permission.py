@@ -88,7 +88,7 @@ class Proof:
         """``smaller``: sets of both that lost members other than ``released``, which nobody has any
         more: by IP version."""
         self._known = known
-        self._before, self._after = _Reader(before), _Reader(after)
+        self._before, self._after = _ChainReader(before), _ChainReader(after)
         self._smaller = frozenset(smaller)
         self._released = released
         self.leans_on_released = False
@@ -284,7 +284,7 @@ class _Allowed(Struct, frozen=True):
     guards: tuple[str, ...] = ()
 
 
-class _Reader:
+class _ChainReader:
     """Chains of one side as lists of what they allow, each read once."""
 
     def __init__(self, rules: ReadableRuleset) -> None:

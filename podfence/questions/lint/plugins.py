@@ -30,7 +30,7 @@ class _Lack(Enum):
     POD_BLOCK = "ipBlock"
 
 
-class _Known(Struct, frozen=True):
+class _PluginDefect(Struct, frozen=True):
     """``until``: the first version that no longer has the defect; () if all have it. ``says``: what
     happens instead. ``page``: the source."""
 
@@ -42,35 +42,35 @@ class _Known(Struct, frozen=True):
 
 
 _TABLE: Final = (
-    _Known(
+    _PluginDefect(
         "flannel",
         _Lack.EVERYTHING,
         (),
         "it enforces no NetworkPolicy by itself, so this one does nothing",
         "https://github.com/flannel-io/flannel#networking-details",
     ),
-    _Known(
+    _PluginDefect(
         "cilium",
         _Lack.RANGE,
         (1, 16),
         "it accepts the policy and ignores endPort, so the ports above the first stay closed",
         "https://github.com/cilium/cilium/issues/28684",
     ),
-    _Known(
+    _PluginDefect(
         "cilium",
         _Lack.SCTP,
         (),
         "it enforces rules for SCTP only where sctp.enabled is set, a beta feature",
         "https://docs.cilium.io/en/stable/configuration/sctp/",
     ),
-    _Known(
+    _PluginDefect(
         "cilium",
         _Lack.POD_BLOCK,
         (),
         "it does not match pods by their addresses, so this block matches none of them",
         "https://docs.cilium.io/en/stable/network/kubernetes/policy/",
     ),
-    _Known(
+    _PluginDefect(
         "kube-router",
         _Lack.SCTP,
         (),
@@ -118,7 +118,7 @@ def plugin_findings(index: PolicyIndex, plugin: str) -> Iterator[LintFinding]:
                 yield LintFinding("PF364", policy.ref, policy.source, path, text, about=about)
 
 
-def _older(known: _Known) -> str:
+def _older(known: _PluginDefect) -> str:
     """The plugin, and which versions of it."""
     before = f" before {'.'.join(map(str, known.until))}" if known.until else ""
     return f"where the plugin is {known.plugin}{before},"

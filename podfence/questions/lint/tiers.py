@@ -147,7 +147,7 @@ def _tiers(index: PolicyIndex) -> Iterator[CompiledTier]:
                 yield from (tier for tier in policy.of(direction).tiers if tier.ordered)
 
 
-class _Said(Struct, frozen=True):
+class _FirstDecisions(Struct, frozen=True):
     """What one policy decides if it is evaluated before the others of its priority: each rule with
     what it matches first, and the same by action."""
 
@@ -183,7 +183,7 @@ class _TierAnalysis:
 
     def _say(
         self, equals: list[CompiledRule], earlier: list[CompiledRule], left: Space
-    ) -> Iterator[_Said]:
+    ) -> Iterator[_FirstDecisions]:
         """Policies of the same priority are not ``earlier``, because their order is undefined
         (CNP-9)."""
         for ref, group in groupby(equals, key=lambda rule: rule.origin.policy):
@@ -194,7 +194,7 @@ class _TierAnalysis:
             by_action: dict[Action, CoveredRegion] = {}
             for rule, region in zip(rules, taken, strict=True):
                 merge(by_action.setdefault(rule.action, {}), region)
-            yield _Said(ref, tuple(zip(rules, taken, strict=True)), by_action)
+            yield _FirstDecisions(ref, tuple(zip(rules, taken, strict=True)), by_action)
 
     def _note(self, rule: CompiledRule, taken: CoveredRegion, earlier: list[CompiledRule]) -> None:
         analysis, rule_ref = self._analysis, (rule.origin.policy, rule.origin.path)
@@ -224,14 +224,14 @@ class _TierAnalysis:
             for classes in left.take_match(match).values():
                 reached.update(n for n in classes if self._index.classes[n].outside is None)
 
-    def _find_ties(self, said: list[_Said]) -> None:
+    def _find_ties(self, said: list[_FirstDecisions]) -> None:
         """CNP-9 for the policies of one priority."""
         for first, second in combinations(said, 2):
             refs = (first.policy, second.policy)
             if refs not in self._analysis.ties and _differ(first, second):
                 self._analysis.ties[refs] = self._tie(first, second)
 
-    def _tie(self, first: _Said, second: _Said) -> _Tie:
+    def _tie(self, first: _FirstDecisions, second: _FirstDecisions) -> _Tie:
         return next(
             _Tie(rule, other, self._parts.ports(parts))
             for rule, region in first.rules
@@ -240,7 +240,7 @@ class _TierAnalysis:
         )
 
 
-def _differ(first: _Said, second: _Said) -> bool:
+def _differ(first: _FirstDecisions, second: _FirstDecisions) -> bool:
     return any(
         action is not other and shared(region, theirs)
         for action, region in first.by_action.items()

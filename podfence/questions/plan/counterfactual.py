@@ -34,7 +34,7 @@ class Worlds:
     """Makes clusters in which one edit is undone or made alone."""
 
     def __init__(self, old: PolicyIndex, new: PolicyIndex) -> None:
-        self._before, self._after = _Side(old), _Side(new)
+        self._before, self._after = _ClusterSide(old), _ClusterSide(new)
 
     def without(self, edit: Edit, ends: Iterable[JointClass]) -> SmallCluster:
         """The new cluster with an edit taken back."""
@@ -72,9 +72,9 @@ class Worlds:
         self,
         edit: Edit,
         ends: Iterable[JointClass],
-        base: _Side,
+        base: _ClusterSide,
         instead: tuple[Edited, ...],
-        other: _Side,
+        other: _ClusterSide,
     ) -> SmallCluster:
         representatives: dict[int, IPAddress | str] = {}
         pods: list[Pod] = []
@@ -87,7 +87,9 @@ class Worlds:
         cluster = _swapped(base.narrowed(pods), edit, instead)
         return SmallCluster(compile_cluster(cluster, base.index.names), representatives)
 
-    def _end(self, end: JointClass, side: _Side) -> tuple[IPAddress | str | None, Pod | None]:
+    def _end(
+        self, end: JointClass, side: _ClusterSide
+    ) -> tuple[IPAddress | str | None, Pod | None]:
         """What stands for an end in a small cluster, and the pod that represents it."""
         if end.outside is not None:
             return free_address(end, (self._before.index, self._after.index)), None
@@ -143,7 +145,7 @@ class SmallCluster:
         return found
 
 
-class _Side:
+class _ClusterSide:
     """One cluster, with the lookups that a small one needs."""
 
     def __init__(self, index: PolicyIndex) -> None:

@@ -102,8 +102,8 @@ class _Forms:
 
     def __init__(self, old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> None:
         self._sides = (
-            _Form(Lift((j.before, j.number) for j in ends.joint)),
-            _Form(Lift((j.after, j.number) for j in ends.joint)),
+            _SideForms(Lift((j.before, j.number) for j in ends.joint)),
+            _SideForms(Lift((j.after, j.number) for j in ends.joint)),
         )
 
     def differ(self, old: DirectionPolicy, new: DirectionPolicy) -> bool:
@@ -111,7 +111,7 @@ class _Forms:
         return self._sides[0].of(old) != self._sides[1].of(new)
 
 
-class _Form:
+class _SideForms:
     """The forms of one side."""
 
     def __init__(self, lift: Lift) -> None:

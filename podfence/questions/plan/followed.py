@@ -91,7 +91,9 @@ class Followed:
         self, family: int, pairs: ClusterPairs, new: PolicyIndex, affected: Affected
     ) -> tuple[int, FrozenBitMap, Iterator[ReachChange]]:
         after = pairs.after(new, affected)
-        changes = _Rows(self.state.index, new, affected, pairs, after, self._lift).changes()
+        changes = _RowComparison(
+            self.state.index, new, affected, pairs, after, self._lift
+        ).changes()
         return family, self._lift.of(pairs.partitions.everyone), changes
 
 
@@ -112,7 +114,7 @@ def _only(state: ClusterIndex, events: tuple[ClusterEvent, ...]) -> Cluster:
     return Cluster.of(policies)
 
 
-class _Rows(Struct, frozen=True):
+class _RowComparison(Struct, frozen=True):
     """The rows of two states, compared where they differ."""
 
     old: PolicyIndex

@@ -54,7 +54,7 @@ def allowing(index: PolicyIndex, case: EndPair) -> Repair:
             continue
         if because := _beyond(near, decision):
             return Repair(because=because)
-        side = _Side(index, direction, near, far, case)
+        side = _DirectionSide(index, direction, near, far, case)
         step = side.best()
         if step is None:
             return Repair(because="the policies come from no file, so there is nothing to edit")
@@ -70,7 +70,7 @@ def _beyond(near: PartyEnd, decision: Decision) -> str:
     return ""
 
 
-class _Side:
+class _DirectionSide:
     """One direction of a connection. ``near``: the end that is isolated."""
 
     def __init__(

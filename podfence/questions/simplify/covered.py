@@ -60,7 +60,7 @@ class Simplification(Struct, frozen=True):
         return bool(self.field)
 
 
-class _Rule:
+class _ReducedRule:
     """A rule while items are removed from it. ``peers``, ``ports``: by position. A list that was
     empty in the text matches everything; no list becomes empty."""
 
@@ -108,7 +108,7 @@ def simplifications(
 def _of_namespace(policies: Sequence[NetworkPolicy], *, join: bool) -> Iterator[Simplification]:
     rules = {
         (policy.ref, direction): [
-            _Rule(policy, direction, number)
+            _ReducedRule(policy, direction, number)
             for number in range(len(policy.rules_of(direction.policy_type)))
         ]
         for policy in policies
@@ -139,7 +139,7 @@ def _of_namespace(policies: Sequence[NetworkPolicy], *, join: bool) -> Iterator[
         yield from _joined(members)
 
 
-def _idle_peers(rule: _Rule) -> Iterator[Simplification]:
+def _idle_peers(rule: _ReducedRule) -> Iterator[Simplification]:
     if len(rule.peers) ** 2 > _COMPARED:
         return
     for at, peer in reversed(list(rule.peers.items())):
@@ -151,7 +151,7 @@ def _idle_peers(rule: _Rule) -> Iterator[Simplification]:
                 break
 
 
-def _idle_ports(rule: _Rule) -> Iterator[Simplification]:
+def _idle_ports(rule: _ReducedRule) -> Iterator[Simplification]:
     if len(rule.ports) ** 2 > _COMPARED:
         return
     for at, port in reversed(list(rule.ports.items())):
@@ -164,7 +164,7 @@ def _idle_ports(rule: _Rule) -> Iterator[Simplification]:
             yield Simplification(rule.port_origin(at), Part.PORT, Strength.ALWAYS, by)
 
 
-def _covering(rule: _Rule, others: Sequence[_Rule]) -> tuple[Origin, ...]:
+def _covering(rule: _ReducedRule, others: Sequence[_ReducedRule]) -> tuple[Origin, ...]:
     """The rules that allow everything that a rule does, each peer by one of them; () if there are
     none."""
     if len(others) * max(len(rule.peers), 1) > _COMPARED:
@@ -179,7 +179,7 @@ def _covering(rule: _Rule, others: Sequence[_Rule]) -> tuple[Origin, ...]:
     return tuple(found)
 
 
-def _joined(rules: list[_Rule]) -> Iterator[Simplification]:
+def _joined(rules: list[_ReducedRule]) -> Iterator[Simplification]:
     """Two rules with the same peers become one with the ports of both; two with the same ports
     become one with the peers of both."""
     for first in rules:

@@ -45,7 +45,7 @@ class Cell(Struct, frozen=True):
     aim: int = 0
 
 
-class _Entry(Struct, frozen=True):
+class _AimEntry(Struct, frozen=True):
     aims: tuple[Aim, ...]
     optional: bool
 
@@ -74,7 +74,7 @@ class TestInWorld:
             self.aims = (Aim(real, test.ports),)
         self.everybody = everybody if test.only is not None else None
         self.entries = tuple(
-            _Entry(
+            _AimEntry(
                 resolver.aims(each.targets, each.ports),
                 each.optional,
             )

@@ -64,13 +64,13 @@ def decode(data: Json, source: Source) -> tuple[PolicyTests | None, tuple[Proble
     """The tests of a document; None with at least one problem where it cannot be used."""
     metadata = data.get("metadata")
     name = str(metadata.get("name") or "") if isinstance(metadata, Mapping) else ""
-    reader = _Reader(data, source, f"{TESTS_KIND} {name}".strip())
+    reader = _TestFileDecoder(data, source, f"{TESTS_KIND} {name}".strip())
     found = reader.read(name)
     problems = tuple(dict.fromkeys(reader.fields.problems))  # a group is read wherever it is used
     return (None if problems else found), problems
 
 
-class _Reader:
+class _TestFileDecoder:
     def __init__(self, data: Json, source: Source, subject: str) -> None:
         self.fields = DocumentFields(source, subject)
         self._data = data
