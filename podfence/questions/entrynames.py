@@ -73,7 +73,7 @@ def entry_meant(word: str) -> str:
     return f"{PREFIX}{'/'.join([_KINDS[kind.lower()], *rest])}{blank}{asked}"
 
 
-def called(entries: Iterable[Entry], word: str, namespace: str = "") -> tuple[Entry, ...]:
+def called(entries: Iterable[EntryPoint], word: str, namespace: str = "") -> tuple[EntryPoint, ...]:
     """The entries that a word names: all of an object, or those of one host and path.
     ``namespace``: that of a name without one, ``default`` if it is "". Raises UnknownObject."""
     name, _, asked = word.removeprefix(PREFIX).partition(" ")
