@@ -24,7 +24,7 @@ from random import Random
 from msgspec.structs import replace
 
 from podfence.live.clusterevents import ClusterEvent
-from podfence.model.cluster import ClusterObject
+from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.facts import Event
 from podfence.model.objects import Pod
 from podfence.nft.difference import load
@@ -35,7 +35,8 @@ from tests.live.test_cluster import Followed, agree, batches
 from tests.live.test_node import SIZES, Node, wanted
 from tests.support.live_worlds import Stock, World, stock_of
 from tests.support.losses import losses
-from tests.support.random_clusters import TIERS, Size
+from tests.support.odd_clusters import moved_alike
+from tests.support.random_clusters import TIERS, Size, random_cluster
 from tests.support.random_events import cluster_after, random_events
 
 CHECKED = 0.06
@@ -70,13 +71,19 @@ def size_of(number: int) -> Size:
 @lru_cache(maxsize=4)
 def shared_stock(block: int, size: Size) -> Stock:
     """What comes newly in the sequences of a block."""
-    return stock_of(Random(f"stock {block}"), size, STOCK)
+    return stock_of(Random(f"stock {block}"), size, STOCK, maker(block))
+
+
+def maker(block: int) -> Callable[[Random, Size], Cluster]:
+    """What makes the clusters of a block: every other has strange addresses and names."""
+    return moved_alike(Random(f"move {block}")) if block % 2 else random_cluster
 
 
 def world_of(law: str, number: int) -> World:
     """The cluster of a sequence."""
-    size = size_of(number)
-    return World(Random(f"{law} {number}"), size, stock=shared_stock(number // SHARING, size))
+    size, block = size_of(number), number // SHARING
+    rng = Random(f"{law} {number}")
+    return World(rng, size, stock=shared_stock(block, size), make=maker(block))
 
 
 def node(number: int, events: int, done: Done) -> None:

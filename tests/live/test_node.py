@@ -24,6 +24,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 from podfence.testing.facts import facts_of
 from tests.support.live_worlds import World, key_of
+from tests.support.odd_clusters import moved_alike
 from tests.support.random_clusters import TIERS, Size
 
 SIZES = {"policies": Size(pods=8, policies=6), "tiers": TIERS}
@@ -93,6 +94,13 @@ def test_what_follows_events_is_what_a_compile_from_nothing_is(seed: int, size: 
 @pytest.mark.parametrize("seed", range(12))
 def test_policies_come_and_go_as_audited_ones(seed: int, size: str) -> None:
     follow(World(Random(seed), SIZES[size], audited=(0.3, 0.7)[seed % 2]), 30)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("seed", range(12))
+def test_the_same_at_the_ends_of_the_address_space(seed: int, size: str) -> None:
+    """And with nodes that have an address of another, and one name in several namespaces."""
+    follow(World(Random(seed), SIZES[size], make=moved_alike(Random(seed))), 30)
 
 
 @pytest.mark.slow

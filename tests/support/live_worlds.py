@@ -47,11 +47,13 @@ Stock = Mapping[type, Sequence[ClusterObject]]
 """Objects of random clusters by their type."""
 
 
-def stock_of(rng: Random, size: Size, clusters: int) -> Stock:
+def stock_of(
+    rng: Random, size: Size, clusters: int, make: Callable[[Random, Size], Cluster] = random_cluster
+) -> Stock:
     """All objects of some random clusters."""
     found: dict[type, list[ClusterObject]] = {}
     for _ in range(clusters):
-        for thing in objects_of(random_cluster(rng, size)):
+        for thing in objects_of(make(rng, size)):
             found.setdefault(type(thing), []).append(thing)
     return found
 
@@ -59,7 +61,7 @@ def stock_of(rng: Random, size: Size, clusters: int) -> Stock:
 class World:
     """The objects of a cluster. ``step`` changes one and tells it. ``stock``: what comes newly is
     drawn from here; None: each time from a random cluster of its own, which costs more.
-    ``audited``: the share of policies that are."""
+    ``audited``: the share of policies that are. ``make``: makes the random clusters."""
 
     def __init__(
         self,
@@ -68,19 +70,21 @@ class World:
         node: str = "n1",
         stock: Stock | None = None,
         audited: float = 0.0,
+        make: Callable[[Random, Size], Cluster] = random_cluster,
     ) -> None:
         self.rng = rng
         self.size = size
         self.node = node
         self.stock = stock
         self.audited = audited
+        self.make = make
         self.objects: dict[Key, ClusterObject] = {}
         self.told: dict[Key, Facts] = {}
         """The last that was told of each object that is there."""
 
     def start(self) -> list[Event]:
         """A whole cluster at once, most of it on this node."""
-        things = objects_of(random_cluster(self.rng, self.size))
+        things = objects_of(self.make(self.rng, self.size))
         return [event for thing in things for event in self.put(self._scheduled(thing))]
 
     def step(self) -> list[Event]:
@@ -131,7 +135,7 @@ class World:
 
     def _fresh(self, kind: type) -> ClusterObject | None:
         """An object of another random cluster."""
-        stock = self.stock or stock_of(self.rng, self.size, 1)
+        stock = self.stock or stock_of(self.rng, self.size, 1, self.make)
         found = stock.get(kind)
         return self.rng.choice(found) if found else None
 
@@ -186,6 +190,9 @@ class World:
                     replace(pod, labels=other.labels),
                     replace(pod, ports=other.ports),
                     replace(pod, node=self.node),
+                    replace(pod, node=other.node),
+                    replace(pod, host_network=not pod.host_network),
+                    replace(pod, host_addresses=other.host_addresses),
                     replace(pod, labels=(*pod.labels, ("only", pod.name))),
                 )
             )
@@ -213,6 +220,8 @@ class World:
             return []
         policy = self.rng.choice(policies)
         other = self._fresh(type(policy))
+        if isinstance(policy, ClusterNetworkPolicy) and self.rng.random() < 0.3:
+            return self.put(replace(policy, priority=self.rng.choice((0, 1, 2, 1000))))
         if not isinstance(other, NetworkPolicy | ClusterNetworkPolicy):
             return []
         if other.ref.kind != policy.ref.kind:

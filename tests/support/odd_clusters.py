@@ -8,7 +8,7 @@ another node; policies of which some are audited; with ``LONG``, lists as long a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from random import Random
@@ -41,14 +41,21 @@ _MOVES: tuple[tuple[str, str], ...] = (
 """What is combined with each address, bit by bit: nets stay nets, neighbours stay neighbours."""
 
 
-def odd_cluster(rng: Random, size: Size) -> Cluster:
+def moved_alike(rng: Random) -> Callable[[Random, Size], Cluster]:
+    """What makes odd clusters whose addresses are all in the same strange places, so that objects
+    of several fit one another."""
+    move = _Move.drawn(rng)
+    return lambda each, size: odd_cluster(each, size, move)
+
+
+def odd_cluster(rng: Random, size: Size, move: _Move | None = None) -> Cluster:
     """One cluster; the same random state gives the same cluster."""
     things = objects_of(random_cluster(rng, size))
     if rng.random() < 0.5:
         things = [_with_key_of_namespaces(thing) for thing in things]
     things = [_named_again(rng, thing) for thing in things]
     things = _sharing_node_addresses(rng, things)
-    move = _Move.drawn(rng)
+    move = move or _Move.drawn(rng)
     return Cluster.of(_audited(rng, move.of(thing)) for thing in things)
 
 
