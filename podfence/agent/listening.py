@@ -81,6 +81,8 @@ class BoundedServer(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
+    """Connections that may wait for their thread: one more has to knock again, a second later."""
 
     def __init__(
         self, listen: Listen, handler: type[RequestHandler], log: EventLog, options: tuple[str, str]

@@ -112,7 +112,7 @@ class Asked:
         self.server = HttpsServer(
             Listen(port=0), context, self.reviewer, paths, EventLog(self.logged)
         )
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=[0.01], daemon=True)
         self.thread.start()
 
     @staticmethod

@@ -43,6 +43,12 @@ def refusal(status: int, message: str, **headers: str) -> Answer:
     return Answer(status, body, {k.replace("_", "-"): v for k, v in headers.items()})
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128  # one connection more than that comes a second later
+
+
 @dataclass(slots=True)
 class FakeApi:
     """``url`` and all that was asked, in order."""
@@ -102,9 +108,7 @@ def serving(respond: Callable[[Request], Answer]) -> Iterator[FakeApi]:
         def log_message(self, *_: object) -> None:
             """Nothing on the screen."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.block_on_close = False
+    server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
