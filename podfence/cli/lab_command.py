@@ -23,7 +23,7 @@ from podfence.cli.common import (
 from podfence.cli.inputs import Inputs, complete_files, input_options, namespace_option
 from podfence.cli.lab_drops import name_option
 from podfence.cli.targets import qualified, question
-from podfence.cli.testenvironments import lab_progress, lab_refuses, tried_in_lab
+from podfence.cli.testenvironments import lab_progress, packets_refuse, tried_in_lab
 from podfence.cli.testinputs import read_tests
 from podfence.errors import HostError, LabError, LabGone, Locate, PodfenceError
 from podfence.kernel import mounts, netns
@@ -45,6 +45,7 @@ from podfence.render import lab as texts
 from podfence.render import lab_json as data
 from podfence.render.jsontext import json_text
 from podfence.render.lab_report import report_text
+from podfence.render.tests_told import LAB
 
 F = TypeVar("F", bound=Callable[..., Any])
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
@@ -101,7 +102,7 @@ def _report(report: LabReport, locate: Locate, output: str) -> int:
 
 def _load(inputs: Inputs) -> Loaded:
     loaded = load_cluster(inputs)
-    lab_refuses(loaded)
+    packets_refuse(loaded, (LAB,))
     return loaded
 
 

@@ -30,18 +30,18 @@ from podfence.cli.outputs import outputs_option, read_outputs, write_outputs
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testenvironments import (
+    AskedTests,
     JudgedTests,
-    compared,
     environments_option,
-    lab_refuses,
+    judged_in,
+    packets_refuse,
     read_environments,
-    tried_in_lab,
 )
 from podfence.cli.testfigures import Figures
+from podfence.cli.testincluster import Probing, probing_options
 from podfence.cli.testinputs import read_tests
 from podfence.errors import Locate, PodfenceError
 from podfence.manifests.load import Loaded
-from podfence.manifests.testfiles import ReadTests
 from podfence.policy.domains import DomainTable
 from podfence.questions.tests.form import PolicyTest
 from podfence.questions.tests.judge import ResultStatus
@@ -70,6 +70,7 @@ FORMATS = ("text", "json", "junit", "tap", "github", "sarif")
     "--tag", "tags", multiple=True, metavar="TAG", help="Only tests with this tag. Repeatable."
 )
 @environments_option
+@probing_options
 @outputs_option(FORMATS)
 @click.option(
     "--init",
@@ -123,6 +124,7 @@ def command(
     pattern: str,
     tags: tuple[str, ...],
     environments: str,
+    probing: Probing,
     outputs: tuple[str, ...],
     first: str | None,
     coverage: bool,
@@ -162,7 +164,7 @@ def command(
 
     if touched is not None and not coverage:
         raise click.UsageError("--touched is for the coverage; add --coverage")
-    where = read_environments(environments)
+    where = read_environments(environments, inputs)
     if MODEL not in where and (coverage or mutate):
         raise click.UsageError("--coverage and --mutate ask the model; add --in model")
     wanted_tests = _chosen(pattern, tags)
@@ -174,12 +176,12 @@ def command(
     def run() -> int:
         tests = read_tests(files)
         loaded = load_cluster(inputs)
-        if LAB in where:
-            lab_refuses(loaded)
+        packets_refuse(loaded, where)
         controllers = read.cluster.controllers
         runs = Runs(loaded.cluster, names, partial(known_entries, loaded, controllers))
         touching = _touching(loaded) if coverage else None
-        found = _judged(tests, runs, wanted_tests, touching, loaded, names, where)
+        asked_tests = AskedTests(loaded, names, tests.files, wanted_tests)
+        found = judged_in(where, asked_tests, runs, touching, inputs, probing)
         figures = Figures(
             touching.coverage() if touching is not None else None,
             runs.mutation(found.results, mutants) if mutate else None,
@@ -231,22 +233,6 @@ def _chosen(pattern: str, tags: Sequence[str]) -> Callable[[PolicyTest], bool]:
         raise click.UsageError(f"--run {pattern!r} is not a regular expression: {error}") from error
 
 
-def _judged(
-    tests: ReadTests,
-    runs: Runs,
-    wanted: Callable[[PolicyTest], bool],
-    touching: Touching | None,
-    loaded: Loaded,
-    names: DomainTable,
-    where: Sequence[str],
-) -> JudgedTests:
-    results = tuple(runs.all(tests.files, wanted, touching)) if MODEL in where else ()
-    if LAB not in where:
-        return JudgedTests(results)
-    packets = tried_in_lab(loaded, names, tests.files, wanted)
-    return JudgedTests(results, packets, compared(results, packets) if results else None)
-
-
 def _text(
     found: JudgedTests, locate: Locate, output: str, figures: Figures, *, strict: bool
 ) -> str:
@@ -269,17 +255,21 @@ def _text(
 
 
 def _for_people(found: JudgedTests, locate: Locate, *, strict: bool) -> str:
-    if found.agreement is not None:
-        from podfence.render.lab_agreement import agreement_text
+    if not found.tried:
+        from podfence.render.tests_text import render_tests
 
-        return agreement_text(found.agreement, locate, strict=strict)
-    if found.packets:
-        from podfence.render.lab_tests import proved_text
+        return render_tests(found.results, locate, strict=strict)
+    from podfence.render.lab_agreement import agreement_text
+    from podfence.render.lab_tests import proved_text
 
-        return proved_text(found.proved, locate)
-    from podfence.render.tests_text import render_tests
-
-    return render_tests(found.results, locate, strict=strict)
+    texts: list[str] = []
+    for each in found.tried:
+        if each.agreement is not None:
+            texts += [agreement_text(each.agreement, locate, where=each.where, strict=strict)]
+        else:
+            texts += [f"in the {each.where}:\n"] if len(found.tried) > 1 else []
+            texts += [proved_text(each.proved, locate)]
+    return "".join(texts)
 
 
 def _data(found: JudgedTests, locate: Locate, extra: dict[str, Any]) -> dict[str, Any]:
@@ -287,15 +277,15 @@ def _data(found: JudgedTests, locate: Locate, extra: dict[str, Any]) -> dict[str
 
     tests = [formats.test_data(r, locate) for each in found.results for r in each.results]
     where = [MODEL] if found.results else []
-    if found.packets:
+    for tried in found.tried:
+        from podfence.render.lab_agreement import agreement_data
         from podfence.render.lab_tests import packets_data
 
-        where.append(LAB)
-        tests += [{**packets_data(each, locate), "where": LAB} for each in found.proved]
-    if found.agreement is not None:
-        from podfence.render.lab_agreement import agreement_data
-
-        extra |= {"agreement": agreement_data(found.agreement, locate)}
+        where.append(tried.where)
+        tests += [{**packets_data(each, locate), "where": tried.where} for each in tried.proved]
+        if tried.agreement is not None:
+            name = "agreement" if tried.where == LAB else "agreementWithCluster"
+            extra |= {name: agreement_data(tried.agreement, locate, tried.where)}
     return formats.results_data(tests, where, extra)
 
 
@@ -314,4 +304,4 @@ def _status(found: JudgedTests, loaded: Loaded, *, strict: bool, keep_going: boo
         return 2
     wrong = (ResultStatus.FAILED, ResultStatus.VACUOUS)
     failed = int(any(r.status in wrong or r.unknown or (strict and r.weak) for r in results))
-    return max(failed, found.lab_status()) if found.packets else failed
+    return max(failed, *(each.status() for each in found.tried), 0)

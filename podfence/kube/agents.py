@@ -71,6 +71,7 @@ class _AgentPort(Struct, rename="camel"):
 
 
 class _AgentContainer(Struct):
+    image: str = ""
     ports: tuple[_AgentPort, ...] = ()
 
 
@@ -112,6 +113,15 @@ def find_fleet(client: Client, namespace: str) -> Fleet:
         tuple(sorted(node.metadata.name for node in nodes if _is_linux(node))),
         tuple(sorted(_agent(namespace, pod) for pod in running if pod.spec.node_name)),
     )
+
+
+def find_image(client: Client, namespace: str) -> str:
+    """The image with which the DaemonSet in ``namespace`` runs; "" where there is none. Raises
+    ClusterError."""
+    pods = _items(client, f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": LABEL})
+    running = sorted(p.metadata.name for p in pods if p.status.phase == "Running")
+    images = {p.metadata.name: p.spec.containers[0].image for p in pods if p.spec.containers}
+    return next((images[name] for name in running if images.get(name)), "")
 
 
 def _is_linux(node: _AgentPod) -> bool:

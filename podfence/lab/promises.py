@@ -21,12 +21,12 @@ from podfence.lab.trial import LabOptions
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
+from podfence.questions.tests.askedports import asked_ports
 from podfence.questions.tests.cells import Cell, Cells, TestInWorld
 from podfence.questions.tests.edits import edited, prepared
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
 from podfence.questions.tests.world import ClusterWorld
-from podfence.sets.ports import MAX_PORT, OTHER
 
 
 def prove(
@@ -54,7 +54,7 @@ def prove(
         if lab not in labs:
             index = compile_cluster(schedule(given, options.nodes), names)
             world = ClusterWorld(index)
-            limits = replace(options.limits, asked=_asked(file, Resolver(world)))
+            limits = replace(options.limits, asked=asked_ports(file, Resolver(world)))
             report = run_lab(index, replace(options, limits=limits), progress=progress)
             labs[lab] = world, report
         world, report = labs[lab]
@@ -65,37 +65,6 @@ def prove(
             yield Proved(test, "vacuous", misses=asked.misses)
         else:
             yield _judged(asked, world, report)
-
-
-def _asked(file: PolicyTests, resolver: Resolver) -> tuple[tuple[str, int], ...]:
-    """The ends of the ranges of ports that tests name by number, so that packets are sent there;
-    of a Service, the ports behind it."""
-    targets = [
-        (target, common)
-        for test in file.tests
-        for each, common in (
-            (test.targets or (), test.ports),
-            *((item.targets, item.ports) for item in test.only or ()),
-        )
-        for target in each
-    ]
-    specs = {test.ports.numbers for test in file.tests}
-    specs |= {item.ports.numbers for test in file.tests for item in test.only or ()}
-    specs |= {target.ports.numbers for target, _ in targets if target.ports is not None}
-    specs |= {
-        aim.ports.numbers
-        for target, common in targets
-        if resolver.is_service(target.end)
-        for aim in resolver.aims((target,), common)
-    }
-    found = {
-        (protocol, port)
-        for numbers in specs
-        for protocol, low, high in numbers.ranges()
-        if protocol != OTHER and (low, high) != (0, MAX_PORT)
-        for port in (low, high)
-    }
-    return tuple(sorted(found))
 
 
 def _not_by_packets(test: PolicyTest) -> str:

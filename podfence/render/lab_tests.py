@@ -1,8 +1,9 @@
-"""Tests that packets decided, as text and as data."""
+"""Tests that packets decided, in a lab or in a cluster, as text and as data."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from podfence.errors import Locate
@@ -24,6 +25,7 @@ _WORDS = {
     "skipped": "skip",
 }
 _INDENT = " " * 10
+_SHOWN = 9
 
 
 def proved_text(found: Sequence[Proved], locate: Locate) -> str:
@@ -38,6 +40,7 @@ def proved_text(found: Sequence[Proved], locate: Locate) -> str:
             remark = printable(str(position)) if position else ""
         lines.append(f"{_WORDS[each.status]:8} {printable(each.test.name)}  ({remark})")
         lines += (f"{_INDENT}{line}" for line in reasons(each, locate))
+        lines += (f"{_INDENT}{line}" for line in untried_lines(each))
     said = ", ".join(f"{number} {word}" for word, number in counted(found).items())
     lines.append(f"{count(len(found), 'test')}: {said or 'none ran'}")
     return "".join(f"{line}\n" for line in lines)
@@ -47,14 +50,18 @@ def reasons(proved: Proved, locate: Locate) -> Iterator[str]:
     """Why a test did not simply pass: disagreements with the engine first."""
     if proved.odd is not None:
         yield from disagreement_lines(proved.odd, locate)
-    if proved.differ > 1:
-        yield f"{count(proved.differ - 1, 'more packet')} did not do what the engine says"
-    if proved.first is not None and proved.first.agrees:
+    named = proved.others[:_SHOWN]
+    yield from (line for each in named for line in islice(disagreement_lines(each, locate), 1))
+    if proved.differ > 1 + len(named):
+        more = count(proved.differ - 1 - len(named), "more packet")
+        yield f"{more} did not do what the engine says"
+    if proved.first is not None and (proved.first.agrees or proved.odd is None):
         seen = proved.first
+        as_said = ", as the engine says" if seen.agrees else ""
         ports = protocol_text(seen.protocol, seen.port)
         became = "got through" if seen.open else "got no answer"
         ends = f"{printable(seen.source)} -> {printable(seen.target)}"
-        yield f"{ends} {ports} over IPv{seen.family} {became}, as the engine says"
+        yield f"{ends} {ports} over IPv{seen.family} {became}{as_said}"
     if proved.wrong > 1:
         yield f"{count(proved.wrong, 'packet')} of {proved.packets} are not as the test says"
     for miss in proved.misses:
@@ -63,15 +70,23 @@ def reasons(proved: Proved, locate: Locate) -> Iterator[str]:
         yield printable(proved.text)
 
 
+def untried_lines(proved: Proved) -> Iterator[str]:
+    """What no packet of a test could try."""
+    if proved.untried and proved.status != "skipped":
+        yield f"not tried: {', '.join(map(printable, proved.untried))}"
+
+
 # -- for build servers
 
 
-def told_packets(file: PolicyTests, found: Sequence[Proved], locate: Locate) -> FileTold:
-    """What packets say of the tests of a document."""
-    return FileTold(file, LAB, tuple(_told(each, locate) for each in found))
+def told_packets(
+    file: PolicyTests, found: Sequence[Proved], locate: Locate, where: str = LAB
+) -> FileTold:
+    """What packets say of the tests of a document. ``where``: which packets."""
+    return FileTold(file, where, tuple(_told(each, locate, where) for each in found))
 
 
-def _told(each: Proved, locate: Locate) -> Told:
+def _told(each: Proved, locate: Locate, where: str) -> Told:
     lines = tuple(reasons(each, locate))
     skipped = each.text if each.status == "skipped" else ""
     word, code = each.status, ""
@@ -84,7 +99,7 @@ def _told(each: Proved, locate: Locate) -> Told:
     elif word == "vacuous":
         code = each.misses[0].code
     origins = () if each.odd is None else _origins(each.odd.verdict)
-    return Told(each.test, LAB, word, lines, code, bool(code), skipped, origins)
+    return Told(each.test, where, word, lines, code, bool(code), skipped, origins)
 
 
 def _origins(verdict: Verdict) -> tuple[Origin, ...]:
@@ -115,4 +130,5 @@ def packets_data(each: Proved, locate: Locate) -> dict[str, Any]:
         "denials": each.denials,
         "differ": each.differ,
         "because": list(reasons(each, locate)),
+        **({"untried": list(each.untried)} if each.untried else {}),
     }

@@ -18,7 +18,7 @@ from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.questions.tests.run import FileResults
 from podfence.render.tests_text import reasons
 
-MODEL, LAB = "model", "lab"
+MODEL, LAB, CLUSTER = "model", "lab", "cluster"
 """Environments in which a test runs."""
 UNPROVED_WORD = "unproved"
 FAILS, UNPROVED, DIFFERS, UNREAD = "PF507", "PF508", "PF509", "PF007"

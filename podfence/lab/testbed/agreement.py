@@ -1,6 +1,6 @@
-"""One test in model and lab, and whether both agree. Pure.
+"""One test in the model and by packets, of a lab or of a cluster, and whether both agree. Pure.
 
-Rule: model and lab disagree where a packet did not do what the engine says, or where only one of
+Rule: they disagree where a packet did not do what the engine says, or where only one of
 them passes a test although both looked at its connections. A test that packets do not reach is no
 agreement; it is listed separately.
 """
@@ -24,7 +24,7 @@ class Sight(Enum):
     AGREE = "agree"
     DISAGREE = "disagree"
     UNPROVED = "unproved"
-    """The lab sent no packet that could tell, or looked at something else."""
+    """No packet was sent that could tell, or packets looked at something else."""
     ONE = "one"
     """The test ran in one of the two, or in none."""
     EMPTY = "vacuous"
@@ -53,7 +53,7 @@ class Agreement(Struct, frozen=True):
 
 
 def agreement(results: Sequence[Result], proved: Sequence[Proved]) -> Agreement:
-    """Compare the same tests, in the same order, as model and lab judged them."""
+    """Compare the same tests, in the same order, as the model and packets judged them."""
     tests = tuple(
         Compared(result, packets, _sight(result, packets))
         for result, packets in zip(results, proved, strict=True)

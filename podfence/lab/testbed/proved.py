@@ -38,6 +38,10 @@ class Proved(Struct, frozen=True):
     wrong: int = 0
     misses: tuple[Miss, ...] = ()
     text: str = ""
+    others: tuple[PacketCheck, ...] = ()
+    """Those beside ``odd``, where each is to be named."""
+    untried: tuple[str, ...] = ()
+    """What else the test is about, and no packet could try, in words."""
 
 
 def counted(found: Sequence[Proved]) -> dict[str, int]:

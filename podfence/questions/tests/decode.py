@@ -34,7 +34,7 @@ from podfence.questions.tests.form import (
 from podfence.sets.ports import MAX_PORT
 
 API_VERSION = "podfence.io/v1alpha1"
-RUNS_IN = ("model", "lab")
+RUNS_IN = ("model", "lab", "cluster")
 _TOP = ("apiVersion", "kind", "metadata", "defaults", "groups", "fixtures", "tests")
 _TEST = (
     "name",

@@ -177,7 +177,7 @@ class PolicyTest(Struct, frozen=True):
     expect_failure: str = ""
     tags: tuple[str, ...] = ()
     runs_in: tuple[str, ...] = ()
-    """Where it runs: ``model``, ``lab``; () everywhere."""
+    """Where it runs: ``model``, ``lab``, ``cluster``; () everywhere."""
     allow_empty: bool = False
 
     @property

@@ -1,0 +1,1 @@
+"""Connections of tests, tried from inside the pods of a real cluster."""
