@@ -84,8 +84,8 @@ def _headed(word: str, each: Compared, locate: Locate) -> str:
 
 def _sum(found: Agreement, where: str) -> str:
     same, other = len(found.seen(Sight.AGREE)), len(found.seen(Sight.DISAGREE))
-    control = "were answered before any policy" if where == LAB else "go to ports that answer"
-    denials = f"{count(found.denials, 'denial')} that {control}"
+    control = "that were answered before any policy" if where == LAB else "on ports that answer"
+    denials = f"{count(found.denials, 'denial')} {control}"
     said = f"({count(found.connections, 'connection')}, {denials})"
     if other:
         return f"model and {where} disagree on {count(other, 'test')}, and agree on {same} {said}"

@@ -69,6 +69,9 @@ class FakeCluster:
         )
     )
     """The fields by which objects can be selected."""
+    runs: Callable[[str, Json], tuple[Json, bytes]] = lambda *_: ({"waiting": {}}, b"")
+    """What becomes of an ephemeral container of a pod: its state and its log."""
+    logs: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
     before: Callable[[Request], Answer | None] = lambda _: None
     """A test's own answer to a request, None for the cluster's."""
 
@@ -140,16 +143,38 @@ class FakeCluster:
                 f'{full} is forbidden: User "reader" cannot list resource "{rest[0]}" in API group '
                 f'"{group}" {where}',
             )
+        if len(rest) > 2:
+            return self._part_of_pod(request, namespace, name, rest[2])
         if name:
             one = self.objects.get((rest[0], namespace, name))
             return Answer(body=one) if one else refusal(404, f'{rest[0]} "{name}" not found')
-        selected = _Selected(rest[0], namespace, request.query.get("fieldSelector", ""))
+        labels = request.query.get("labelSelector", "")
+        selected = _Selected(rest[0], namespace, request.query.get("fieldSelector", ""), labels)
         for field_, _, _ in selected.wanted:
             if field_ not in self.selects:
                 return refusal(400, f"field label not supported: {field_}")
         if request.query.get("watch") == "true":
             return self._watch(request.query, selected, cuts)
         return self._list(request.query, selected, found[0])
+
+    def _part_of_pod(self, request: Request, namespace: str, name: str, part: str) -> Answer:
+        """Subresources: its log, and its ephemeral containers, which a merge by name adds."""
+        pod = copy.deepcopy(self.objects.get(("pods", namespace, name)))
+        if pod is None:
+            return refusal(404, f'pods "{name}" not found')
+        if part == "log":
+            log = self.logs.get((namespace, name, request.query.get("container", "")))
+            return refusal(400, "container not found") if log is None else Answer(body=log)
+        assert (request.method, part) == ("PATCH", "ephemeralcontainers")
+        assert request.headers["Content-Type"] == "application/strategic-merge-patch+json"
+        for container in json.loads(request.body)["spec"]["ephemeralContainers"]:
+            pod["spec"].setdefault("ephemeralContainers", []).append(container)
+            state, log = self.runs(f"{namespace}/{name}", container)
+            self.logs[namespace, name, container["name"]] = log
+            status = {"name": container["name"], "state": state}
+            pod["status"].setdefault("ephemeralContainerStatuses", []).append(status)
+        self.apply(pod)
+        return Answer(body=pod)
 
     def _discovery(self) -> Json:
         groups: dict[str, dict[str, list[Json]]] = {}
@@ -243,10 +268,12 @@ class FakeCluster:
 
 
 class _Selected:
-    """The objects that a request is about: of a namespace, of all for "", with a field selector."""
+    """The objects that a request is about: of a namespace, of all for "", with a field selector and
+    one label."""
 
-    def __init__(self, plural: str, namespace: str, fields: str) -> None:
+    def __init__(self, plural: str, namespace: str, fields: str, label: str) -> None:
         self.plural = plural
+        self._label, _, self._labelled = label.partition("=")
         self.namespace = namespace
         parts = [part.partition("!=" if "!=" in part else "=") for part in fields.split(",")]
         self.wanted = [part for part in parts if part[0]]
@@ -258,6 +285,9 @@ class _Selected:
     def takes(self, key: tuple[str, str, str], item: Json) -> bool:
         """Whether it is about an object."""
         if key[0] != self.plural or self.namespace not in ("", key[1]):
+            return False
+        labels = item["metadata"].get("labels") or {}
+        if self._label and labels.get(self._label) != self._labelled:
             return False
         return all((_value(item, f) == value) is (how == "=") for f, how, value in self.wanted)
 
