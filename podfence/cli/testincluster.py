@@ -151,6 +151,8 @@ def _agree(plan: ProbePlan, run: Any, image: str, probing: Probing) -> None:
         f"ends within {run.longest} s after its start, and stays listed in the pod until the pod "
         "is deleted."
     )
+    if plan.left_out:
+        said += f" {count(plan.left_out, 'pod')} more would take part with a larger --probe-pods."
     if not probing.agreed and not sys.stdin.isatty():
         raise click.UsageError(f"{said} Add --yes to agree to that")
     click.echo(said, err=True)

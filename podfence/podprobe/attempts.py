@@ -79,9 +79,12 @@ class TestInFile(Struct, frozen=True):
 
 
 class ProbePlan(Struct, frozen=True, dict=True):
-    """All that a run tries."""
+    """All that a run tries. ``pods``: those that take part; ``left_out``: how many more would, if
+    there were room."""
 
     files: tuple[PlannedFile, ...]
+    pods: frozenset[str]
+    left_out: int = 0
 
     @property
     def asked(self) -> Iterator[Asked]:
@@ -90,13 +93,13 @@ class ProbePlan(Struct, frozen=True, dict=True):
 
     @cached_property
     def dials(self) -> Mapping[str, Sequence[Dial]]:
-        """What each pod tries, by its name: the connections of tests, and as the control of each
-        whether what it is asked for on its own addresses answers."""
+        """What each pod that takes part tries, by its name: the connections of tests, and as their
+        control whether its own addresses answer what others ask there."""
         found: dict[str, dict[Dial, None]] = {}
         for asked in self.asked:
             found.setdefault(asked.dial.source, {})[asked.dial] = None
         for asked in self.asked:
-            for each in asked.behind:
+            for each in (one for one in asked.behind if one.pod in self.pods):
                 control = Dial(each.pod, each.address, each.protocol, each.port)
                 found.setdefault(each.pod, {})[control] = None
         return {pod: tuple(dials) for pod, dials in sorted(found.items())}

@@ -23,7 +23,7 @@ class Cast:
     def __init__(self, most: int) -> None:
         self._most = most
         self._pods: dict[str, None] = {}
-        self.left_out = 0
+        self.left_out: set[str] = set()
         """Pods that ``most`` has left no room for."""
 
     def __contains__(self, pod: str) -> bool:
@@ -47,7 +47,7 @@ class Cast:
                 if len(self._pods) < self._most:
                     self._pods[name] = None
                 else:
-                    self.left_out += 1
+                    self.left_out.add(name)
 
 
 def can_take_part(pod: Pod) -> bool:

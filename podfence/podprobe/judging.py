@@ -38,15 +38,22 @@ def judged_file(
     """The tests of one document. ``compare``: a connection that is not as the engine says fails its
     test, whatever the test expects."""
     any_open = any(outcomes.got.get(each.dial) is ProbeOutcome.OPEN for each in plan.asked)
-    made = _Judge(file.world, outcomes, any_open=any_open, compare=compare)
+    made = _Judge(file.world, plan.pods, outcomes, any_open=any_open, compare=compare)
     return tuple(made.judged(test) for test in file.tests)
 
 
 class _Judge:
     def __init__(
-        self, world: ClusterWorld, outcomes: Outcomes, *, any_open: bool, compare: bool
+        self,
+        world: ClusterWorld,
+        pods: frozenset[str],
+        outcomes: Outcomes,
+        *,
+        any_open: bool,
+        compare: bool,
     ) -> None:
         self._world = world
+        self._pods = pods
         self._outcomes = outcomes
         self._any_open = any_open
         self._compare = compare
@@ -93,15 +100,18 @@ class _Judge:
         if got is None:
             why = failures.get(asked.dial.source, "its answer is missing")
             return f"{asked.dial.source} tried nothing: {why}"
-        if not any(map(self._outcomes.answers, asked.behind)):
-            ports = f"{asked.behind[0].protocol}/{asked.behind[0].port}"
-            silent = asked.behind[0].pod
-            if silent in failures:
-                return (
-                    f"nothing is known to answer {ports} on {silent}, where nothing could be "
-                    f"tried: {failures[silent]}"
-                )
-            return f"nothing on {silent} answers {ports}, not even itself"
+        known = [each for each in asked.behind if each.pod in self._pods]
+        if not known:
+            return f"no pod behind {asked.target} takes part"
+        for each in known:
+            if not self._outcomes.answers(each):
+                ports = f"{each.protocol}/{each.port}"
+                if each.pod in failures:
+                    return (
+                        f"nothing is known to answer {ports} on {each.pod}, which tried nothing: "
+                        f"{failures[each.pod]}"
+                    )
+                return f"nothing on {each.pod} answers {ports}, not even itself"
         return "" if self._any_open else SILENCE
 
     def _wrong(self, asked: Asked, opened: set[tuple[str, str]]) -> bool:

@@ -61,7 +61,8 @@ def plan_probes(
         file.name_pods(cast)
     for file in found:
         file.fill(cast)
-    return ProbePlan(tuple(file.planned(cast) for file in found))
+    planned = tuple(file.planned(cast) for file in found)
+    return ProbePlan(planned, frozenset(cast), len(cast.left_out))
 
 
 class _File:

@@ -29,6 +29,8 @@ _WORDS = {
     errno.EPERM: "prohibited",
 }
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EAGAIN)
+# A lost datagram is sent again after so many seconds; TCP does that by itself.
+_AGAIN = 1.0
 # A DNS server answers a question only: the name servers of the root.
 _QUESTION = b"pf\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01"
 _DNS = 53
@@ -47,6 +49,7 @@ class Attempts:
         self._seconds = seconds
         self._poll = selectors.DefaultSelector()
         self._until: dict[socket.socket, tuple[int, float]] = {}
+        self._again: dict[socket.socket, tuple[bytes, float]] = {}
 
     def run(self, at_once: int) -> None:
         """Try all of them."""
@@ -60,9 +63,13 @@ class Attempts:
             for made, (_, until) in list(self._until.items()):
                 if until <= now:
                     self._end(made, "timeout")
+            for made, (packet, when) in list(self._again.items()):
+                if when <= now:
+                    self._send(made, packet)
 
     def _pause(self) -> float:
-        first = min((until for _, until in self._until.values()), default=0.0)
+        ends = [until for _, until in self._until.values()]
+        first = min([*ends, *(when for _, when in self._again.values())], default=0.0)
         return max(0.0, first - time.monotonic())
 
     def _start(self, at: int) -> None:
@@ -80,11 +87,15 @@ class Attempts:
         if failed not in _UNDER_WAY:
             self._end(made, outcome(failed))
             return
+        wanted = selectors.EVENT_READ if protocol == "UDP" else selectors.EVENT_WRITE
+        self._poll.register(made, wanted)
+        if protocol == "UDP":
+            self._send(made, _QUESTION if port == _DNS else b"\n")
+
+    def _send(self, made: socket.socket, packet: bytes) -> None:
+        self._again[made] = packet, time.monotonic() + _AGAIN
         try:
-            if protocol == "UDP":
-                made.send(_QUESTION if port == _DNS else b"\n")
-            wanted = selectors.EVENT_READ if protocol == "UDP" else selectors.EVENT_WRITE
-            self._poll.register(made, wanted)
+            made.send(packet)
         except OSError as error:
             self._end(made, outcome(error.errno or 0))
 
@@ -101,6 +112,7 @@ class Attempts:
 
     def _end(self, made: socket.socket, word: str) -> None:
         at, _ = self._until.pop(made)
+        self._again.pop(made, None)
         if made in self._poll.get_map():
             self._poll.unregister(made)
         made.close()

@@ -33,7 +33,7 @@ from podfence.podprobe.container import (
 
 _MERGE: Final = "application/strategic-merge-patch+json"
 _LARGEST_LOG: Final = 1 << 20
-_PAUSE: Final = 0.25
+_PAUSE: Final = 0.5
 _HOPELESS: Final = frozenset(
     (
         "ErrImagePull",
@@ -43,7 +43,6 @@ _HOPELESS: Final = frozenset(
         "ImageInspectError",
         "CreateContainerConfigError",
         "CreateContainerError",
-        "RunContainerError",
     )
 )
 """Why a container waits for what will not come by itself."""
@@ -63,14 +62,14 @@ class ProbeOptions(Struct, frozen=True):
     start: float = 60.0
 
 
-class _Waiting(Struct):
+class _Reason(Struct):
     reason: str = ""
     message: str = ""
 
 
 class _State(Struct):
-    waiting: _Waiting | None = None
-    terminated: _Waiting | None = None
+    waiting: _Reason | None = None
+    terminated: _Reason | None = None
 
 
 class _ContainerStatus(Struct):
@@ -142,9 +141,10 @@ class Run:
         while waiting:
             for pod in list(waiting):
                 try:
-                    if self._has_ended(pod):
+                    ended = self._ended(pod)
+                    if ended is not None:
                         waiting.remove(pod)
-                        got |= self._read(pod)
+                        got |= self._read(pod, ended)
                 except _CannotTry as error:
                     waiting = [each for each in waiting if each != pod]
                     self._failures[pod] = str(error)
@@ -175,12 +175,13 @@ class Run:
             raise _CannotTry(_refused(refusal)) from refusal
         self._started[pod] = self._clock()
 
-    def _has_ended(self, pod: str) -> bool:
+    def _ended(self, pod: str) -> _Reason | None:
+        """How its container has ended, None before that."""
         found = self._pod(pod)
         mine = (s for s in found.status.ephemeral_container_statuses if s.name == self.name)
         state = next((each.state for each in mine), _State())
         if state.terminated is not None:
-            return True
+            return state.terminated
         waits = state.waiting
         if waits is not None and waits.reason in _HOPELESS:
             raise _CannotTry(
@@ -191,9 +192,9 @@ class Run:
         if self._clock() - self._started[pod] > patience:
             why = f" ({waits.reason})" if waits is not None and waits.reason else ""
             raise _CannotTry(f"its container has not ended after {patience:.0f} s{why}")
-        return False
+        return None
 
-    def _read(self, pod: str) -> dict[Dial, ProbeOutcome]:
+    def _read(self, pod: str, ended: _Reason) -> dict[Dial, ProbeOutcome]:
         query = {"container": self.name, "limitBytes": str(_LARGEST_LOG)}
         try:
             text = self._client.get(f"{_path(pod)}/log", query, accept="*/*")
@@ -202,7 +203,10 @@ class Run:
         try:
             return read_outcomes(text, self._dials[pod])
         except Unusable as error:
-            raise _CannotTry(str(error)) from error
+            how = f"; it ended with {ended.reason} {ended.message[:300]}".rstrip()
+            raise _CannotTry(
+                f"{error}{how}" if ended.reason != "Completed" else str(error)
+            ) from error
 
     def _pod(self, pod: str) -> _Pod:
         path = _path(pod)

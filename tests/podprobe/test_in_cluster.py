@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.schema import SCHEMAS, violations
 from tests.cli.session import Done
 from tests.kube.fakeapi import Answer, Request, refusal
 from tests.podprobe.network import ADDRESSES, Network, Tried, cluster_with, pod
@@ -195,6 +196,25 @@ def test_there_are_at_most_as_many_pods_as_the_user_says(tried: Tried, network: 
     done = tried(READS + OTHERS, "--probe-pods", "2")
     assert set(network.ran) == {"shop/web", "shop/db"}
     assert "UNPROVED nobody else" in done.out
+    assert "1 pod more would take part with a larger --probe-pods." in done.err
+
+
+def test_a_service_is_proved_by_those_of_its_pods_that_take_part(
+    tried: Tried, network: Network
+) -> None:
+    """The others get no container, however many there are."""
+    owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "controller": True}
+    for number in range(9):
+        made = pod(f"shop/db-{number}", f"10.1.1.{number + 1}")
+        made["metadata"] |= {"labels": {"app": "db"}, "ownerReferences": [{**owner, "uid": "u"}]}
+        tried.cluster.apply(made)
+    network.listening |= {(f"10.1.1.{n}", 5432) for n in range(1, 10)}
+    network.drops = lambda source, _: source == "shop/other"
+    closed = SERVICE.replace("web", "other").replace("allow", "deny")
+    assert tried(READS + closed).status == 0
+    assert set(network.ran) == {"shop/web", "shop/other", "shop/db", "shop/db-0"}
+    network.listening -= {("10.1.1.1", 5432)}
+    assert "UNPROVED by name" in tried(READS + closed).out
 
 
 # --- what is put into a pod ----------------------------------------------------------------------
@@ -279,6 +299,12 @@ def test_a_container_that_prints_something_else_tells_nothing(tried: Tried, log:
     assert "it printed no results" in done.err
 
 
+def test_an_image_without_python_is_told(tried: Tried) -> None:
+    ended = {"reason": "StartError", "message": 'exec: "python3": executable file not found'}
+    tried.cluster.runs = lambda *_: ({"terminated": ended}, b"")
+    assert 'it ended with StartError exec: "python3": executable file' in tried(READS).err
+
+
 def test_one_pod_that_cannot_take_part_does_not_end_the_run(tried: Tried, network: Network) -> None:
     def before(request: Request) -> Answer | None:
         is_other = request.method == "PATCH" and "/other/" in request.path
@@ -304,11 +330,22 @@ def test_files_are_not_what_runs_in_a_cluster(tried: Tried) -> None:
 
 def test_the_answer_as_json(tried: Tried) -> None:
     found = json.loads(tried(READS + ONLY, *BOTH, "-o", "json").out)
+    schema = json.loads((SCHEMAS / "test.schema.json").read_text(encoding="utf-8"))
+    assert violations(found, schema, schema) == []
     assert found["where"] == ["model", "cluster"]
     mine = [each for each in found["tests"] if each.get("where") == "cluster"]
     assert [each["status"] for each in mine] == ["passed", "passed"]
     assert mine[1]["untried"] == ["addresses that no pod has", "pods to come"]
     assert found["agreementWithCluster"]["agree"] == 2
+
+
+def test_a_dispute_as_json(tried: Tried, network: Network) -> None:
+    network.drops = lambda *_: False
+    found = json.loads(tried(OTHERS, *BOTH, "-o", "json").out)
+    schema = json.loads((SCHEMAS / "test.schema.json").read_text(encoding="utf-8"))
+    assert violations(found, schema, schema) == []
+    (first,) = found["agreementWithCluster"]["disagreements"]
+    assert (first["model"], first["cluster"]) == ("passed", "failed")
 
 
 def test_build_servers_are_told_the_place(tried: Tried, network: Network) -> None:

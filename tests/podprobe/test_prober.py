@@ -57,3 +57,38 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
         if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")
     }
     assert imported <= sys.stdlib_module_names
+
+
+def test_a_lost_datagram_is_sent_again() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
+        late.bind(("127.0.0.1", 0))
+        asked: dict[str, Any] = {"seconds": 60, "atOnce": 2, "longest": 90}
+        asked["attempts"] = [["UDP", "127.0.0.1", late.getsockname()[1]]]
+        command = [sys.executable, "-I", "-c", inspect.getsource(prober), json.dumps(asked)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            try:
+                assert late.recv(64) == b"\n"  # as if it were lost
+                again, sender = late.recvfrom(64)
+                late.sendto(again, sender)
+                said = process.communicate(timeout=90)[0]
+            finally:
+                process.kill()
+    assert json.loads(said.splitlines()[0]) == {"at": 0, "got": "open"}
+
+
+def test_a_signal_ends_it_even_as_the_first_process() -> None:
+    """A container's first process has no default action for signals, so it has its own."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.settimeout(60)
+        asked: dict[str, Any] = {"seconds": 600, "atOnce": 2, "longest": 600}
+        asked["attempts"] = [["UDP", "127.0.0.1", silent.getsockname()[1]]]
+        command = [sys.executable, "-I", "-c", inspect.getsource(prober), json.dumps(asked)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                silent.recv(64)
+                process.terminate()
+                said = process.communicate(timeout=60)[1]
+            finally:
+                process.kill()
+    assert (process.returncode, said) == (1, "ended by signal 15\n")
