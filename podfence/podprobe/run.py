@@ -43,6 +43,7 @@ _HOPELESS: Final = frozenset(
         "ImageInspectError",
         "CreateContainerConfigError",
         "CreateContainerError",
+        "RunContainerError",
     )
 )
 """Why a container waits for what will not come by itself."""

@@ -299,10 +299,17 @@ def test_a_container_that_prints_something_else_tells_nothing(tried: Tried, log:
     assert "it printed no results" in done.err
 
 
-def test_an_image_without_python_is_told(tried: Tried) -> None:
-    ended = {"reason": "StartError", "message": 'exec: "python3": executable file not found'}
-    tried.cluster.runs = lambda *_: ({"terminated": ended}, b"")
-    assert 'it ended with StartError exec: "python3": executable file' in tried(READS).err
+@pytest.mark.parametrize(
+    ("state", "reason", "said"),
+    [
+        ("waiting", "RunContainerError", "does not start (RunContainerError): no python3"),
+        ("terminated", "StartError", "it ended with StartError no python3"),
+    ],
+)
+def test_an_image_without_python_is_told(tried: Tried, state: str, reason: str, said: str) -> None:
+    found = {state: {"reason": reason, "message": "no python3"}}
+    tried.cluster.runs = lambda *_: (found, b"")
+    assert said in tried(READS).err
 
 
 def test_one_pod_that_cannot_take_part_does_not_end_the_run(tried: Tried, network: Network) -> None:
