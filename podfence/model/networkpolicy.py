@@ -50,6 +50,15 @@ class IPBlock(Struct, frozen=True, cache_hash=True):
     cidr: IPNetwork
     except_: tuple[IPNetwork, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for an ``except_`` that is not a part of ``cidr``: it would cut
+        nothing, or everything."""
+        for each in self.except_:
+            if each.version != self.cidr.version or not (
+                each.prefixlen > self.cidr.prefixlen and each.network_address in self.cidr
+            ):
+                raise ValueError(f"{each} is no part of {self.cidr}")
+
 
 class NetworkPolicyPeer(Struct, frozen=True, cache_hash=True):
     """One item of ``from`` or ``to``: an ``ip_block`` alone, or one or both selectors (NP-16)."""

@@ -36,6 +36,8 @@ class ContainerPort(Struct, frozen=True, cache_hash=True):
 
     name: str
     port: int
+    """Not checked here: the decoder says every fault of a pod, and makes the value before it knows
+    them all."""
     protocol: Protocol
 
 
@@ -64,6 +66,12 @@ class Pod(Struct, frozen=True):
     source: Source | None = None
     deleting: bool = False
     created: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for two addresses of one IP version."""
+        versions = [address.version for address in self.addresses]
+        if len(versions) > len(set(versions)):
+            raise ValueError(f"pod {self.name} has two addresses of one IP version")
 
     @property
     def ref(self) -> ObjectRef:

@@ -56,6 +56,16 @@ _FIELD_TYPES = {
     Field.ICMPV6_TYPE: DataType.ICMPV6_TYPE,
 }
 
+SIZES = {
+    DataType.IPV4_ADDR: 4,
+    DataType.IPV6_ADDR: 16,
+    DataType.INET_PROTO: 1,
+    DataType.INET_SERVICE: 2,
+    DataType.ICMPV6_TYPE: 1,
+    DataType.INTEGER: 1,
+}
+"""Bytes of a value; the only integer that rules read is the hop limit."""
+
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 """Numbers of ``meta l4proto``."""
 
@@ -103,12 +113,21 @@ def goto(chain: str) -> ChainVerdict:
 # -- expressions: each holds or fails for a packet
 
 
+def _require_value(field: Field, value: int) -> None:
+    if value < 0 or value.bit_length() > 8 * SIZES[field.type]:
+        raise ValueError(f"{field.value} is never {value}")
+
+
 class Compare(Struct, frozen=True):
     """``field value``, or ``field != value`` when ``negated`` (absent fields fail both)."""
 
     field: Field
     value: int
     negated: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a value that the field never has."""
+        _require_value(self.field, self.value)
 
 
 class Between(Struct, frozen=True):
@@ -119,7 +138,10 @@ class Between(Struct, frozen=True):
     high: int
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a range that holds nothing, which the kernel refuses."""
+        """Raises ValueError for a value that the field never has, and for a range that holds
+        nothing, which the kernel refuses."""
+        _require_value(self.field, self.low)
+        _require_value(self.field, self.high)
         if self.low > self.high:
             raise ValueError(f"{self.field.value} {self.low}-{self.high} holds nothing")
 
@@ -129,6 +151,11 @@ class Lookup(Struct, frozen=True):
 
     fields: tuple[Field, ...]
     set: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a key of no field."""
+        if not self.fields:
+            raise ValueError(f"a lookup of nothing in {self.set}")
 
 
 class CameBy(Struct, frozen=True):
@@ -155,6 +182,11 @@ class CtState(Struct, frozen=True):
 
     states: CtStateBit
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for no state."""
+        if not self.states:
+            raise ValueError("ct state of no state")
+
 
 class CtDirectionValue(Enum):
     """ORIGINAL: the way the first packet of the connection went."""
@@ -174,6 +206,11 @@ class CtMark(Struct, frozen=True):
 
     mask: int
     value: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError when a bit of ``value`` is not looked at: this never holds."""
+        if self.value & ~self.mask:
+            raise ValueError(f"mark {self.value:#x} has bits outside {self.mask:#x}")
 
 
 # -- statements: each does something, some end the rule
@@ -201,15 +238,29 @@ class Limit(Struct, frozen=True):
     rate: int
     burst: int
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a rate that lets nothing pass."""
+        if self.rate < 1 or self.burst < 0:
+            raise ValueError(f"{self.rate} packets a second, {self.burst} at once")
+
+
+MAX_LOG_PREFIX = 63
+"""Bytes that every reader of the log shows whole."""
+
 
 class Log(Struct, frozen=True):
-    """Sends a copy to the listeners of a netlink log group (0..65535).
-
-    ``prefix``: at most 63 bytes of the characters that ``names.printable`` lets through.
-    """
+    """Sends a copy to the listeners of a netlink log group (0..65535). ``prefix``: at most 63 bytes
+    of the characters that ``printable`` lets through."""
 
     group: int
     prefix: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a group that is none, and for a prefix that would be cut."""
+        if not 0 <= self.group <= 0xFFFF:
+            raise ValueError(f"no log group: {self.group}")
+        if len(self.prefix.encode("utf-8")) > MAX_LOG_PREFIX:
+            raise ValueError(f"a log prefix of more than {MAX_LOG_PREFIX} bytes")
 
 
 class Vmap(Struct, frozen=True):
@@ -218,6 +269,11 @@ class Vmap(Struct, frozen=True):
     fields: tuple[Field, ...]
     map: str
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a key of no field."""
+        if not self.fields:
+            raise ValueError(f"a lookup of nothing in {self.map}")
+
 
 Expression = Compare | Between | Lookup | CameBy | CtState | CtDirection | CtMark
 Statement = SetCtMark | Counter | Limit | Log | Vmap | ChainVerdict
@@ -225,10 +281,8 @@ Statement = SetCtMark | Counter | Limit | Log | Vmap | ChainVerdict
 
 class Rule(Struct, frozen=True):
     """nftables' own word; ``library.values.Rule`` is one of a policy. Parts from left to right; the
-    first that fails ends the rule.
-
-    ``comment``: where the rule comes from, at most 128 bytes of the characters that
-    ``names.printable`` lets through; ``""``: none.
+    first that fails ends the rule. ``comment``: where the rule comes from, at most 128 bytes of the
+    characters that ``printable`` lets through; ``""``: none.
     """
 
     parts: tuple[Expression | Statement, ...]
@@ -261,6 +315,11 @@ class BaseChain(Struct, frozen=True):
     hook: Hook
     priority: int
     policy: ChainVerdict = ACCEPT
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for another policy."""
+        if self.policy not in (ACCEPT, DROP):
+            raise ValueError(f"a base chain never ends in {self.policy.kind.value}")
 
 
 class Chain(Struct, frozen=True):
@@ -315,6 +374,13 @@ class RangeSet(Struct, frozen=True):
     type: tuple[DataType, ...]
     elements: tuple[KeyRange, ...] = ()
     comment: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a range that holds nothing. Overlaps are found where a table
+        would hold them (``contents``)."""
+        for low, high in self.elements:
+            if any(first > last for first, last in zip(low, high, strict=True)):
+                raise ValueError(f"{self.name}: {low} to {high} holds nothing")
 
 
 class VerdictMap(Struct, frozen=True):

@@ -66,6 +66,10 @@ class AddElements(Struct, frozen=True):
 
     part: ElementHolder
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for no element."""
+        _require_elements(self.part)
+
 
 class DeleteElements(Struct, frozen=True):
     """Take elements out of a set or map, as in AddElements; every one of them must be there.
@@ -74,6 +78,15 @@ class DeleteElements(Struct, frozen=True):
     """
 
     part: ElementHolder
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for no element."""
+        _require_elements(self.part)
+
+
+def _require_elements(part: ElementHolder) -> None:
+    if not part.elements:
+        raise ValueError(f"{part.name}: no elements")
 
 
 class AddChain(Struct, frozen=True):

@@ -91,6 +91,15 @@ class Decision(Struct, frozen=True):
     reason: Reason
     origins: tuple[Origin, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a rule that is not named, and for something else than a rule or an
+        isolation that denies or names policies."""
+        if self.reason is Reason.RULE:
+            if not self.origins:
+                raise ValueError("a rule decides that is not named")
+        elif self.reason is not Reason.ISOLATED and (self.origins or not self.allowed):
+            raise ValueError(f"{self.reason.value} never denies, and names no policy")
+
 
 class Verdict(Struct, frozen=True):
     """Both directions; a connection needs both (NP-6)."""

@@ -41,6 +41,12 @@ class EndpointClass(Struct, frozen=True):
     named_ports: tuple[ContainerPort, ...] = ()
     outside: AddressSet | None = None
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for addresses outside that are in a namespace, or have what only pods
+        have."""
+        if self.outside is not None and (self.namespace or self.labels or self.named_ports):
+            raise ValueError(f"class {self.number} is of pods and of addresses outside")
+
 
 class Everyone(Struct, frozen=True):
     """Every pod, every node and every address outside the cluster: no restriction (NP-12)."""
@@ -103,6 +109,11 @@ class AddressPeers(Struct, frozen=True):
     follow from their key."""
     names: tuple[str, ...] = ()
     """The domain names, as policies write them, that have more addresses now and then (CNP-19)."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a family that is none."""
+        if self.family not in (4, 6):
+            raise ValueError(f"no IP version: {self.family}")
 
     def holds(self, endpoint_class: int, family: int) -> bool:
         """Whether an endpoint of a class, speaking IP version ``family``, is a peer."""

@@ -36,10 +36,17 @@ def _span(network: IPNetwork) -> tuple[int, int]:
 
 class AddressSet(Struct, frozen=True):
     """An immutable set of addresses; ``v4`` and ``v6`` hold them as integers. :meth:`of` checks
-    what it is given; whoever fills a field knows that its integers are addresses."""
+    what it is given."""
 
     v4: IntervalSet = IntervalSet()
     v6: IntervalSet = IntervalSet()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for integers that are no addresses of the IP version."""
+        for members, last in ((self.v4, V4_MAX), (self.v6, V6_MAX)):
+            spans = members.intervals
+            if spans and (spans[0][0] < 0 or spans[-1][1] > last):
+                raise ValueError(f"no addresses: {spans[0][0]} to {spans[-1][1]}")
 
     @classmethod
     def of(cls, items: Iterable[IPNetwork | IPAddress]) -> AddressSet:

@@ -28,10 +28,23 @@ def _canonical(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
 
 
 class IntervalSet(Struct, frozen=True, cache_hash=True):
-    """A finite set of integers. :meth:`of` is the only door: the field is sorted, apart and checked
-    nowhere, since sets are made by the million."""
+    """A finite set of integers."""
 
     intervals: tuple[Interval, ...] = ()
+    """In order, none empty, none that touches another: :meth:`of` makes them so."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for other intervals: equal sets would not be equal values."""
+        intervals = self.intervals
+        if len(intervals) == 1:  # most sets; they are made by the million
+            if intervals[0][0] > intervals[0][1]:
+                raise ValueError(f"no interval: {intervals[0]}")
+        elif intervals:
+            before = intervals[0][0] - 2
+            for low, high in intervals:
+                if not before + 1 < low <= high:
+                    raise ValueError(f"intervals that are empty, touch or are out of order: {low}")
+                before = high
 
     @classmethod
     def of(cls, *intervals: Interval) -> IntervalSet:

@@ -80,6 +80,11 @@ class Members(Struct, frozen=True):
     strays: frozenset[int] = _NO_STRAYS
     """Addresses whose prefix has no number."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a family that is none."""
+        if self.family not in WIDTHS:
+            raise ValueError(f"no IP version: {self.family}")
+
     @classmethod
     def of(cls, family: int, addresses: Iterable[int]) -> Self:
         """The set of these addresses."""

@@ -37,7 +37,8 @@ class PortSet(Struct, frozen=True, cache_hash=True):
 
     @classmethod
     def port(cls, protocol: str, low: int, high: int | None = None) -> PortSet:
-        """Ports ``low..high`` (inclusive; one port without ``high``) of one protocol."""
+        """Ports ``low..high`` (inclusive; one port without ``high``) of one protocol. Raises
+        ValueError where there are none."""
         return _port(protocol, low, low if high is None else high)
 
     @classmethod
@@ -105,6 +106,8 @@ class PortSet(Struct, frozen=True, cache_hash=True):
 
 @lru_cache(maxsize=65536)
 def _port(protocol: str, low: int, high: int) -> PortSet:
+    if not 0 <= low <= high <= MAX_PORT:  # others lie in the places of the next protocol
+        raise ValueError(f"no range of ports: {low}-{high}")
     base = _BASE[protocol]
     return PortSet(IntervalSet.of((base + low, base + high)))
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from podfence.kernel.nftables import nf_tables as nf
 from podfence.nft.objects import (
     ACCEPT,
     ADDRESS_TYPES,
     DROP,
     RETURN,
     SCTP,
+    SIZES,
     TCP,
     UDP,
     BaseChain,
@@ -66,7 +66,7 @@ STATES = tuple(CtStateBit)
 
 
 def highest(kind: DataType) -> int:
-    return (1 << 8 * nf.SIZES[kind]) - 1
+    return (1 << 8 * SIZES[kind]) - 1
 
 
 def random_value(random: Random, kind: DataType) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from pyroaring import FrozenBitMap
 
 from podfence.model.clusternetworkpolicy import (
     BASELINE_ADMIN_PRIORITY,
@@ -18,13 +19,40 @@ from podfence.model.clusternetworkpolicy import (
     Subject,
     TierRule,
 )
+from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer, NetworkPolicyPort, Protocol
+from podfence.model.objects import Pod
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
+from podfence.nft.objects import (
+    RETURN,
+    BaseChain,
+    Between,
+    Compare,
+    CtMark,
+    CtState,
+    CtStateBit,
+    DataType,
+    Field,
+    Hook,
+    Limit,
+    Log,
+    Lookup,
+    RangeSet,
+    Set,
+    Vmap,
+)
+from podfence.nft.transaction import AddElements, DeleteElements
 from podfence.policy.addressblocks import Block
-from podfence.sets import AddressSet
+from podfence.policy.flow import Decision, Reason
+from podfence.policy.index import AddressPeers, EndpointClass
+from podfence.policy.origin import Origin
+from podfence.sets import AddressSet, IntervalSet, PortSet
+from podfence.sets.members import Members
 from podfence.testing.builders import cluster_policy, policy
 
 ALL = LabelSelector()
+V4_ADDRESS = ip_address("10.0.0.1")
+ORIGIN = Origin(ObjectRef("NetworkPolicy", "a", "b"), "spec", None)
 BLOCK = IPBlock(ip_network("10.0.0.0/8"))
 V4 = AddressSet.of([ip_network("10.0.0.0/8")])
 
@@ -63,6 +91,38 @@ REFUSED: list[tuple[str, Made]] = [
     ),
     ("family 6", lambda: Block("k", 6, V4)),
     ("family 5", lambda: Block("k", 5, AddressSet())),
+    ("no part of", lambda: IPBlock(ip_network("10.0.0.0/8"), (ip_network("11.0.0.0/16"),))),
+    ("no part of", lambda: IPBlock(ip_network("10.0.0.0/8"), (ip_network("10.0.0.0/8"),))),
+    ("no part of", lambda: IPBlock(ip_network("10.0.0.0/8"), (ip_network("0.0.0.0/0"),))),
+    ("no part of", lambda: IPBlock(ip_network("10.0.0.0/8"), (ip_network("fd00::/16"),))),
+    ("two addresses", lambda: Pod("a", "b", (), (V4_ADDRESS, V4_ADDRESS))),
+    ("no interval", lambda: IntervalSet(((9, 3),))),
+    ("out of order", lambda: IntervalSet(((5, 6), (1, 2)))),
+    ("touch", lambda: IntervalSet(((1, 2), (3, 4)))),
+    ("empty", lambda: IntervalSet(((1, 2), (9, 8)))),
+    ("no addresses", lambda: AddressSet(v4=IntervalSet.of((0, 2**32)))),
+    ("no addresses", lambda: AddressSet(v6=IntervalSet.of((-1, 1)))),
+    ("no range of ports", lambda: PortSet.port("TCP", 65536)),
+    ("no range of ports", lambda: PortSet.port("TCP", 9, 3)),
+    ("no IP version", lambda: Members(5)),
+    ("no IP version", lambda: AddressPeers("k", 5, IntervalSet(), FrozenBitMap())),
+    ("of pods and", lambda: EndpointClass(0, "a", outside=AddressSet())),
+    ("not-isolated never denies", lambda: Decision(False, Reason.NOT_ISOLATED)),
+    ("not named", lambda: Decision(True, Reason.RULE)),
+    ("names no policy", lambda: Decision(True, Reason.SELF, (ORIGIN,))),
+    ("never 65536", lambda: Compare(Field.TH_DPORT, 65536)),
+    ("never -1", lambda: Between(Field.TH_DPORT, -1, 80)),
+    ("lookup of nothing", lambda: Lookup((), "s")),
+    ("lookup of nothing", lambda: Vmap((), "m")),
+    ("no state", lambda: CtState(CtStateBit(0))),
+    ("has bits outside", lambda: CtMark(0xFF, 0x100)),
+    ("0 packets", lambda: Limit(0, 5)),
+    ("no log group", lambda: Log(65536, "p")),
+    ("log prefix", lambda: Log(1, "p" * 64)),
+    ("never ends in return", lambda: BaseChain(Hook.INPUT, 0, RETURN)),
+    ("holds nothing", lambda: RangeSet("s", (DataType.INET_SERVICE,), (((9,), (3,)),))),
+    ("no elements", lambda: AddElements(Set("s", (DataType.INET_SERVICE,)))),
+    ("no elements", lambda: DeleteElements(Set("s", (DataType.INET_SERVICE,)))),
 ]
 
 

@@ -46,7 +46,7 @@ def test_overlap(types: tuple[DataType, ...], ranges: list[KeyRange], refused: b
 SPANS = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(sorted)
 
 
-@given(st.lists(st.tuples(SPANS, SPANS), max_size=5))
+@given(st.lists(st.tuples(SPANS, SPANS), min_size=1, max_size=5))
 def test_overlap_means_a_common_key(spans: list[tuple[list[int], list[int]]]) -> None:
     ranges: set[KeyRange] = {((a[0], b[0]), (a[1], b[1])) for a, b in spans}
     keys = [

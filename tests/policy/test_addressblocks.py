@@ -55,8 +55,3 @@ def test_a_family_without_members_is_no_block_unless_it_may_get_some() -> None:
     one = [ip_address("10.0.0.1")]
     assert [b.family for b in by_family("networks", AddressSet.of(one))] == [4]
     assert [(b.family, b.volatile) for b in volatile("nodes", one)] == [(4, True), (6, True)]
-
-
-def test_np_25_an_except_of_the_other_family_cuts_nothing() -> None:
-    whole = block("10.0.0.0/8", "fd00::/16")
-    assert ip_block(whole).addresses == ip_block(block("10.0.0.0/8")).addresses

@@ -32,10 +32,9 @@ ADDRESSES = st.builds(AddressSet, _intervals(V4), _intervals(V6))
 PORT_PARTS = st.one_of(
     st.sampled_from((*PROTOCOLS, OTHER)).map(PortSet.protocol),
     st.builds(
-        PortSet.port,
+        lambda protocol, ends: PortSet.port(protocol, min(ends), max(ends)),
         st.sampled_from(PROTOCOLS),
-        st.sampled_from(PORT_EDGES),
-        st.sampled_from(PORT_EDGES),
+        st.tuples(st.sampled_from(PORT_EDGES), st.sampled_from(PORT_EDGES)),
     ),
 )
 

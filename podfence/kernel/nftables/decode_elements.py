@@ -15,7 +15,7 @@ from msgspec import Struct
 from podfence.errors import NftError
 from podfence.kernel.netlink import NLA_TYPE_MASK, spans
 from podfence.kernel.nftables import nf_tables as nf
-from podfence.nft.objects import ChainVerdict, DataType, Key, KeyRange
+from podfence.nft.objects import SIZES, ChainVerdict, DataType, Key, KeyRange
 
 _KINDS = {code: kind for kind, code in nf.VERDICTS.items()}
 _NUMBER = struct.Struct(">I")
@@ -65,7 +65,7 @@ _CODES = {1: "B", 2: "H", 4: "I", 16: "16s"}
 @cache
 def _layout(types: tuple[DataType, ...]) -> struct.Struct:
     """An element that is a key alone: the headers of item, key and value, and the fields."""
-    sizes = [nf.SIZES[kind] for kind in types]
+    sizes = [SIZES[kind] for kind in types]
     return struct.Struct(">12s" + "".join(f"{_CODES[n]}{nf.padded(n) - n}x" for n in sizes))
 
 
@@ -139,14 +139,14 @@ def read_verdict(data: bytes) -> ChainVerdict:
 
 def _key(types: tuple[DataType, ...], data: bytes) -> Key:
     if len(types) == 1:
-        if len(data) != nf.SIZES[types[0]]:
+        if len(data) != SIZES[types[0]]:
             raise NftError(_NO_KEY)
         return (int.from_bytes(data, "big"),)
-    if len(data) != sum(nf.padded(nf.SIZES[kind]) for kind in types):
+    if len(data) != sum(nf.padded(SIZES[kind]) for kind in types):
         raise NftError(_NO_KEY)
     values, at = [], 0
     for kind in types:
-        size = nf.SIZES[kind]
+        size = SIZES[kind]
         values.append(int.from_bytes(data[at : at + size], "big"))
         at += nf.padded(size)
     return tuple(values)
@@ -167,4 +167,4 @@ def _between_marks(kind: DataType, items: Iterable[KernelElement]) -> Iterator[K
             yield (low,), (value - 1,)
         low = value if starts else None
     if low is not None:
-        yield (low,), ((1 << 8 * nf.SIZES[kind]) - 1,)
+        yield (low,), ((1 << 8 * SIZES[kind]) - 1,)

@@ -14,6 +14,7 @@ from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.decode_elements import read_verdict
 from podfence.nft.objects import (
     ICMPV6,
+    SIZES,
     Between,
     CameBy,
     Compare,
@@ -220,7 +221,7 @@ class _RuleDecoder:
         """``nft`` compares neighbours in the packet at once."""
         fields, at = tuple(self._fields), 0
         for field in fields:
-            size = nf.SIZES[field.type]
+            size = SIZES[field.type]
             self._add(Compare(field, int.from_bytes(value[at : at + size], "big")))
             at += size
 

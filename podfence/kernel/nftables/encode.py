@@ -17,7 +17,16 @@ from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.encode_elements import ElementList, element_lists
 from podfence.kernel.nftables.encode_rules import expressions
 from podfence.kernel.nftables.members import MemberList
-from podfence.nft.objects import BaseChain, DataType, MemberSet, RangeSet, Rule, Table, VerdictMap
+from podfence.nft.objects import (
+    SIZES,
+    BaseChain,
+    DataType,
+    MemberSet,
+    RangeSet,
+    Rule,
+    Table,
+    VerdictMap,
+)
 from podfence.nft.render import render_rule
 from podfence.nft.transaction import (
     AddChain,
@@ -230,9 +239,7 @@ def _set_type(declared: ElementHolder) -> bytes:
         more = _number(nf.NFTA_SET_DATA_TYPE, nf.NFT_DATA_VERDICT) + _number(
             nf.NFTA_SET_DATA_LEN, 0
         )
-    length = (
-        nf.SIZES[types[0]] if len(types) == 1 else sum(nf.padded(nf.SIZES[kind]) for kind in types)
-    )
+    length = SIZES[types[0]] if len(types) == 1 else sum(nf.padded(SIZES[kind]) for kind in types)
     return (
         _number(nf.NFTA_SET_FLAGS, flags)
         + _number(nf.NFTA_SET_KEY_TYPE, key_type(types))
@@ -252,7 +259,7 @@ def key_type(types: tuple[DataType, ...]) -> int:
 def _fields(types: tuple[DataType, ...]) -> bytes:
     """The lengths of the fields, which the kernel needs to know of ranges of several fields."""
     lengths = [
-        nested(nf.NFTA_LIST_ELEM, _number(nf.NFTA_SET_FIELD_LEN, nf.SIZES[kind])) for kind in types
+        nested(nf.NFTA_LIST_ELEM, _number(nf.NFTA_SET_FIELD_LEN, SIZES[kind])) for kind in types
     ]
     return nested(nf.NFTA_SET_DESC, nested(nf.NFTA_SET_DESC_CONCAT, *lengths))
 

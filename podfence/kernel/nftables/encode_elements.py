@@ -18,6 +18,7 @@ from podfence.kernel.netlink import MAX_ATTRIBUTE, attribute, nested, text
 from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.members import MemberList, member_lists
 from podfence.nft.objects import (
+    SIZES,
     ChainVerdict,
     DataType,
     Key,
@@ -126,7 +127,7 @@ def verdict_data(verdict: ChainVerdict) -> bytes:
 def _range(types: Types, low: Key, high: Key) -> bytes:
     """The last value of the type has none after it; then the end is left open, and said so."""
     first = _key(types, low)
-    if high[0] == (1 << 8 * nf.SIZES[types[0]]) - 1:
+    if high[0] == (1 << 8 * SIZES[types[0]]) - 1:
         return _item(first, _OPEN)
     return _item(first) + _item(_END, _key(types, (high[0] + 1,)))
 
@@ -140,7 +141,7 @@ def _packed(types: Types, keys: Iterable[Key]) -> list[bytes]:
     layout = _layout(types)
     if layout is not None:
         return [*starmap(layout.pack, keys)]
-    sizes = [nf.SIZES[kind] for kind in types]
+    sizes = [SIZES[kind] for kind in types]
     if len(types) == 1:
         return [value.to_bytes(sizes[0], "big") for (value,) in keys]
     return [
@@ -155,7 +156,7 @@ def _packed(types: Types, keys: Iterable[Key]) -> list[bytes]:
 @cache
 def _layout(types: Types) -> struct.Struct | None:
     """The key as a structure; None when a field is longer than the numbers of structures."""
-    sizes = [nf.SIZES[kind] for kind in types]
+    sizes = [SIZES[kind] for kind in types]
     if max(sizes) > max(_CODES):
         return None
     if len(sizes) == 1:

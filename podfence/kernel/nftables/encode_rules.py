@@ -13,6 +13,7 @@ from podfence.kernel.netlink import attribute, nested, text
 from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.encode_elements import verdict_data
 from podfence.nft.objects import (
+    SIZES,
     Between,
     CameBy,
     ChainVerdict,
@@ -79,7 +80,7 @@ class _RuleEncoder:
         loads, at = [], 0
         for field in fields:
             loads.append(_load(field, at))
-            at += nf.padded(nf.SIZES[field.type])
+            at += nf.padded(SIZES[field.type])
         return needed + b"".join(loads)
 
     def _dependency(self, field: Field) -> bytes:
@@ -158,7 +159,7 @@ def _data(kind: int, value: bytes) -> bytes:
 
 
 def _value(field: Field, value: int) -> bytes:
-    return value.to_bytes(nf.SIZES[field.type], "big")
+    return value.to_bytes(SIZES[field.type], "big")
 
 
 def _mark(value: int) -> bytes:

@@ -105,15 +105,6 @@ VERDICTS = {
     VerdictKind.GOTO: -4,
     VerdictKind.RETURN: -5,
 }
-SIZES = {
-    DataType.IPV4_ADDR: 4,
-    DataType.IPV6_ADDR: 16,
-    DataType.INET_PROTO: 1,
-    DataType.INET_SERVICE: 2,
-    DataType.ICMPV6_TYPE: 1,
-    DataType.INTEGER: 1,
-}
-"""Bytes of a value; the only integer that rules read is the hop limit."""
 TYPE_NUMBERS = {
     DataType.INTEGER: 4,
     DataType.IPV4_ADDR: 7,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from podfence.nft.lowering.identifiers import MAX_LOG_PREFIX, printable
-from podfence.nft.objects import ACCEPT, DROP, Counter, Limit, Log, Rule
+from podfence.nft.lowering.identifiers import printable
+from podfence.nft.objects import ACCEPT, DROP, MAX_LOG_PREFIX, Counter, Limit, Log, Rule
 from podfence.policy.flow import Direction
 
 LOG_LIMIT = Limit(rate=20, burst=40)

@@ -17,8 +17,6 @@ from podfence.policy.origin import Origin
 
 MAX_COMMENT = 128
 """Bytes that nft takes in a comment."""
-MAX_LOG_PREFIX = 63
-"""Bytes of a log prefix that every reader of the log shows whole."""
 _HARMLESS = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ./_-:,=+()[]{}<>&|"
 )
