@@ -23,14 +23,13 @@ import yaml
 
 from bench.eventfeed import NODE, arguments
 from bench.memory import resident
-from podfence.agent import heap
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox
 from podfence.agent.latency import Latencies
 from podfence.agent.log import EventLog
+from podfence.agent.process import Threads, keep_giving_back
 from podfence.agent.sources import heard, read, resources
 from podfence.agent.table import KernelTable
-from podfence.agent.threads import Threads
 from podfence.kernel import netns
 from podfence.kernel.nftables.notices import Notices
 from podfence.kube.source import find_access
@@ -126,7 +125,7 @@ def measure(folder: Path, events: int, rate: float) -> None:
         threads = Threads()
         stopped = threads.stopped
         threads.start("enforcer", enforcer.run)
-        threads.start("heap", lambda: heap.run(stopped))
+        threads.start("heap", lambda: keep_giving_back(stopped))
         feeder = threads.start("feed", lambda: inbox.feed(watch, stopped))
         try:
             while not enforcer.status.in_sync:

@@ -18,8 +18,8 @@ import time
 from bench.eventfeed import NODE
 from bench.memory import resident
 from podfence.agent.inbox import Inbox
+from podfence.agent.process import Threads
 from podfence.agent.sources import feed, nodes_of_others, read, resources
-from podfence.agent.threads import Threads
 from podfence.agent.wanted import DesiredState
 from podfence.kube.source import find_access
 from podfence.kube.watch import Watch

@@ -30,8 +30,6 @@ REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted", "npm" + "js", "artifact"
 WORKPLACE_PATHS = re.compile(r"(?<![\w.~-])/(?:work|home|root|Users)/[a-z]")
 
 PURE = {
-    "agent.closings",
-    "agent.conditionevents",
     "agent.conditions",
     "agent.eventseries",
     "agent.latency",
@@ -41,7 +39,6 @@ PURE = {
     "agent.policycondition",
     "agent.revisions",
     "agent.status",
-    "agent.unenforced",
     "agent.wanted",
     "live",
     "errors",

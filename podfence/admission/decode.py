@@ -13,7 +13,6 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.admission.decode_codes import PROBLEM_CODES
 from podfence.admission.decode_core import CORE_DECODERS
 from podfence.admission.decode_fields import Fields
 from podfence.admission.decode_policy import decode_policy
@@ -137,3 +136,23 @@ def _shown(kind: str, data: Mapping[str, Any]) -> str:
     if kind in CLUSTER_SCOPED:
         return f"{kind} {name}"
     return f"{kind} {namespace if isinstance(namespace, str) and namespace else 'default'}/{name}"
+
+
+# -- Codes of the problems that decoding and expanding can find
+# Rule: a code never changes its meaning.
+
+
+PROBLEM_CODES = {
+    "PF201": "unknown field: the API server refuses it (strict field validation)",
+    "PF202": "field of the wrong JSON type: the API server cannot decode it",
+    "PF203": "validation error: the API server refuses the object with this text",
+    "PF204": "null where a value belongs: the API server reads an empty value instead",
+    "PF205": "unsupported apiVersion for this kind",
+    "PF206": "CIDR that the API server accepts with a warning",
+    "PF207": "field of an object other than a policy that cannot be used",
+    "PF208": "workload with more pods than podfence expands",
+    "PF209": "element that is stored, but cannot be read or evaluated: it fails closed",
+    "PF210": "domain names in a rule that does not accept: they match nothing",
+    "PF212": "field that only the experimental channel of the API has",
+}
+"""Problem code to its one-line meaning."""

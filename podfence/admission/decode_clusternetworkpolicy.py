@@ -12,8 +12,7 @@ from typing import Any
 
 from podfence.admission.crd import crd_problems, dropped_labels, without_nulls
 from podfence.admission.crd_shapes import Object
-from podfence.admission.decode_names import generated_name
-from podfence.admission.decode_partial import readable_part
+from podfence.admission.decode_fields import generated_name, readable_part
 from podfence.admission.decode_policy import leave_meaning, takes_meaning
 from podfence.admission.decode_strict import metadata_problems
 from podfence.admission.policy_values import text_labels

@@ -13,8 +13,8 @@ from typing import Any, Final
 from podfence.admission.kinds import NAMESPACED_ELSEWHERE, group_of
 from podfence.admission.schema import Json
 from podfence.errors import Source
-from podfence.model.foreign import ForeignPolicy
 from podfence.model.meta import DEFAULT_NAMESPACE, labels_of
+from podfence.model.objects import ForeignPolicy
 from podfence.model.selectors import LabelSelector
 
 _ALL: Final[tuple[LabelSelector, ...]] = (LabelSelector(),)

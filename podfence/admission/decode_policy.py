@@ -12,9 +12,8 @@ import re
 
 from msgspec.structs import replace
 
+from podfence.admission.decode_fields import generated_name, independent, readable_part
 from podfence.admission.decode_known import decode_known
-from podfence.admission.decode_names import generated_name
-from podfence.admission.decode_partial import independent, readable_part
 from podfence.admission.decode_strict import strict_problems
 from podfence.admission.policy_values import (
     policy_types_of,

@@ -10,15 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
 
-from podfence.agent.closings import Closings
 from podfence.agent.conditions import ConditionKind, Conditions, Teller
 from podfence.agent.inbox import EventKey, Taken
 from podfence.agent.latency import Latencies, Latency
 from podfence.agent.localpods import LocalPods
+from podfence.agent.policycondition import unenforced
 from podfence.agent.sources import Standings
 from podfence.agent.status import NodeStatus, Waiting, Writes
-from podfence.agent.unenforced import unenforced
-from podfence.agent.wanted import DesiredState
+from podfence.agent.wanted import Closings, DesiredState
 from podfence.kernel.nftables.notices import Notice
 from podfence.live.pods import At
 from podfence.live.unread import UnreadPolicy

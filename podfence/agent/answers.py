@@ -10,12 +10,11 @@ import msgspec
 
 from podfence.admission.kinds import CLUSTER_SCOPED, POLICY_KINDS
 from podfence.agent.endpoint import BadRequest, Route
-from podfence.agent.inquiry import Inquiry
+from podfence.agent.inbox import Inquiry
 from podfence.agent.nodereport import PacketTally, node_report, policy_report
 from podfence.agent.revisions import Revisions
 from podfence.agent.status import NodeStatus
-from podfence.drops.narrow import of_namespace
-from podfence.drops.record import Drops
+from podfence.drops.record import Drops, of_namespace
 from podfence.kernel.nftables.counters import Counted
 from podfence.kube.agents import DROPS_PATH, POLICY_PATH, RULES_PATH, STATUS_PATH
 from podfence.model.meta import ObjectRef

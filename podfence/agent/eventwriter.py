@@ -15,9 +15,9 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from podfence.agent.conditionevents import ConditionEvents
 from podfence.agent.conditions import Condition, Teller
 from podfence.agent.eventseries import (
+    ConditionEvents,
     Create,
     EventContent,
     EventSeries,

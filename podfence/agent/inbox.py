@@ -14,10 +14,11 @@ from itertools import islice
 
 from msgspec import Struct
 
-from podfence.agent.inquiry import Inquiry
+from podfence.agent.revisions import Selected
 from podfence.kernel.nftables.notices import Notice
 from podfence.kube.follow import KindState, SyncState
 from podfence.model.facts import Event, Gone, NameFacts, NamespaceFacts, NodeFacts, PodFacts, Put
+from podfence.model.meta import ObjectRef
 
 KindPart = tuple[str, str]
 """A kind, and the field selector of the part of it that is meant."""
@@ -170,3 +171,26 @@ def key_of(event: Event) -> EventKey:
         return "DomainName", "", facts.name
     kind = "Pod" if isinstance(facts, PodFacts) else facts.kind
     return kind, facts.namespace, facts.name
+
+
+# -- A question that only the thread that enforces can answer, asked by another thread
+# Rule: the thread that asks waits for a while and no longer. The thread that enforces never waits.
+
+
+class Inquiry:
+    """Whom a policy selects here."""
+
+    def __init__(self, policy: ObjectRef) -> None:
+        self.policy = policy
+        self._answered = threading.Event()
+        self._answer: Selected | None = None
+
+    def answer(self, found: Selected) -> None:
+        """For the thread that enforces."""
+        self._answer = found
+        self._answered.set()
+
+    def wait(self, seconds: float) -> Selected | None:
+        """The answer; None where there is none within the time."""
+        self._answered.wait(seconds)
+        return self._answer

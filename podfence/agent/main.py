@@ -16,7 +16,6 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.agent import heap
 from podfence.agent.answers import routes
 from podfence.agent.conditions import Condition
 from podfence.agent.drops import Watcher
@@ -24,24 +23,23 @@ from podfence.agent.endpoint import HttpsServer
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.eventwriter import EventWriter
 from podfence.agent.inbox import Inbox, KindPart
+from podfence.agent.keptfiles import NameFile, RuleFile, forget_rules
 from podfence.agent.listening import BoundedServer, Listen
 from podfence.agent.localsocket import LocalServer
-from podfence.agent.lock import only_agent
 from podfence.agent.log import EventLog
 from podfence.agent.machine import Meter
 from podfence.agent.mirrored import MirrorAddress, Mirrored
-from podfence.agent.namefile import NameFile
 from podfence.agent.names import Names
 from podfence.agent.names import delete as delete_names
 from podfence.agent.nodefacts import foreign_facts, passing_facts
 from podfence.agent.nri import Gate
 from podfence.agent.outlook import Outlook, require_a_clear_way
 from podfence.agent.podstarts import PodStarts
+from podfence.agent.process import Threads, keep_giving_back, only_agent
 from podfence.agent.resolvers import Resolvers
 from podfence.agent.reviews import Reviewer
 from podfence.agent.revisions import Revisions
 from podfence.agent.rulecounts import RuleCounts
-from podfence.agent.rulefile import RuleFile, forget_rules
 from podfence.agent.selfsigned import server_context
 from podfence.agent.sources import (
     feed,
@@ -53,7 +51,6 @@ from podfence.agent.sources import (
 )
 from podfence.agent.status import NodeStatus
 from podfence.agent.table import KernelTable
-from podfence.agent.threads import Threads
 from podfence.agent.wanted import DesiredState, is_policy
 from podfence.agent.web import Pages, WebServer
 from podfence.kernel import netns
@@ -219,7 +216,7 @@ class Agent:
         rules = self._threads.start("rules", lambda: self._rules.run(self._threads.stopped))
         self._threads.start("local socket", self._local.run)
         self._threads.start("outlook", lambda: self._outlook.run(self._threads.stopped))
-        self._threads.start("heap", lambda: heap.run(self._threads.stopped))
+        self._threads.start("heap", lambda: keep_giving_back(self._threads.stopped))
         self._threads.start(
             "events", lambda: self._events.run(self._threads.stopped, self._conditions)
         )

@@ -13,8 +13,8 @@ from math import inf
 
 from podfence.agent.conditions import Condition, ConditionKind, Conditions
 from podfence.agent.inbox import HeardEvent
+from podfence.agent.keptfiles import NameFile
 from podfence.agent.log import EventLog
-from podfence.agent.namefile import NameFile
 from podfence.agent.status import NameCounts
 from podfence.dns.cache import Cache, CachedAddress, NameState
 from podfence.dns.questions import Interfaces

@@ -12,8 +12,7 @@ from podfence._version import __version__
 from podfence.agent.conditions import Condition, ConditionKind
 from podfence.agent.revisions import Selected
 from podfence.agent.status import NodeStatus
-from podfence.model.counted import Count
-from podfence.model.meta import ObjectRef, Revision
+from podfence.model.meta import Count, ObjectRef, Revision
 
 
 class Pending(Struct, frozen=True):

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import Protocol
 
+from podfence.agent.keptfiles import RuleFile
 from podfence.agent.leisure import Leisure
 from podfence.agent.log import EventLog
-from podfence.agent.rulefile import RuleFile
 from podfence.drops.headers import protocol_of
 from podfence.drops.record import RULE, Cause, rfc3339
 from podfence.errors import NftError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from podfence.cli.numbers import Number
+from podfence.cli.optionvalues import Number
 from podfence.errors import PodfenceError
 from podfence.sets.addresses import IPAddress, IPNetwork
 from podfence.text import printable

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.resources import files
 
+import click
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -20,13 +23,20 @@ from podfence.cli.fingerprints import fingerprinted
 from podfence.cli.settings import NO_SETTINGS, Settings
 from podfence.collector import collector_paused
 from podfence.errors import Problem, Severity
+from podfence.likeness import similar
 from podfence.manifests.load import Loaded
 from podfence.model.meta import IGNORE_ANNOTATION
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.conflicts import Twin
-from podfence.questions.lint.findings import LINT_CODES, LINT_RULES, LintFinding
+from podfence.questions.lint.findings import (
+    LINT_CODES,
+    LINT_RULES,
+    LINT_SLUGS,
+    LintFinding,
+    code_of,
+)
 from podfence.questions.lint.ignoring import (
     IGNORE_CODES,
     Remark,
@@ -190,7 +200,6 @@ def answer_text(answer: CheckReport, output: str) -> str:
 
 
 def _form(answer: CheckReport, output: str) -> str:
-    from podfence.cli.explaining import sections
     from podfence.render.check_forms import (
         LocatedProblem,
         junit_report,
@@ -317,3 +326,31 @@ def all_problems(loaded: Loaded, index: PolicyIndex) -> tuple[Problem, ...]:
     judged = judge(loaded, (), LINT_RULES.keys(), index=index)
     found = (finding.problem for finding in judged.new)
     return (*loaded.problems, *channel_warnings(loaded), *judged.problems, *found)
+
+
+# -- ``check --explain CODE``: the section of docs/errors.md about a code, from inside the package
+
+
+_SECTION = re.compile(r"^### (PF\d{3}): .*\n(?:(?!^##).*\n)*", re.MULTILINE)
+_LINK = re.compile(r"\[([^\]]*)\]\([^)#]*(?:#[^)]*)?\)")
+
+
+@cache
+def sections() -> Mapping[str, str]:
+    """The section of every code; links are reduced to their words."""
+    text = files("podfence.cli").joinpath("errors.md").read_text(encoding="utf-8")
+    return {found[1]: _LINK.sub(r"\1", found[0]).strip() for found in _SECTION.finditer(text)}
+
+
+def explain(context: click.Context, parameter: click.Parameter, code: str | None) -> None:
+    """Print the section of a code and end the command."""
+    if code is None or context.resilient_parsing:
+        return
+    name = code.strip().lower()
+    section = sections().get(code_of(name)) or sections().get(name.upper())
+    if section is None:
+        close = similar(name, LINT_SLUGS)
+        hint = f"did you mean {close[0]}?" if close else "PF320 is one"
+        raise click.UsageError(f"--explain {code}: there is no such code; {hint}")
+    click.echo(section)
+    context.exit(0)

@@ -13,9 +13,15 @@ from msgspec.structs import replace
 from podfence.cli.allcontexts import each_context
 from podfence.cli.baseline import NO_BASELINE, read_baseline
 from podfence.cli.baseline import write_baseline as write
-from podfence.cli.check_answer import CheckReport, CheckResult, answer_text, channel_warnings, judge
+from podfence.cli.check_answer import (
+    CheckReport,
+    CheckResult,
+    answer_text,
+    channel_warnings,
+    explain,
+    judge,
+)
 from podfence.cli.common import known_namespaces, read_inputs, renders, watched_paths
-from podfence.cli.explaining import explain
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
 from podfence.cli.outputs import (
     Output,
@@ -32,7 +38,7 @@ from podfence.manifests.load import Loaded
 from podfence.questions.lint.findings import LINT_RULES, LINT_SLUGS, LintFinding, code_of
 from podfence.questions.phrases.words import count
 from podfence.questions.repair.textedits import Offer
-from podfence.render.controls import CONTROLS
+from podfence.render.check_forms import CONTROLS
 from podfence.text import printable
 
 FORMATS = ("text", "json", "sarif", "github", "junit")
@@ -289,7 +295,7 @@ def _require_findings_as_data(
 
 def _offers(loaded: Loaded, judged: CheckResult, settings: Settings) -> Mapping[LintFinding, Offer]:
     """The fixes of findings, as many as can be proved; says how many cannot."""
-    from podfence.cli.offered import offers_for
+    from podfence.cli.fixing import offers_for
 
     cidrs = settings.cluster.pod_cidrs
     found, left = offers_for(loaded, judged.new, cidrs, is_partial=settings.is_partial)

@@ -24,7 +24,7 @@ from podfence.render.problems import problem_line
 from podfence.text import printable
 
 if TYPE_CHECKING:
-    from podfence.intake.kept import DecodedDocuments
+    from podfence.intake.documents import DecodedDocuments
     from podfence.questions.can import CanAnswer
 
 F = TypeVar("F", bound=Callable[..., Any])

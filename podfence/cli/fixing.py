@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from podfence.cli.editedfiles import require_as_read, show_diff
+from podfence.cli.editedfiles import line_end_of, require_as_read, show_diff
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Source
 from podfence.manifests.load import Loaded
@@ -31,6 +31,7 @@ from podfence.questions.repair.changes import (
     removals_last,
 )
 from podfence.questions.repair.harmless import judged
+from podfence.questions.repair.textedits import Offer, text_edits
 from podfence.render.plan_text import outcome_words
 from podfence.sets.addresses import IPNetwork
 from podfence.text import printable
@@ -201,3 +202,36 @@ def _said(fix: Fix, loaded: Loaded, what: str) -> str:
     where = f"{printable(str(position))}: " if position else ""
     finding = fix.finding
     return f"{where}{finding.code}: NetworkPolicy {printable(str(fix.policy))}: {what}"
+
+
+# -- Fixes that are offered beside their findings, for editors to make
+# Rule: each is proved by itself, on the input as it is: who makes one need not make another.
+
+
+def offers_for(
+    loaded: Loaded,
+    findings: Iterable[LintFinding],
+    pod_cidrs: tuple[IPNetwork, ...] = (),
+    *,
+    is_partial: bool = False,
+) -> tuple[dict[LintFinding, Offer], int]:
+    """The fixes by finding, and how many there are too many to be proved. None in a cluster: what
+    it holds stands in no file."""
+    if loaded.live or loaded.doubts:
+        return {}, 0
+    index = compile_cluster(loaded.cluster)
+    fixes = Fixes(index, WrittenObjects(index, loaded.raw), pod_cidrs, is_partial=is_partial)
+    every = [fix for finding in findings if (fix := fixes.of(finding)) is not None]
+    found = {}
+    for fix in every[:MOST]:
+        try:
+            made = proved(loaded, fix)
+        except CannotEdit:
+            continue
+        edits = [
+            edit
+            for file, (before, after) in sorted(made.texts.items())
+            for edit in text_edits(file, before, after, line_end_of(file, before))
+        ]
+        found[fix.finding] = Offer(fix.words, not fix.unsafe, tuple(edits))
+    return found, max(0, len(every) - MOST)

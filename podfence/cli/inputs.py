@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 from msgspec import Struct
 
-from podfence.cli.kubeversion import is_strict_about_cidrs, kube_version
+from podfence.cli.optionvalues import is_strict_about_cidrs, kube_version
 from podfence.model.meta import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:

@@ -16,29 +16,34 @@ from podfence.cli.inputs import Inputs
 from podfence.cli.pagefixes import PageFixes
 from podfence.cli.policynames import no_policy, wanted_policies
 from podfence.cli.reaching import reached
-from podfence.cli.repairing import proposal
 from podfence.cli.targets import port_of, protocol_of
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError, QuestionError
 from podfence.manifests.load import Loaded
-from podfence.model.cluster import Policy
+from podfence.manifests.rewrite import Rewritten, rewritten
+from podfence.manifests.yamledit import CannotEdit
+from podfence.model.cluster import Cluster, Policy
 from podfence.model.doubt import Doubt
 from podfence.model.kindnames import kind_called
 from podfence.model.meta import DEFAULT_NAMESPACE
+from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Asker, Can, asker_of
 from podfence.questions.certainty import Certainty
 from podfence.questions.find.removal import about, owners_of, purpose, selecting_policies
 from podfence.questions.parties import Directory, Party
 from podfence.questions.plan.followed import Followed
+from podfence.questions.plan.plan import plan
+from podfence.questions.repair.allow import allowing
+from podfence.questions.repair.changes import NewObject, ObjectPatch
 from podfence.questions.selecting import SelectingPolicies, selecting
 from podfence.questions.tests.form import NamedEnd, TargetEnd, UnionEnd
 from podfence.questions.tests.world import ClusterWorld
 from podfence.questions.why import why
 from podfence.render.excerpts import excerpts
 from podfence.render.find_json import FindEncoder
-from podfence.render.repair import repair_data
+from podfence.render.repair import Proposal, repair_data
 from podfence.render.selection import selection_data
 from podfence.render.verdicts import VerdictEncoder
 
@@ -245,3 +250,35 @@ def _needed(asked: LookupQuery, name: str) -> str:
     if word := asked.get(name):
         return word
     raise QuestionError(f"{name} is missing; it takes NAMESPACE/NAME, for example shop/web")
+
+
+# -- From a denied question to the edits that allow it, proved on the edited input
+
+
+_ROUNDS = 4
+"""Pods of one workload may need different edits, so the search is repeated this many times."""
+
+
+def proposal(loaded: Loaded, names: DomainTable, asked: Can) -> Proposal:
+    """The edits, with everything that they open and close. ``because``: why there are none."""
+    if loaded.doubts:
+        return Proposal(because="not every object could be read; fix that first")
+    edits: list[ObjectPatch | NewObject] = []
+    cluster: Cluster = loaded.cluster
+    made: Rewritten | None = None
+    for _ in range(_ROUNDS):
+        asker = asker_of(cluster, names, asked, explains=True)
+        answer = asker.can(asked)
+        if answer.allowed and made is not None:
+            return Proposal(made.texts, plan(loaded.cluster, cluster, names))
+        case = next(case for case in answer.cases if not case.verdict.allowed)
+        repair = allowing(asker.index, case)
+        if repair.because:
+            return Proposal(because=repair.because)
+        edits += [step.edit for step in repair.steps]
+        try:
+            made = rewritten(loaded, edits)
+        except CannotEdit as error:
+            return Proposal(because=error.message)
+        cluster = made.cluster
+    return Proposal(because="no small set of edits allows it for every pod that is meant")

@@ -31,11 +31,11 @@ from podfence.cli.terminal import echo, width_of
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
-from podfence.questions.audited import audit_notes
 from podfence.questions.certainty import Certainty
 from podfence.questions.connectivity import Connectivity, connectivity
 from podfence.questions.dns import map_notes
 from podfence.questions.phrases.words import count, some
+from podfence.questions.selecting import audit_notes
 from podfence.text import printable
 
 if TYPE_CHECKING:

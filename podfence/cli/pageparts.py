@@ -20,10 +20,10 @@ from podfence.manifests.testfiles import ReadTests
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
 from podfence.policy.index import PolicyIndex
-from podfence.questions.audited import audit_notes
 from podfence.questions.dns import map_notes
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.report import Report, report
+from podfence.questions.selecting import audit_notes
 from podfence.render.problems import problem_data
 from podfence.render.report_html import Assets, report_html
 from podfence.render.report_map import map_data

@@ -85,11 +85,11 @@ def _findings(answer: PlanAnswer, output: str) -> str:
 
     found = findings_of(answer.plan, answer.edits.spots)
     if output == "github":
-        from podfence.render.plan_github import workflow_commands
+        from podfence.render.plan_formats import workflow_commands
 
         return "".join(f"{line}\n" for line in workflow_commands(found, answer.revisions))
     from podfence.render.jsontext import json_text
-    from podfence.render.plan_sarif import sarif_data
+    from podfence.render.plan_formats import sarif_data
 
     return f"{json_text(sarif_data(found, answer.revisions))}\n"
 

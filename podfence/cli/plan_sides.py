@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from podfence.cli.common import input_files, read_inputs, require_charts
 from podfence.cli.inputs import Inputs
 from podfence.intake.build import Reading
-from podfence.intake.kept import DecodedDocuments
+from podfence.intake.documents import DecodedDocuments
 from podfence.manifests.inputfiles import is_empty_directory, limited
 from podfence.manifests.load import Loaded, load_files
 

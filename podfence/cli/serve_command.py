@@ -36,7 +36,7 @@ from podfence.cli.terminal import echo
 from podfence.cli.testinputs import read_tests, tests_option
 from podfence.collector import collector_paused
 from podfence.errors import HostError, PodfenceError, Severity
-from podfence.intake.kept import DecodedDocuments
+from podfence.intake.documents import DecodedDocuments
 from podfence.kube.agents import AgentAddress
 from podfence.manifests.inputfiles import InputFile, Skipped
 from podfence.manifests.load import Loaded

@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from podfence.errors import PodfenceError, Severity
 from podfence.model.entries import Controllers
 from podfence.model.meta import Labels
-from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
+from podfence.questions.lint.surroundings import UNTOLD, ClusterDns
 from podfence.questions.tenants import Tenants
 from podfence.sets.addresses import IPAddress, IPNetwork
 

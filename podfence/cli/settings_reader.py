@@ -18,7 +18,7 @@ from podfence.errors import PodfenceError, Severity
 from podfence.likeness import similar
 from podfence.model.entries import Controllers
 from podfence.model.meta import Labels, labels_of
-from podfence.questions.lint.clusterdns import ClusterDns
+from podfence.questions.lint.surroundings import ClusterDns
 from podfence.questions.plan.gate import FailOn
 from podfence.sets.addresses import IPAddress, IPNetwork
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from podfence.cli.allcontexts import each_context
 from podfence.cli.beside import known_entries
@@ -25,7 +26,7 @@ from podfence.cli.common import (
     without_verdict,
 )
 from podfence.cli.inputs import Inputs, complete_files, input_options
-from podfence.cli.numbers import Number
+from podfence.cli.optionvalues import Number
 from podfence.cli.outputs import outputs_option, read_outputs, write_outputs
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
@@ -37,7 +38,6 @@ from podfence.cli.testenvironments import (
     packets_refuse,
     read_environments,
 )
-from podfence.cli.testfigures import Figures
 from podfence.cli.testincluster import Probing, probing_options
 from podfence.cli.testinputs import read_tests
 from podfence.errors import Locate, PodfenceError
@@ -50,7 +50,8 @@ from podfence.render.jsontext import json_text
 from podfence.render.tests_told import LAB, MODEL
 
 if TYPE_CHECKING:
-    from podfence.questions.tests.coverage import Touching
+    from podfence.questions.tests.coverage import Coverage, Touching
+    from podfence.questions.tests.mutation import Mutation
 
 FORMATS = ("text", "json", "junit", "tap", "github", "sarif")
 
@@ -305,3 +306,52 @@ def _status(found: JudgedTests, loaded: Loaded, *, strict: bool, keep_going: boo
     wrong = (ResultStatus.FAILED, ResultStatus.VACUOUS)
     failed = int(any(r.status in wrong or r.unknown or (strict and r.weak) for r in results))
     return max(failed, *(each.status() for each in found.tried), 0)
+
+
+# -- The figures of ``podfence test``: coverage, and mistakes that tests notice
+
+
+class Figures(Struct, frozen=True):
+    """A figure is None if it was not asked for."""
+
+    coverage: Coverage | None = None
+    mutation: Mutation | None = None
+
+    def are_below(self, touched: float | None, score: float | None) -> bool:
+        """Whether a figure is below its minimum. The exact fractions are compared, not the rounded
+        figures."""
+        shares: list[tuple[tuple[int, int], float]] = []
+        if self.coverage is not None and touched is not None:
+            shares.append((self.coverage.share, touched))
+        if self.mutation is not None and score is not None:
+            shares.append((self.mutation.score, score))
+        return any(part * 100 < least * whole for (part, whole), least in shares)
+
+    def lines(self, locate: Locate) -> Iterator[str]:
+        """As text."""
+        if self.coverage is None and self.mutation is None:
+            return
+        from podfence.render.tests_mutation import coverage_lines, mutation_lines
+
+        if self.coverage is not None:
+            yield from coverage_lines(self.coverage, locate)
+        if self.mutation is not None:
+            yield from mutation_lines(self.mutation, locate)
+
+    def data(self, locate: Locate) -> dict[str, Any]:
+        """As fields of the JSON answer."""
+        from podfence.render.tests_mutation import coverage_data, mutation_data
+
+        found = {} if self.mutation is None else mutation_data(self.mutation, locate)
+        if self.coverage is not None:
+            touched = coverage_data(self.coverage, locate)
+            found["coverage"] = found.get("coverage", {}) | touched
+        return found
+
+    def properties(self) -> list[tuple[str, str]]:
+        """As properties of a suite."""
+        from podfence.render.tests_mutation import coverage_properties, mutation_properties
+
+        found = [] if self.mutation is None else mutation_properties(self.mutation)
+        more = [] if self.coverage is None else coverage_properties(self.coverage)
+        return [*found, *(each for each in more if each not in found)]

@@ -24,8 +24,7 @@ from podfence.render.tests_told import CLUSTER, LAB, MODEL, FileTold, told_resul
 from podfence.text import printable
 
 if TYPE_CHECKING:  # most runs have no lab, and it takes a while to import
-    from podfence.lab.testbed.agreement import Agreement
-    from podfence.lab.testbed.proved import Proved
+    from podfence.lab.testbed.agreement import Agreement, Proved
     from podfence.lab.trial import LabOptions
     from podfence.questions.tests.coverage import Touching
 

@@ -24,7 +24,7 @@ from podfence.questions.tests.form import PolicyTest, PolicyTests
 from podfence.text import printable
 
 if TYPE_CHECKING:  # most runs try nothing, and these take a while to import
-    from podfence.lab.testbed.proved import Proved
+    from podfence.lab.testbed.agreement import Proved
     from podfence.podprobe.attempts import Outcomes, ProbePlan
 
 _SHOWN = 8

@@ -17,7 +17,7 @@ from podfence.cli.agents import (
     require_status,
 )
 from podfence.cli.common import output_option
-from podfence.cli.numbers import Number
+from podfence.cli.optionvalues import Number
 from podfence.cli.terminal import echo
 from podfence.kube.agents import POLICY_PATH
 from podfence.model.meta import ObjectRef, Revision

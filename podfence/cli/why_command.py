@@ -85,7 +85,7 @@ def command(
         say_unjudged(loaded, asker.index, pods, strict=strict)
     edits = None
     if repair and not answer.can.allowed:
-        from podfence.cli.repairing import proposal
+        from podfence.cli.lookups import proposal
 
         edits = proposal(loaded, names, asked)
     if output == "json":

@@ -19,7 +19,7 @@ from podfence.live.node import LiveIndex
 from podfence.policy.flow import Decision, Direction, Reason
 from podfence.policy.index import CompiledRule, CompiledTier, DirectionPolicy
 from podfence.policy.origin import Origin
-from podfence.questions.phrases.nearmiss import near_miss
+from podfence.questions.phrases.words import near_miss
 from podfence.sets import PortSet
 from podfence.sets.ports import OTHER
 

@@ -21,7 +21,7 @@ from podfence.model.cluster import Cluster
 
 if TYPE_CHECKING:
     from podfence.model.entries import Entries
-    from podfence.model.foreign import ForeignPolicy
+    from podfence.model.objects import ForeignPolicy
 
 BESIDE_CODES = {"PF122": "an object beside the policies that cannot be read"}
 

@@ -16,9 +16,8 @@ from podfence.admission.decode import Decoded, decode, is_wanted
 from podfence.admission.kinds import CLUSTER_SCOPED
 from podfence.admission.schema import Json
 from podfence.errors import Problem, Severity, Source
-from podfence.intake.documents import Document, Unreadable
+from podfence.intake.documents import DecodedDocuments, Document, Unreadable
 from podfence.intake.doubts import can_matter, doubt_of, doubt_of_unreadable
-from podfence.intake.kept import DecodedDocuments
 from podfence.intake.unknownlabels import unknown_labels
 from podfence.model.claims import claim_problems
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses

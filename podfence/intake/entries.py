@@ -28,10 +28,9 @@ from podfence.model.entries import (
     Gateway,
     Grant,
 )
-from podfence.model.foreign import ForeignPolicy
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import Protocol
-from podfence.model.objects import Service
+from podfence.model.objects import ForeignPolicy, Service
 from podfence.sets.addresses import IPNetwork
 
 _POD_SPECS = (

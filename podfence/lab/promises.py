@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from podfence.engine.permitted import from_own_node
 from podfence.lab.run import Progress, run_lab
+from podfence.lab.testbed.agreement import Disagreement, Proved
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
-from podfence.lab.testbed.proved import Disagreement, Proved
 from podfence.lab.testbed.report import LabReport, PacketCheck, PortSeen
 from podfence.lab.testbed.scheduling import schedule
 from podfence.lab.trial import LabOptions

@@ -16,15 +16,15 @@ from podfence.cli.inputs import Inputs
 from podfence.cli.policynames import no_policy, wanted_policies
 from podfence.cli.reaching import reached
 from podfence.cli.targets import qualified
-from podfence.errors import PodfenceError, QuestionError
-from podfence.library.positions import change_of, rule_of, shown
-from podfence.library.values import Entry, Hop, Open, Purpose, Reach, Reached, Unused
+from podfence.errors import Locate, PodfenceError, Position, QuestionError
+from podfence.library.values import Change, Entry, Hop, Open, Purpose, Reach, Reached, Rule, Unused
 from podfence.manifests.load import Loaded
 from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.policy.index import PolicyIndex
+from podfence.policy.origin import Origin
 from podfence.questions.certainty import Certainty
 from podfence.questions.entrynames import entry_name
 from podfence.questions.find import removal
@@ -33,7 +33,7 @@ from podfence.questions.find.path import shortest
 from podfence.questions.find.reach import OUTSIDE, ReachRow
 from podfence.questions.find.selectors import unused_selectors
 from podfence.questions.parties import Directory
-from podfence.questions.phrases.tierwords import policy_name
+from podfence.questions.phrases.tierwords import origin_name, policy_name
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.selecting import selecting
@@ -221,3 +221,24 @@ def _open(found: Iterable[Openness]) -> tuple[Open, ...]:
         Open(each.name, each.pods, tuple(d.value for d in AS_WRITTEN if d in each.open))
         for each in found
     )
+
+
+# -- Origins and positions as the library's values
+
+
+def shown(position: Position | None) -> str:
+    """``file:line:column``, "" for none."""
+    return str(position) if position else ""
+
+
+def rule_of(origin: Origin, locate: Locate) -> Rule:
+    """A rule with its position."""
+    position = shown(locate(origin.source, origin.path))
+    return Rule(origin_name(origin).partition(" spec")[0], origin.path, position)
+
+
+def change_of(outcome: Outcome) -> Change:
+    """What opens and closes."""
+    opens, closes = (str(ports) if ports else "" for ports in (outcome.opened, outcome.closed))
+    ends = outcome.sources.names, outcome.destinations.names
+    return Change(*ends, opens, closes, outcome.family, outcome.newcomers)

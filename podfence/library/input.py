@@ -16,10 +16,19 @@ from podfence.cli.check_answer import all_problems
 from podfence.cli.common import asking, has_errors, require_certain, without_verdict
 from podfence.cli.targets import question
 from podfence.errors import Locate, PodfenceError, Problem
-from podfence.library.find import FILES, Find
-from podfence.library.positions import change_of, rule_of, shown
-from podfence.library.traffic import seen_in, traffic_of
-from podfence.library.values import Answer, Connection, Finding, Planned, TestResult, Way
+from podfence.flows.seen import FlowRecords
+from podfence.library.find import FILES, Find, change_of, rule_of, shown
+from podfence.library.values import (
+    Answer,
+    Connection,
+    Finding,
+    Planned,
+    TestResult,
+    Traffic,
+    Use,
+    Way,
+)
+from podfence.manifests.flowfiles import read_flows
 from podfence.manifests.load import Loaded
 from podfence.manifests.load import load as load_manifests
 from podfence.manifests.testfiles import read_test_files
@@ -30,12 +39,16 @@ from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.index import PolicyIndex
 from podfence.questions.can import Asker, CanAnswer, EndPair
 from podfence.questions.connectivity import connectivity
+from podfence.questions.plan import used as judged
 from podfence.questions.plan.plan import plan
 from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.questions.tests.run import Runs
 from podfence.questions.why import why
+from podfence.render.plan_used import ungrounded
+from podfence.render.suggest import port_text
 from podfence.render.tests_text import reasons
 from podfence.render.verdicts import why_text
+from podfence.text import printable
 
 Path = str | os.PathLike[str]
 
@@ -210,3 +223,31 @@ def _texts(paths: Path | Iterable[Path]) -> list[str]:
     """One path or several, as text."""
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
     return [os.fspath(path) for path in given]
+
+
+# -- Flow records of the library's ``plan``: read, and what comes of them as its values
+# Rule: records that cannot be read may be the ones that matter, so they are an error and no answer.
+
+
+def seen_in(files: Sequence[str]) -> FlowRecords:
+    """What flow records of all files say. Raises PodfenceError (PF011) where one cannot be read."""
+    seen = read_flows(files, None)
+    if seen.unread:
+        where = "; ".join(f"{printable(e.file)}:{e.line}: {e.message}" for e in seen.unread_at)
+        more = seen.unread - len(seen.unread_at)
+        said = f"{where}; and {more:,} more" if more else where
+        raise PodfenceError(f"flow records cannot be read: {said}", code="PF011")
+    return seen
+
+
+def traffic_of(used: judged.Used, seen: FlowRecords) -> Traffic:
+    """What a change cuts and lets through."""
+    cut, opened = (tuple(map(_use, uses)) for uses in (used.cut, used.opened))
+    return Traffic(cut, opened, used.kept, used.refused, ungrounded(used, seen))
+
+
+def _use(each: judged.ChangedUse) -> Use:
+    found = each.connection
+    port = port_text(found.protocol, found.port)
+    ends = found.source.name, found.destination.name
+    return Use(*ends, port, found.count, found.last, each.denied)

@@ -17,10 +17,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
-from podfence.live.clusterclasses import ClassTable, TableChange
+from podfence.live.clusterclasses import ClassTable, PodChange, TableChange
 from podfence.live.clustercuts import Cuts, NeededCuts, read_ip_block
 from podfence.live.clusterevents import ClusterEvent, changes, known_of
-from podfence.live.clusternodes import NodeAddresses
 from podfence.live.clusterobjects import ChangedObjects, ClusterObjects
 from podfence.live.clusterselect import ClusterSelector, Scoped, SelectorChange
 from podfence.live.clusterstep import empty_table, next_table
@@ -33,12 +32,13 @@ from podfence.model.objects import Node, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.admin import AdminReader
 from podfence.policy.classes import asked_keys, ip_blocks_of
-from podfence.policy.compile import read_policy
+from podfence.policy.compile import addresses_of_nodes, further_nodes, read_policy, told_by_pod
 from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import EndpointPolicy, PolicyIndex
 from podfence.policy.namedports import ClassPorts
 from podfence.policy.rulecompiler import Numbers, PolicyCompiler, RuleCompiler
+from podfence.sets.addresses import IPAddress
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
@@ -317,3 +317,36 @@ def _unused(
 
 def _namespace(policy: NetworkPolicy) -> str:
     return policy.ref.namespace
+
+
+# -- Addresses of nodes, followed as pods and nodes come and go
+
+
+class NodeAddresses(Struct, frozen=True, eq=False):
+    """``told``: by address, the node names that pods report for it, and how many pods do.
+    ``found``: whose each address is. ``further``: who else has it."""
+
+    told: Mapping[IPAddress, Mapping[str, int]] = _NOTHING
+    found: Mapping[IPAddress, str] = _NOTHING
+    further: Mapping[IPAddress, frozenset[str]] = _NOTHING
+
+    def after(
+        self, pods: Iterable[PodChange], nodes: Mapping[str, Node], *, changed: bool
+    ) -> NodeAddresses:
+        """``changed``: whether the nodes are not as before."""
+        told: dict[IPAddress, dict[str, int]] = {}
+        for pair in pods:
+            for pod, more in zip(pair, (-1, 1), strict=True):
+                for address, name in () if pod is None else told_by_pod(pod):
+                    if address not in told:
+                        told[address] = dict(self.told.get(address, ()))
+                    told[address][name] = told[address].get(name, 0) + more
+        for address, names in told.items():
+            told[address] = {name: count for name, count in names.items() if count}
+        told = {a: names for a, names in told.items() if names != self.told.get(a, {})}
+        if not told and not changed:
+            return self
+        every = {a: names for a, names in {**self.told, **told}.items() if names}
+        pairs = [(address, name) for address, names in every.items() for name in names]
+        found = addresses_of_nodes(pairs, nodes)
+        return NodeAddresses(every, found, further_nodes(pairs, nodes, found))

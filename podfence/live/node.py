@@ -6,17 +6,18 @@ costs what it changes. ``docs/design/live.md`` explains how.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from podfence.live.change import LiveChange
+from msgspec import Struct
+
 from podfence.live.localpolicies import LocalPolicies
-from podfence.live.namespaces import Namespaces
 from podfence.live.peerwords import PeersQuestion, WordPorts, WordSelector
+from podfence.live.picks import Namespaces
 from podfence.live.pods import At, Holders, Pods
 from podfence.live.policystore import OF_CLUSTER, PolicyStore
 from podfence.live.profiles import FAMILIES, PodEntry, Profile, Profiles
-from podfence.live.selections import Selections
-from podfence.live.unread import NETWORK_POLICY
+from podfence.live.selections import Moved, Selections
+from podfence.live.unread import NETWORK_POLICY, UnreadPolicy
 from podfence.model.facts import (
     NO_ADDRESS,
     Event,
@@ -31,9 +32,10 @@ from podfence.model.facts import (
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.objects import Node
 from podfence.policy.domains import NO_NAMES, DomainTable
-from podfence.policy.index import AddressPeers, EndpointPolicy, Everyone, Peers
+from podfence.policy.index import AddressPeers, DirectionPolicy, EndpointPolicy, Everyone, Peers
 from podfence.policy.words import Selection
 from podfence.sets.addresses import IPNetwork
+from podfence.sets.members import Members
 
 
 class LiveIndex:
@@ -282,3 +284,33 @@ def _addresses(profile: Profile) -> Iterator[At]:
         for family in FAMILIES:
             if (address := entry.address(family)) != NO_ADDRESS:
                 yield family, address
+
+
+# -- What events change of one node's compiled form, as a value
+
+
+class LiveChange(Struct, frozen=True):
+    """What has changed of one node's compiled form."""
+
+    new: tuple[DirectionPolicy, ...] = ()
+    """Policies of one direction that pods here have now."""
+    gone: tuple[DirectionPolicy, ...] = ()
+    """Policies of one direction that no pod here has any more."""
+    verdicts: Mapping[At, tuple[EndpointPolicy, ...]] = {}
+    """By address, the policies of the pods here that it may belong to; none: it is no longer the
+    address of a pod here."""
+    moved: tuple[Moved, ...] = ()
+    """Members of selections that somebody looks at."""
+    pod_cidrs: tuple[IPNetwork, ...] | None = None
+    """The ranges of the node, if they have changed."""
+    released: Mapping[int, Members] = {}
+    """By IP version, addresses that a pod had and none has now."""
+    given: Mapping[int, Members] = {}
+    """By IP version, addresses that no pod had and one has now."""
+    refused: tuple[UnreadPolicy, ...] = ()
+    """The policies that cannot be read, of those that were looked at."""
+
+    def __bool__(self) -> bool:
+        """Whether the table has to change for it."""
+        words = self.new or self.gone or self.verdicts or self.moved
+        return bool(words) or self.pod_cidrs is not None

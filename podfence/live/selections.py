@@ -14,8 +14,7 @@ from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.domainnames import DomainNames
-from podfence.live.namespaces import Namespaces
-from podfence.live.picks import Picks, declares, is_of
+from podfence.live.picks import Namespaces, Picks, declares, is_of
 from podfence.live.profiles import FAMILIES, NONE, HeldSelection, Profile, Profiles, Some, Withins
 from podfence.model.facts import NameFacts
 from podfence.model.meta import Labels

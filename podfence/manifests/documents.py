@@ -12,8 +12,7 @@ from msgspec import Struct
 
 from podfence.collector import collector_paused
 from podfence.errors import Problem, Source
-from podfence.intake.documents import Document, Unreadable
-from podfence.intake.kept import DecodedDocuments
+from podfence.intake.documents import DecodedDocuments, Document, Unreadable
 from podfence.manifests.deliveries import Delivery
 from podfence.manifests.filereader import FileContents, FileReader
 from podfence.manifests.inputfiles import InputFile, Skipped, read_inputs

@@ -29,8 +29,7 @@ from podfence.admission.kinds import (
 )
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake import unlisted
-from podfence.intake.documents import Document, Unreadable
-from podfence.intake.kept import DecodedDocuments
+from podfence.intake.documents import DecodedDocuments, Document, Unreadable
 from podfence.manifests.deliveries import DELIVERY_KINDS, Delivery, delivery_of
 from podfence.manifests.fieldpaths import format_path, is_below
 from podfence.manifests.inputfiles import InputFile

@@ -18,9 +18,8 @@ from podfence.collector import collector_paused
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake.beside import BESIDE_CODES, NOTHING_BESIDE, Beside
 from podfence.intake.build import Reading, build_cluster
-from podfence.intake.documents import Document
+from podfence.intake.documents import DecodedDocuments, Document
 from podfence.intake.doubts import can_matter
-from podfence.intake.kept import DecodedDocuments
 from podfence.intake.unknownlabels import UNKNOWN_LABEL_CODES
 from podfence.intake.unlisted import UNLISTED_CODES, Elsewhere
 from podfence.manifests.deliveries import DELIVERY_CODES, delivery_problems

@@ -5,7 +5,7 @@ it was. A link stays a link, and the file behind it is written. A file keeps its
 this user may give it away, its owner. A read-only file stays as it is. A device or a pipe is
 written to and never replaced. New bytes reach the disk before a name stands for them.
 
-What an agent keeps for itself has another home (``agent.wholefile``): nobody else may read it.
+What an agent keeps for itself has another home (``agent.keptfiles``): nobody else may read it.
 """
 
 from __future__ import annotations

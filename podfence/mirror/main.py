@@ -8,27 +8,28 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from podfence.agent import heap
 from podfence.agent.listening import Listen
 from podfence.agent.log import EventLog
+from podfence.agent.process import Threads, keep_giving_back
 from podfence.agent.reviews import Reviewer
 from podfence.agent.sources import read
-from podfence.agent.threads import Threads
 from podfence.agent.web import WebServer
 from podfence.kube.access import Access
 from podfence.kube.client import Client
+from podfence.kube.follow import SyncState
 from podfence.kube.resource import Resource, pods_anywhere
 from podfence.kube.watch import Watch
+from podfence.live.wire import ReadObject
 from podfence.mirror.certificate import Certificate
-from podfence.mirror.feed import feed
 from podfence.mirror.reviewers import Reviewers
 from podfence.mirror.server import AGENTS, Server
 from podfence.mirror.web import MirrorPages
@@ -94,7 +95,7 @@ class Mirror:
         """Until a signal, or until a thread dies; the exit status."""
         self._threads.take_signals()
         loop = self._threads.start("loop", self.server.run)
-        self._threads.start("heap", lambda: heap.run(self._threads.stopped))
+        self._threads.start("heap", lambda: keep_giving_back(self._threads.stopped))
         self._threads.start(
             "feed",
             lambda: feed(self._watch, self.server, self._threads.stopped, self._log, self._turn),
@@ -136,3 +137,40 @@ def run(options: MirrorOptions, log: EventLog) -> int:
 def names_of(service: str, namespace: str) -> Sequence[str]:
     """The host names of a Service."""
     return (f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.cluster.local", service)
+
+
+# -- From the watch of the API to those who tell agents of it. For a thread of its own
+
+
+_POLL = 0.5
+
+
+def feed(
+    watch: Watch[ReadObject],
+    server: Server,
+    stopped: threading.Event,
+    log: EventLog,
+    turn: Callable[[], None] = lambda: None,
+) -> None:
+    """Hand over what the watch of pods brings, until it is to stop. ``turn`` is called when the
+    loop comes round. Raises what ended a thread."""
+    told: tuple[SyncState, str] | None = None
+    version, ready = "", False
+    with watch:
+        while not stopped.is_set():
+            batch = watch.next(_POLL)
+            (now,) = watch.standings()
+            if now.heard is None and batch is None:
+                continue
+            changes = () if batch is None else batch.changes
+            version = version if batch is None else batch.version
+            live = now.state.standing is SyncState.LIVE
+            heard = float("-inf") if now.heard is None else now.heard
+            server.tell(changes, version, live=live, heard=heard)
+            server.turn(turn)
+            if told != (now.state.standing, now.state.message):
+                told = now.state.standing, now.state.message
+                log.info("api", standing=told[0].value, message=told[1])
+            if ready is not server.is_ready:
+                ready = server.is_ready
+                log.info("ready", ready=ready, pods=len(server.history))

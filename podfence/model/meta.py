@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Labels = tuple[tuple[str, str], ...]
 """Labels as pairs sorted by key: hashable, so that equal label sets share one value."""
@@ -59,3 +60,13 @@ def is_audited(annotations: object) -> bool:
     """Whether a policy with these annotations, as JSON has them, is only audited (AUD-1). A value
     that nobody knows, or that is no text, is none: the policy is enforced."""
     return isinstance(annotations, Mapping) and annotations.get(MODE_ANNOTATION) == AUDIT
+
+
+# -- Numbers that others have counted
+# Rule: they come from nodes that may be hostile, and are added, compared and printed: what no
+# counter can hold is refused where it is decoded, so that the fault is that of the node which tells
+# it.
+
+
+Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+"""How many; a serial, a generation, an epoch. msgspec checks it in what it decodes."""

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from podfence.lab.testbed.agreement import Disagreement, Proved
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
 from podfence.lab.testbed.probes import ProbeOutcome
-from podfence.lab.testbed.proved import Disagreement, Proved
 from podfence.lab.testbed.report import PacketCheck, SentProbe
 from podfence.podprobe.attempts import Asked, Outcomes, PlannedFile, PlannedTest, ProbePlan
 from podfence.policy.flow import Flow, Verdict

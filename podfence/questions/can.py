@@ -18,12 +18,12 @@ from podfence.policy.compile import audit_of, compile_cluster
 from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Decision, Direction, Flow, Verdict
 from podfence.policy.index import Endpoint, PolicyIndex
-from podfence.questions.audited import audited_at, audited_of
 from podfence.questions.certainty import Certainty
 from podfence.questions.dns import DnsNotes
 from podfence.questions.parties import Directory, PartyEnd, literal
 from podfence.questions.phrases.known import ObjectLookup
 from podfence.questions.phrases.words import some
+from podfence.questions.selecting import audited_at, audited_of
 from podfence.questions.services import Behind, Services
 from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS

@@ -39,13 +39,13 @@ from podfence.questions.entrytargets import (
     EntryTarget,
     example_of,
     numbers_of,
+    refusal,
     shared_families,
 )
 from podfence.questions.find.deciding import deciding
 from podfence.questions.phrases.matched import grouped
 from podfence.questions.phrases.outside import name_outside
 from podfence.questions.phrases.words import some
-from podfence.questions.routes import refusal
 from podfence.sets import AddressSet, PortSet
 from podfence.sets.addresses import EVERY_ADDRESS_OF
 

@@ -12,8 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from podfence.model.foreign import ForeignPolicy
-from podfence.model.objects import Pod
+from podfence.model.objects import ForeignPolicy, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.index import PolicyIndex
 from podfence.questions.phrases.words import some

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from podfence.errors import Locate
-from podfence.lab.testbed.agreement import Agreement, Compared, Sight
-from podfence.lab.testbed.proved import Proved
+from podfence.lab.testbed.agreement import Agreement, Compared, Proved, Sight
 from podfence.questions.phrases.words import count
 from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.render import lab_tests

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from podfence.errors import Locate
-from podfence.lab.testbed.proved import Proved, counted
+from podfence.lab.testbed.agreement import Proved, counted
 from podfence.policy.flow import Verdict
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.words import count

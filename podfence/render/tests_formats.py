@@ -13,10 +13,9 @@ from podfence.questions.phrases.words import count
 from podfence.questions.tests.ends import UNKNOWN_WAY, WEAK
 from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import Result, ResultStatus, Witness
-from podfence.render.annotations import SHOWN, annotation
+from podfence.render.ciformats import SHOWN, annotation, sarif_location, sarif_run
 from podfence.render.jsontext import position_data
 from podfence.render.junit import Case, Suite
-from podfence.render.sarif import sarif_location, sarif_run
 from podfence.render.tests_told import (
     DIFFERS,
     LAB,

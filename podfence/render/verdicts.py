@@ -12,9 +12,8 @@ from podfence.policy.index import NETWORK_POLICY_TIER
 from podfence.policy.origin import Origin
 from podfence.questions.can import Audited, CanAnswer, EndPair
 from podfence.questions.parties import PartyEnd
-from podfence.questions.phrases.nearmiss import near_miss
 from podfence.questions.phrases.tierwords import origin_name, policy_name
-from podfence.questions.phrases.words import some
+from podfence.questions.phrases.words import near_miss, some
 from podfence.render.jsontext import position_data
 from podfence.render.problems import message_text
 from podfence.sets.ports import OTHER

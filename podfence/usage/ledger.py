@@ -7,12 +7,14 @@ when nobody has looked for an hour. Connections that cannot be credited are coun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+
+from msgspec import Struct
 
 from podfence.model.meta import ObjectRef, Revision
 from podfence.usage.credit import ConnectionKind, RuleRef
 from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse
-from podfence.usage.seen import UsageSnapshot
+from podfence.usage.record import NodeUsage, PolicyUse, RuleUse
 
 POLICIES = 20_000
 """Policies that are known at the most."""
@@ -176,3 +178,42 @@ def unusable(kept: Kept, now: float) -> str:
     if len(entries) > POLICIES or sum(map(_size, entries)) > ROOM:
         return "it holds more than there is room for"
     return ""
+
+
+# -- The state of a ledger at one moment -> the record of it. Pure
+# Rule: nothing in it changes any more, so writing it out holds nobody up.
+
+
+class UsageSnapshot(Struct, frozen=True):
+    """Times are seconds since 1970. The rest is as in ``NodeUsage``."""
+
+    since: float
+    looked: float
+    fault: str
+    away: float
+    looks: int
+    cut: int
+    missed: int
+    uncounted: int
+    policies: list[tuple[ObjectRef, KeptPolicyUse]]
+
+    def rules(self, node: str, date: Callable[[float], str]) -> NodeUsage:
+        """``date``: seconds since 1970 as RFC 3339 has them."""
+        found = (
+            PolicyUse(
+                ref.kind,
+                str(ref),
+                entry.revision.uid,
+                entry.revision.generation,
+                date(entry.since),
+                tuple(
+                    RuleUse(path, use.uses, date(use.last) if use.last else "")
+                    for path, use in entry.rules.items()
+                ),
+            )
+            for ref, entry in sorted(self.policies, key=lambda each: each[0])
+            if entry.rules
+        )
+        counts = int(self.away), self.looks, self.cut, self.missed, self.uncounted
+        looked = date(self.looked) if self.fault else ""
+        return NodeUsage(node, date(self.since), *counts, tuple(found), self.fault, looked)

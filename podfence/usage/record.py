@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from podfence.model.counted import Count
+from podfence.model.meta import Count
 
 
 class RuleUse(Struct, frozen=True, omit_defaults=True):

@@ -18,8 +18,7 @@ from msgspec.structs import replace
 from podfence.collector import collector_paused
 from podfence.errors import Locate, Position, Problem, Severity, Source
 from podfence.intake.build import key_of
-from podfence.intake.documents import Document
-from podfence.intake.kept import DecodedDocuments
+from podfence.intake.documents import DecodedDocuments, Document
 from podfence.live.clusterevents import ClusterEvent, gone, put
 from podfence.live.clusterindex import ClusterIndex
 from podfence.manifests.inputfiles import InputFile

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final, Literal, TypeVar
 
@@ -22,7 +24,6 @@ from podfence.render.plan_text import render_plan
 from podfence.render.problems import problem_data
 from podfence.web.draft import Base, Judgement
 from podfence.web.folder import Changed, FileText, Folder, NotWritten
-from podfence.web.keptdrafts import KeptDrafts
 from podfence.web.pointing import pointed
 from podfence.web.revision import InputRevision
 from podfence.web.served import Served
@@ -260,3 +261,39 @@ def _completion(found: Completion | None) -> dict[str, object]:
             for each in found.options
         ],
     }
+
+
+# -- Drafts that were judged, by name, so that a program can ask about one again
+# Rule: a name means the same texts for as long as it means any. It is forgotten after a while, and
+# when there are many others.
+
+
+SECONDS: Final = 600.0
+MOST: Final = 40
+
+
+class KeptDrafts:
+    """``now``: seconds of some clock."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._kept: dict[str, tuple[float, Mapping[str, str]]] = {}
+
+    def keep(self, texts: Mapping[str, str]) -> str:
+        """The name of the texts of some files."""
+        self._forget()
+        name = secrets.token_hex(8)
+        self._kept[name] = self._now() + SECONDS, dict(texts)
+        while len(self._kept) > MOST:
+            del self._kept[next(iter(self._kept))]
+        return name
+
+    def texts(self, name: str) -> Mapping[str, str] | None:
+        """The texts of a name; None for one that means none, or none any more."""
+        self._forget()
+        found = self._kept.get(name)
+        return None if found is None else found[1]
+
+    def _forget(self) -> None:
+        now = self._now()
+        self._kept = {name: each for name, each in self._kept.items() if each[0] > now}

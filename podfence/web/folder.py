@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from podfence.collector import collector_paused
-from podfence.intake.kept import DecodedDocuments
+from podfence.intake.documents import DecodedDocuments
 from podfence.manifests.inputfiles import (
     SUFFIXES,
     InputFile,

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podfence.admission.crd_shapes import Array, BoundedInteger, CrdType, Object, String, StringMap
+from podfence.admission.decode import PROBLEM_CODES
 from podfence.admission.decode_adminnetworkpolicy import (
     ADMIN_NETWORK_POLICY,
     BASELINE_ADMIN_NETWORK_POLICY,
 )
-from podfence.admission.decode_codes import PROBLEM_CODES
 from podfence.admission.decode_policy import takes_meaning
 from podfence.admission.validate_clusternetworkpolicy import CLUSTER_NETWORK_POLICY
 from podfence.model.clusternetworkpolicy import (

@@ -7,7 +7,7 @@ import pytest
 
 from podfence.agent.answers import routes
 from podfence.agent.endpoint import BadRequest
-from podfence.agent.inquiry import Inquiry
+from podfence.agent.inbox import Inquiry
 from podfence.agent.nodereport import NodeReport, PacketTally, PolicyReport
 from podfence.agent.reviews import Wish
 from podfence.agent.revisions import Revisions, Selected

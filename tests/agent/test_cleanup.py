@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from podfence.agent import main
-from podfence.agent.namefile import NameFile
+from podfence.agent.keptfiles import NameFile
 from podfence.agent.table import KernelTable
 from podfence.dns.cache import CachedAddress
 from podfence.dns.table import TABLE as NAMES

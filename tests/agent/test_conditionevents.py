@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from podfence.agent.conditionevents import AGAIN, ConditionEvents
 from podfence.agent.conditions import Condition, ConditionKind
-from podfence.agent.eventseries import EventContent
+from podfence.agent.eventseries import AGAIN, ConditionEvents, EventContent
 from podfence.model.meta import ObjectRef
 
 DB = ObjectRef("NetworkPolicy", "shop", "db")

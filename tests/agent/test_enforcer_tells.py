@@ -9,8 +9,7 @@ from msgspec.structs import replace
 from podfence.agent.account import COUNTING, SIZED
 from podfence.agent.conditions import ConditionKind
 from podfence.agent.enforcer import Enforcer
-from podfence.agent.inbox import Inbox
-from podfence.agent.inquiry import Inquiry
+from podfence.agent.inbox import Inbox, Inquiry
 from podfence.agent.log import EventLog
 from podfence.agent.revisions import Selected
 from podfence.kube.follow import KindState, SyncState

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from podfence.agent.keptfiles import NameFile
 from podfence.agent.log import EventLog
-from podfence.agent.namefile import NameFile
 from podfence.agent.names import Names
 from podfence.dns.cache import NameState
 from podfence.kernel.nflog import Copies

@@ -12,8 +12,8 @@ from msgspec import Raw
 from podfence.agent.conditions import ConditionKind, Conditions
 from podfence.agent.latency import BOUNDS, Latencies
 from podfence.agent.localpods import LocalPods
-from podfence.agent.lock import only_agent
 from podfence.agent.log import EventLog, now_text
+from podfence.agent.process import only_agent
 from podfence.agent.sources import KINDS, UNREACHABLE, Standings, heard, read
 from podfence.agent.status import HUNG, NodeStatus
 from podfence.errors import ClusterError, HostError

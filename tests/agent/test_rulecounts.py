@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from podfence.agent.keptfiles import RuleFile
 from podfence.agent.leisure import REST, TURN
 from podfence.agent.log import EventLog
 from podfence.agent.rulecounts import RuleCounts
-from podfence.agent.rulefile import RuleFile
 from podfence.drops.record import ISOLATED, RULE, Cause, NamedRule
 from podfence.errors import NftError
 from podfence.kernel.ctlook import Look, Tracked

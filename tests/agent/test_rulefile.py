@@ -12,13 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from podfence.agent.keptfiles import LATEST, RATE, SOONEST, RuleFile
 from podfence.agent.log import EventLog
 from podfence.agent.rulecounts import RuleCounts
-from podfence.agent.rulefile import LATEST, RATE, SOONEST, RuleFile
 from podfence.model.meta import ObjectRef, Revision
-from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse
+from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse, saved
 from podfence.usage.ledger import GAP, ROOM
-from podfence.usage.saved import saved
 from tests.agent.test_rulecounts import Table
 
 DB = ObjectRef("NetworkPolicy", "shop", "db")

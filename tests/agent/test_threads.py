@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from podfence.agent.threads import HAND_OVER, Threads
+from podfence.agent.process import HAND_OVER, Threads
 
 
 @pytest.fixture(autouse=True)

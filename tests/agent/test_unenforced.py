@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from podfence.agent.unenforced import unenforced
+from podfence.agent.policycondition import unenforced
 from podfence.model.facts import PolicyFacts
 
 LEFT_OUT = ": names are for rules that accept; here they match nothing"

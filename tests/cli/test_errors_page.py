@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from podfence.admission.decode_codes import PROBLEM_CODES as MODEL_CODES
+from podfence.admission.decode import PROBLEM_CODES as MODEL_CODES
 from podfence.errors import COMMAND_CODES
 from podfence.manifests.domaintable import NAME_TABLE_CODES
 from podfence.manifests.leftout import LEFT_OUT_CODES

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from podfence.web.keptdrafts import MOST, SECONDS, KeptDrafts
+from podfence.web.editing import MOST, SECONDS, KeptDrafts
 from tests.cli.schema import violations
 from tests.cli.serveanswers import SCHEMA, asked
 from tests.cli.session import ROOT, podfence

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from podfence.drops.narrow import of_namespace
-from podfence.drops.record import Cause, Drop, Drops, FlowEnd, NamedRule
+from podfence.drops.record import Cause, Drop, Drops, FlowEnd, NamedRule, of_namespace
 
 WEB, DB, OUTSIDE = (
     FlowEnd("10.0.0.1", ("web/a",)),

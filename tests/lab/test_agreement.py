@@ -7,10 +7,9 @@ from ipaddress import ip_address
 import pytest
 
 from podfence.engine.evaluate import Judge
-from podfence.lab.testbed.agreement import Sight, agreement
+from podfence.lab.testbed.agreement import Proved, Sight, agreement
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
 from podfence.lab.testbed.probes import ProbeOutcome
-from podfence.lab.testbed.proved import Proved
 from podfence.lab.testbed.report import PacketCheck, SentProbe
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster

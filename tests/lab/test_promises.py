@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.lab.promises import prove
-from podfence.lab.testbed.proved import Proved
+from podfence.lab.testbed.agreement import Proved
 from podfence.lab.trial import LabOptions
 from podfence.manifests.load import load
 from podfence.manifests.testfiles import read_test_files

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podfence.live.packing import pack, unpack
+from podfence.live.policystore import pack, unpack
 
 
 @given(st.binary(max_size=2000))

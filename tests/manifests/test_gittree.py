@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from podfence.intake.kept import DecodedDocuments
+from podfence.intake.documents import DecodedDocuments
 from podfence.manifests.gittree import GitError, GitTree, commit_of, read_range
 from podfence.manifests.inputfiles import InputFile, read_inputs
 from podfence.manifests.load import load

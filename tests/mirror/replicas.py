@@ -26,7 +26,7 @@ from podfence.kube.resource import pods_anywhere, pods_for
 from podfence.kube.watch import Watch
 from podfence.live.wire import ReadObject
 from podfence.mirror.certificate import Certificate, secret
-from podfence.mirror.feed import feed
+from podfence.mirror.main import feed
 from podfence.mirror.server import Server
 from podfence.model.facts import PodFacts
 from tests.kube.fakecluster import FakeCluster

@@ -17,8 +17,7 @@ from podfence.nft.lowering import dispatch, groups, keyed, lower, ordered, ports
 from podfence.nft.lowering.groups import Groups, VerdictMatches
 from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.peers import PeerSets
-from podfence.nft.lowering.portruns import RuleMatch, Run, in_runs
-from podfence.nft.lowering.ports import PortQuestions
+from podfence.nft.lowering.ports import PortQuestions, RuleMatch, Run, in_runs
 from podfence.nft.lowering.tierchains import SharedTiers
 from podfence.nft.lowering.views import DESTINATIONS, SOURCES, VIEWS, View
 from podfence.nft.objects import (

@@ -15,10 +15,9 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.questions.plan.plan import Plan, plan
 from podfence.render.plan_edits import Edits, Texts
 from podfence.render.plan_findings import PlanFinding, findings_of
-from podfence.render.plan_github import workflow_commands
+from podfence.render.plan_formats import sarif_data, workflow_commands
 from podfence.render.plan_json import plan_data
 from podfence.render.plan_markdown import LIMIT, cell, render_markdown
-from podfence.render.plan_sarif import sarif_data
 from podfence.render.plan_text import LINES, Spots, render_plan
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 

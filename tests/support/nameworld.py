@@ -25,8 +25,8 @@ import dns.rrset
 
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox
+from podfence.agent.keptfiles import NameFile
 from podfence.agent.log import EventLog
-from podfence.agent.namefile import NameFile
 from podfence.agent.names import Names
 from podfence.agent.resolvers import Resolvers
 from podfence.agent.table import KernelTable

@@ -17,7 +17,7 @@ from msgspec.json import encode
 from msgspec.structs import replace
 
 from podfence.agent.fleet import NodeReply
-from podfence.agent.namefile import NameFile
+from podfence.agent.keptfiles import NameFile
 from podfence.agent.nodereport import (
     ConditionReport,
     KindReport,
@@ -52,10 +52,9 @@ from podfence.render.drops import drop_text, drops_data, lost_text
 from podfence.render.fleet_text import nodes_text, policy_text
 from podfence.render.jsontext import json_text
 from podfence.render.rules import rules_data, rules_notes, rules_text
-from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse
+from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse, restored, saved
 from podfence.usage.ledger import UsageLedger
 from podfence.usage.record import NodeUsage, PolicyUse, RuleUse
-from podfence.usage.saved import restored, saved
 from podfence.usage.together import together
 from tests.support.fuzzing import check_harmless
 from tests.support.mutations import ROOT

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from podfence.live.change import LiveChange
+from podfence.live.node import LiveChange
 from podfence.live.pods import At
 from podfence.live.profiles import HeldSelection
 from podfence.live.selections import Moved, Selections
 from podfence.nft.difference import TableSteps, steps
-from podfence.nft.lowering.batch import PriorState, Shown
 from podfence.nft.lowering.delta import Delta, Gathered
 from podfence.nft.lowering.dispatch import AUDIT_MAPS, range_sets, spoken
 from podfence.nft.lowering.fragments import FixedObject, Fragment, fragment
@@ -24,7 +23,7 @@ from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.leads import Leads
 from podfence.nft.lowering.lower import TABLE, LocalNode
 from podfence.nft.lowering.polarity import ChainUses
-from podfence.nft.lowering.side import ObjectName, ObjectSource, RulesetSide
+from podfence.nft.lowering.side import ObjectName, ObjectSource, PriorState, RulesetSide, Shown
 from podfence.nft.lowering.sizes import Sizes, sizes
 from podfence.nft.lowering.skeleton import range_set, skeleton
 from podfence.nft.lowering.tightening import Differences, Released, Tightening, judged, of_members

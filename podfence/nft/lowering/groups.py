@@ -17,8 +17,7 @@ from podfence.nft.lowering.deny import deny_rules, prefix_of
 from podfence.nft.lowering.identifiers import Namer, group_comment, match_comment
 from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.peers import PeerSets
-from podfence.nft.lowering.portruns import RuleMatch, in_runs
-from podfence.nft.lowering.ports import PortQuestions
+from podfence.nft.lowering.ports import PortQuestions, RuleMatch, in_runs
 from podfence.nft.lowering.tierchains import SharedTiers
 from podfence.nft.lowering.views import DESTINATIONS, FAMILIES, SOURCES, View
 from podfence.nft.objects import RETURN, Chain, ChainVerdict, Lookup, Rule, VerdictMap, goto, jump

@@ -21,8 +21,7 @@ from pyroaring import FrozenBitMap
 from podfence.nft.lowering.identifiers import Namer, joint_comment
 from podfence.nft.lowering.ordered import PortLists, by_port
 from podfence.nft.lowering.peers import PeerSets
-from podfence.nft.lowering.portruns import RuleMatch, Run, until
-from podfence.nft.lowering.ports import PORT_KEY, PortQuestions, split_ports
+from podfence.nft.lowering.ports import PORT_KEY, PortQuestions, RuleMatch, Run, split_ports, until
 from podfence.nft.lowering.views import FAMILIES, View
 from podfence.nft.objects import Chain, ChainVerdict, Field, Key, Rule, VerdictMap, Vmap, goto
 from podfence.policy.index import AddressPeers, Everyone, Peers, PodPeers

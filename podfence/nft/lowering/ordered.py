@@ -15,8 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.nft.lowering.portruns import RuleMatch, Run, in_runs, until
-from podfence.nft.lowering.ports import PROTOCOL_NUMBERS, split_ports
+from podfence.nft.lowering.ports import (
+    PROTOCOL_NUMBERS,
+    RuleMatch,
+    Run,
+    in_runs,
+    split_ports,
+    until,
+)
 from podfence.nft.objects import ChainVerdict, Key
 from podfence.policy.index import Everyone
 from podfence.sets import PortSet

@@ -7,12 +7,18 @@ several entries needs an interval set, which costs about twice as much a packet.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from msgspec import Struct
+
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.objects import (
     SCTP,
     TCP,
     UDP,
     Between,
+    ChainVerdict,
     Compare,
     DataType,
     Expression,
@@ -22,6 +28,7 @@ from podfence.nft.objects import (
     RangeSet,
     Set,
 )
+from podfence.policy.index import Peers
 from podfence.sets import PortSet
 from podfence.sets.ports import MAX_PORT, OTHER
 
@@ -109,3 +116,39 @@ def _port_set(name: str, spans: list[_Span]) -> Set | RangeSet:
         return RangeSet(name, PORT_KEY, ranges)
     keys = ((p, port) for p, low, high in spans for port in range(low, high + 1))
     return Set(name, PORT_KEY, frozenset(keys))
+
+
+# -- Rules of a tier as entries with verdicts, before they become chains
+# Rule: neighbours of one verdict are a run. The order inside a run means nothing; the order of runs
+# stays.
+
+
+class RuleMatch(Struct, frozen=True):
+    """One match of one rule. ``comment``: which rule it is."""
+
+    peers: Peers
+    ports: PortSet
+    comment: str
+
+
+class Run(Struct, frozen=True):
+    """Neighbouring entries of one verdict."""
+
+    entries: tuple[RuleMatch, ...]
+    verdict: ChainVerdict
+
+
+def in_runs(entries: Iterable[tuple[ChainVerdict, RuleMatch]]) -> list[Run]:
+    """Entries in their order; neighbours of one verdict together."""
+    return [
+        Run(tuple(entry for _, entry in alike), verdict)
+        for verdict, alike in groupby(entries, key=lambda found: found[0])
+    ]
+
+
+def until(runs: Sequence[Run], default: ChainVerdict) -> list[Run]:
+    """The runs without those at the end that only say what is said anyway after them."""
+    left = list(runs)
+    while left and left[-1].verdict == default:
+        left.pop()
+    return left

@@ -16,7 +16,7 @@ from podfence.nft.lowering.identifiers import Namer, action_comment
 from podfence.nft.lowering.identifiers import tier_comment as comment_of
 from podfence.nft.lowering.identifiers import tier_key as key_of
 from podfence.nft.lowering.keyed import RunWriter
-from podfence.nft.lowering.portruns import RuleMatch, in_runs
+from podfence.nft.lowering.ports import RuleMatch, in_runs
 from podfence.nft.lowering.views import View
 from podfence.nft.objects import (
     RETURN,

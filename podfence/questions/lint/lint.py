@@ -15,11 +15,11 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.conflicts import conflicts
 from podfence.questions.lint.coverage import coverage
 from podfence.questions.lint.findings import NEEDS_EVERYBODY, LintFinding
-from podfence.questions.lint.modes import mode_of
 from podfence.questions.lint.note import Raw, WrittenObjects
+from podfence.questions.lint.note_outside import service_ranges
+from podfence.questions.lint.note_shape import mode_of
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.lint.plugins import plugin_findings
-from podfence.questions.lint.ranges import service_ranges
 from podfence.questions.lint.reach import LintIndex
 from podfence.questions.lint.resolving import resolving
 from podfence.questions.lint.surroundings import NOWHERE, Surroundings

@@ -19,7 +19,7 @@ from podfence.model.networkpolicy import (
 from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import DIRECTIONS, Direction
 from podfence.policy.index import PolicyIndex
-from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
+from podfence.questions.lint.surroundings import UNTOLD, ClusterDns
 from podfence.questions.phrases.ends import Ends
 from podfence.questions.phrases.matched import Matched
 

@@ -10,8 +10,12 @@ from collections.abc import Iterator, Mapping
 
 from pyroaring import BitMap
 
+from podfence.likeness import similar
+from podfence.model.cluster import Policy
+from podfence.model.meta import AUDIT, ENFORCE, MODE_ANNOTATION
 from podfence.policy.flow import AS_WRITTEN, Direction
-from podfence.questions.lint.note import LintedPolicy, Note, rule_path
+from podfence.questions.lint.findings import LintFinding
+from podfence.questions.lint.note import LintedPolicy, Note, Raw, field_of, rule_path
 from podfence.questions.phrases import words
 from podfence.questions.phrases.matched import allows_everything as is_open
 
@@ -132,3 +136,30 @@ def pointless(case: LintedPolicy) -> Iterator[Note]:
         rules = case.policy.rules_of(direction.policy_type)
         path = f"spec.{direction.value}" if rules else "spec.podSelector"
         yield Note("PF316", text, path, names=tuple(refs))
+
+
+# -- Whether policies are enforced: the annotation ``podfence.io/mode`` (AUD-1)
+# Rule: reads the object as it was written, because decoding drops the annotation.
+
+
+_PATH = f"metadata.annotations[{MODE_ANNOTATION}]"
+
+
+def mode_of(policy: Policy, raw: Raw | None) -> Iterator[LintFinding]:
+    """PF361 for an unknown value, PF362 for an audited policy. ``raw``: the policy as it was
+    written."""
+    mode = field_of(raw, "metadata", "annotations", MODE_ANNOTATION)
+    if mode == AUDIT:
+        text = (
+            "The policy is evaluated, and what it would deny is reported; it isolates nothing, "
+            "denies nothing and allows nothing. To enforce it, remove the annotation."
+        )
+        yield LintFinding("PF362", policy.ref, policy.source, _PATH, text)
+    elif mode not in (None, ENFORCE):
+        meant = similar(str(mode), (AUDIT, ENFORCE))
+        hint = f"did you mean {meant[0]}? " if meant else ""
+        text = (
+            f"{mode!r} is not a mode; {hint}the modes are {AUDIT} and {ENFORCE}. The policy is "
+            "enforced, as it would be without the annotation."
+        )
+        yield LintFinding("PF361", policy.ref, policy.source, _PATH, text)

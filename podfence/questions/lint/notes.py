@@ -22,9 +22,9 @@ from podfence.questions.lint import (
     note_shape,
     note_who,
 )
-from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
 from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.note import LintedPolicy, Note, Raw, WrittenObjects
+from podfence.questions.lint.surroundings import UNTOLD, ClusterDns
 from podfence.questions.phrases.matched import Matched
 
 _PORTS, _BLOCKS, _PEERS, _TWO_PEERS, _TWO_RULES = 1, 2, 4, 8, 16

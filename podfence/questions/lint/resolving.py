@@ -21,11 +21,10 @@ from podfence.model.objects import Pod, Service
 from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, Endpoint
 from podfence.policy.networkpolicies import rule_ports
-from podfence.questions.lint.clusterdns import ClusterDns
 from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.note import pod_spec
 from podfence.questions.lint.reach import FAMILIES, LintIndex
-from podfence.questions.lint.surroundings import NOWHERE, Surroundings
+from podfence.questions.lint.surroundings import NOWHERE, ClusterDns, Surroundings
 from podfence.questions.phrases.matched import grouped
 from podfence.sets import PortSet
 from podfence.sets.addresses import IPAddress

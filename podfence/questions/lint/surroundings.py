@@ -5,15 +5,44 @@ Rule: an unknown fact is empty, and findings that need it are left out.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from msgspec import Struct
 
 from podfence.model.entries import Controllers, Entries
-from podfence.model.meta import ObjectRef
-from podfence.questions.lint.clusterdns import UNTOLD, ClusterDns
+from podfence.model.meta import Labels, ObjectRef
+from podfence.model.objects import Pod
+from podfence.policy.index import Endpoint
 from podfence.questions.lint.conflicts import Twin
 from podfence.questions.tenants import NO_TENANTS, Tenants
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.sets.addresses import IPAddress, IPNetwork
+
+# -- Where a cluster resolves names, from its settings
+# Rule: settings go before every guess by names and labels that distributions use.
+
+
+class ClusterDns(Struct, frozen=True):
+    """The pods that serve DNS, by namespace and labels, and the address of the cache on each node.
+    None: not set."""
+
+    pods: tuple[str, Labels] | None = None
+    node_local: IPAddress | None = None
+
+    def is_served_by(self, pod: Pod) -> bool:
+        """Whether a pod serves DNS; False if the pods are not set."""
+        if self.pods is None or pod.namespace != self.pods[0]:
+            return False
+        return set(self.pods[1]) <= set(pod.labels)
+
+    def is_none_of(self, ends: Collection[Endpoint]) -> bool:
+        """Whether pods, at least one, certainly do not serve DNS."""
+        if self.pods is None or not ends:
+            return False
+        return not any(self.is_served_by(end.pod) for end in ends)
+
+
+UNTOLD = ClusterDns()
 
 
 class Surroundings(Struct, frozen=True):

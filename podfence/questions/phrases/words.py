@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer, NetworkPolicyPort
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
+from podfence.sets import PortSet
 
 EVERYONE = "everyone: every pod, every node and every address outside the cluster"
 """A rule without peers (NP-12)."""
@@ -137,3 +138,22 @@ def ports(phrases: Iterable[str]) -> str:
     """``on A``, ``on A or B``; without phrases every port of every protocol."""
     listing = list(phrases)
     return f"on {listed(listing, 'or')}" if listing else EVERY_PORT
+
+
+# -- How closely a rule misses a flow, in words
+# Rule: one wording for every reader (``why``, ``drops``). Peers are named by their field paths,
+# ports by numbers, so nothing needs escaping.
+
+
+def near_miss(path: str, peer_paths: Sequence[str], ports: PortSet, *, port_fits: bool) -> str:
+    """What of an accepting rule fits and what does not; "" where neither does. ``path``: of the
+    rule; ``peer_paths``: of the peers that fit, the rule's own where it has no peers."""
+    if peer_paths and not port_fits:
+        peers = "everyone" if tuple(peer_paths) == (path,) else ", ".join(peer_paths)
+        only = f"only {ports}" if ports else "no port"
+        return f"near miss: the peer fits ({peers}), but it allows {only}"
+    if peer_paths:
+        return f"near miss: the peer fits, but not on this port ({', '.join(peer_paths)})"
+    if port_fits:
+        return f"near miss: the port fits ({ports}), but no peer does"
+    return ""

@@ -19,14 +19,13 @@ from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import USUAL, Limits, blamed
 from podfence.questions.plan.difference import difference
-from podfence.questions.plan.edits import Edit, edits_between, renamed
+from podfence.questions.plan.edits import Edit, aligned, edits_between, renamed
 from podfence.questions.plan.ends import JointEnds, WorkloadPods, joint_ends
 from podfence.questions.plan.gate import FailOn
 from podfence.questions.plan.kinds import Became, kinds_followed, with_both_kinds
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.order import Order, safe_order
 from podfence.questions.plan.outcomes import Outcome, OutcomeScope, outcomes, with_meetings
-from podfence.questions.plan.sides import aligned
 from podfence.questions.plan.undecided import (
     Doubts,
     UndecidedWorkloads,

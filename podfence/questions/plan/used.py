@@ -24,8 +24,7 @@ from podfence.questions.plan.ends import outside_classes
 from podfence.questions.plan.outcomes import Outcome, Who
 from podfence.questions.suggest.evidence import Evidence, ObservedConnection, evidence
 from podfence.questions.suggest.judging import ConnectionJudge
-from podfence.questions.suggest.resolver import EndResolver, KnownEnd
-from podfence.questions.suggest.standins import with_dns
+from podfence.questions.suggest.resolver import EndResolver, KnownEnd, with_dns
 from podfence.sets import AddressSet
 from podfence.sets.addresses import IPAddress
 

@@ -20,9 +20,9 @@ from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.suggest.evidence import ObservedConnection
+from podfence.questions.suggest.resolver import LABELS as DNS_LABELS
 from podfence.questions.suggest.resolver import OUTSIDE, KnownEnd
 from podfence.questions.suggest.rules import SuggestOptions, ends_of
-from podfence.questions.suggest.standins import LABELS as DNS_LABELS
 from podfence.questions.suggest.suggest import Suggestion
 from podfence.questions.tests.decode import API_VERSION
 from podfence.questions.tests.judge import is_closed

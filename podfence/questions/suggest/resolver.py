@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from ipaddress import ip_network
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.errors import PodfenceError
-from podfence.flows.seen import RecordedEnd, Sort
+from podfence.flows.seen import RecordedEnd, RecordedFlow, Sort
+from podfence.model.cluster import Cluster, assign_addresses, undeclared
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.objects import Pod
 from podfence.model.workloads import WORKLOAD_KINDS
@@ -25,7 +27,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.parties import Directory, literal
 from podfence.questions.parties import PartyEnd as Named
 from podfence.questions.phrases.matched import workload_names
-from podfence.questions.plan.sides import is_assumed
+from podfence.questions.plan.edits import is_assumed
 from podfence.questions.services import Services
 from podfence.sets import AddressSet
 from podfence.sets.addresses import IPAddress
@@ -247,3 +249,38 @@ def _stems(pod: str) -> Iterator[tuple[str, frozenset[str]]]:
         stem = ending.sub("", pod)
         if stem != pod:
             yield stem, kinds
+
+
+# -- The cluster's DNS where manifests lack it
+# Rule: pods of ``kube-system`` that received packets on port 53, in a cluster whose manifests have
+# nothing of that namespace, are assumed to have the label that every distribution gives them.
+
+
+_SPACE: Final = "kube-system"
+LABELS: Final = (("k8s-app", "kube-dns"),)
+"""Those of the DNS of every distribution."""
+_PORT: Final = 53
+
+
+def with_dns(
+    cluster: Cluster, flows: Iterable[RecordedFlow]
+) -> tuple[Cluster, tuple[ObjectRef, ...]]:
+    """The cluster with pods for its DNS, and their workloads: none where it holds what it needs."""
+    if any(pod.namespace == _SPACE for pod in cluster.pods):
+        return cluster, ()
+    owners = tuple(ObjectRef("Deployment", _SPACE, name) for name in sorted(set(_asked(flows))))
+    if not owners:
+        return cluster, ()
+    pods = [Pod(_SPACE, owner.name, LABELS, owner=owner) for owner in owners]
+    namespaces = {_SPACE: undeclared(_SPACE), **cluster.namespaces}
+    every = assign_addresses((*cluster.pods, *pods))
+    return replace(cluster, namespaces=namespaces, pods=every), owners
+
+
+def _asked(flows: Iterable[RecordedFlow]) -> Iterator[str]:
+    for flow in flows:
+        end = flow.destination
+        if end.word:
+            end = pod_called(end.word) or end
+        if end.namespace == _SPACE and flow.port == _PORT and (end.pod or end.workload):
+            yield end.workload or next(stems(end.pod), end.pod)

@@ -31,7 +31,7 @@ from podfence.questions.suggest.evidence import Evidence, ObservedConnection, ev
 from podfence.questions.suggest.groups import PodGroups, SharedLabels
 from podfence.questions.suggest.judging import ConnectionJudge
 from podfence.questions.suggest.promised import NeededTests, Promised, promised
-from podfence.questions.suggest.resolver import EndResolver, KnownEnd
+from podfence.questions.suggest.resolver import EndResolver, KnownEnd, with_dns
 from podfence.questions.suggest.rules import (
     DNS_OVER_TCP,
     EVERYTHING_SEEN,
@@ -43,7 +43,6 @@ from podfence.questions.suggest.rules import (
     ends_of,
     is_dns,
 )
-from podfence.questions.suggest.standins import with_dns
 from podfence.questions.tests.edits import with_fixtures
 from podfence.questions.tests.world import ClusterWorld
 

@@ -1,13 +1,16 @@
-"""A plan as SARIF, for code scanning."""
+"""A plan for those who run in CI: SARIF for code scanning, annotations of GitHub."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
+from msgspec.structs import replace
+
+from podfence.questions.phrases.words import count
+from podfence.render.ciformats import SHOWN, annotation, file_of, sarif_location, sarif_run
 from podfence.render.plan_edits import Spot, first_shown
 from podfence.render.plan_findings import CLOSES, CUTS, PLAN_CODES, PlanFinding
-from podfence.render.sarif import file_of, sarif_location, sarif_run
 
 _LEVELS = {"PF403": "error", "PF404": "error", CUTS: "error", CLOSES: "note"}
 """Every other code is a warning."""
@@ -48,3 +51,33 @@ def _gone(spot: Spot, revisions: Iterable[str]) -> dict[str, object]:
     """The line is gone: nobody can open it."""
     assert spot.position is not None
     return sarif_location(file_of(spot.position, revisions), 1, None, spot.words)
+
+
+# -- A plan as annotations of GitHub's workflow commands: the worst first, the others counted
+
+
+_ORDER = ("PF403", "PF404", "PF406", "PF401", "PF405", "PF407", "PF402")
+
+
+def workflow_commands(
+    findings: Iterable[PlanFinding], revisions: Iterable[str] = ()
+) -> Iterator[str]:
+    """One line each. ``revisions``: prefixes of the names of files that were read out of git."""
+    found = sorted(findings, key=lambda each: _ORDER.index(each.code))
+    for finding in found[:SHOWN]:
+        yield _annotation(finding, revisions)
+    if len(found) > SHOWN:
+        rest = count(len(found) - SHOWN, "finding")
+        yield f"::notice title=podfence plan::and {rest} more: podfence plan -o wide"
+
+
+def _annotation(finding: PlanFinding, revisions: Iterable[str]) -> str:
+    level = "notice" if finding.code == CLOSES else "warning"
+    title = f"podfence {finding.code}: {PLAN_CODES[finding.code]}"
+    spot = first_shown(finding.spots)
+    if spot is None:
+        return annotation(level, title, finding.message, None)
+    if spot.shown is None and spot.position is not None:  # the file may be there, its line is not
+        whole = replace(spot.position, line=0)
+        return annotation(level, title, finding.message, whole, tuple(revisions))
+    return annotation(level, title, finding.message, spot.shown, tuple(revisions))

@@ -1,11 +1,32 @@
-"""The version of the API server on the command line: what charts are rendered for, and how the
-server reads what they give."""
+"""Values of options that are read in one way everywhere: numbers, and the version of a server.
+
+Rule: ``nan`` is refused where it is read, because every comparison with it is false.
+"""
 
 from __future__ import annotations
 
 import re
+from math import isnan
+from typing import Any
 
 import click
+
+
+class Number(click.FloatRange):
+    """A number in a range. ``nan`` is in no range."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number. Raises BadParameter."""
+        found: float = super().convert(value, param, ctx)
+        if isnan(found):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return found
+
+
+# -- The version of the API server: what charts are rendered for, and how it reads what they give
+
 
 STRICT_CIDRS_SINCE = 36
 """The minor version of Kubernetes since which CIDRs with host bits are refused."""
