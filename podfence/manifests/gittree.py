@@ -20,9 +20,9 @@ from podfence.manifests.exclusion import Exclusion
 from podfence.manifests.inputfiles import (
     CHART_FILE,
     IGNORE_FILE,
-    SUFFIXES,
     InputFile,
     decoded,
+    is_read,
     is_source,
 )
 from podfence.text import printable
@@ -310,7 +310,7 @@ class _TreeWalk:
                 continue
             tree_path = self._tree._followed(whole)
             is_folder = tree_path is not None and tree_path in self._tree._folders
-            if not is_folder and not name.endswith(SUFFIXES):
+            if not is_folder and not is_read(name):
                 continue
             path = posixpath.join(shown, name)
             if self._exclusion.excludes(f"{inner}{name}", is_directory=is_folder):

@@ -29,7 +29,7 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 """Names of files in a directory that are read; a file named on its own may have any name."""
 CHART_FILE: Final = "Chart.yaml"
 """Its directory is a Helm chart."""
-KUSTOMIZATION_FILES: Final = frozenset({"kustomization.yaml", "kustomization.yml"})
+KUSTOMIZATION_FILES: Final = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 """Their directory is what ``kubectl kustomize`` builds."""
 
 MAX_FILE_BYTES: Final = 1 << 30
@@ -61,6 +61,11 @@ class Skipped(Struct, frozen=True):
 
     path: str
     walked: str
+
+
+def is_read(name: str) -> bool:
+    """Whether a file in a directory is read, by its name."""
+    return name.endswith(SUFFIXES) or name in KUSTOMIZATION_FILES
 
 
 def is_source(path: str) -> bool:
@@ -194,7 +199,7 @@ class _DirectoryWalk:
                 inner = f"{folder.inner}{entry.name}"
                 path = os.path.join(folder.path, entry.name)
                 is_directory = _is_directory(entry)
-                if not is_directory and not entry.name.endswith(SUFFIXES):
+                if not is_directory and not is_read(entry.name):
                     continue
                 if self._exclusion and self._exclusion.excludes(inner, is_directory=is_directory):
                     self.excluded += 1

@@ -20,8 +20,10 @@ from podfence.admission.kinds import (
     meant_version,
 )
 from podfence.manifests.fieldpaths import FieldSteps
+from podfence.manifests.inputfiles import KUSTOMIZATION_FILES
 from podfence.manifests.jsonreader import READER
 from podfence.manifests.yamlscalars import shown
+from podfence.text import printable
 
 
 class Listed(Struct, frozen=True):
@@ -174,15 +176,17 @@ _TYPE_NAMES: Final = {
     type(None): "null",
 }
 
+_CHART: Final = "part of a Helm chart: -f {} renders it, as helm template RELEASE {} does"
+_KUSTOMIZATION: Final = "a kustomization: -f {} builds it, as kubectl kustomize {} does"
 _ADVICE: Final = {
-    "Chart.yaml": "this directory is a Helm chart, render it first (helm template RELEASE CHART)",
-    "values.yaml": "values of a Helm chart, render the chart first (helm template RELEASE CHART)",
-    "kustomization.yaml": "a kustomization, build it first (kubectl kustomize DIRECTORY)",
-    "kustomization.yml": "a kustomization, build it first (kubectl kustomize DIRECTORY)",
+    "Chart.yaml": _CHART,
+    "values.yaml": _CHART,
+    **dict.fromkeys(KUSTOMIZATION_FILES, _KUSTOMIZATION),
 }
 
 
 def advice_for(path: str) -> str:
     """What to do with a well-known file that is not a manifest, ``""`` for any other."""
-    advice = _ADVICE.get(path.rpartition("/")[2])
-    return f" ({advice})" if advice else ""
+    folder, _, name = path.rpartition("/")
+    advice = _ADVICE.get(name)
+    return f" ({advice.replace('{}', printable(folder or '.'))})" if advice else ""

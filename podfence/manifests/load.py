@@ -214,6 +214,8 @@ def _remarks(manifests: Manifests, paths: Sequence[str]) -> Iterator[Problem]:
 def _without_objects(paths: Sequence[str], manifests: Manifests) -> Problem:
     others = f", nor in {', '.join(paths[1:6])}" if len(paths) > 1 else ""
     text = f"no objects: the input holds{others} only blank lines, comments or empty lists"
+    if manifests.kustomization:
+        text = f"no objects: the input holds{others} only a kustomization, which is not built"
     if manifests.left_out:
         text = f"no objects: no file here{others} is a manifest"
     file = paths[0] if paths else STDIN

@@ -34,6 +34,13 @@ _NOWHERE: Final = "http://127.0.0.1:9"
 _SOURCE: Final = re.compile(r"^# Source: (\S.*)$", re.MULTILINE)
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?")
 _LOOKUP: Final = re.compile(r"\{\{[^{}]{0,400}\blookup\s+[\"'(.$]")
+_LOGGED: Final = re.compile(
+    r"[IWEF]\d{4} [\d:.]+ +\d+ [\w.-]+:\d+\] "
+    r"(?P<rest>\"(?:[^\"\\]|\\.)*\" err=\"(?P<error>(?:[^\"\\]|\\.)*)\"|.*)"
+)
+"""A line of the logger that Kubernetes' programs share, and the error in it, quoted as Go does."""
+_UNESCAPED: Final = re.compile(r"\\([\"\\])")
+_ERROR: Final = re.compile(r"(?i:error): ")
 RENDERED: Final = " (rendered)"
 """Ends the name of a file that is nowhere: its lines are those of what was rendered."""
 
@@ -92,10 +99,12 @@ def render_chart(directory: str, name: str, options: ChartOptions) -> Rendered:
     return Rendered(tuple(_by_template(directory, text)), said)
 
 
-def render_kustomization(directory: str) -> Rendered:
-    """The objects of a kustomization, by ``kustomize`` or else by ``kubectl``.
+def render_kustomization(source: str) -> Rendered:
+    """The objects of a kustomization, by ``kustomize`` or else by ``kubectl``. ``source``: its
+    file.
 
     Raises RenderError."""
+    directory = os.path.dirname(source) or "."
     found = shutil.which("kustomize")
     if found is not None:
         arguments, said = [found, "build", _safe(directory)], "kustomize"
@@ -106,8 +115,7 @@ def render_kustomization(directory: str) -> Rendered:
         as_it_is = "; --render never reads its files as they are"
         program = _program("kubectl", directory, called, missing, as_it_is)
         arguments, said = [program, "kustomize", _safe(directory)], "kubectl kustomize"
-    path = f"{os.path.join(directory, 'kustomization.yaml')}{RENDERED}"
-    file = InputFile(path, _output(arguments, directory), rendered=True)
+    file = InputFile(f"{source}{RENDERED}", _output(arguments, directory), rendered=True)
     return Rendered((file,), f"with {said}")
 
 
@@ -234,9 +242,21 @@ class _Limit:
 
 
 def _words(said: bytes) -> str:
-    lines = [" ".join(line.split()) for line in said.decode("utf-8", "replace").splitlines()]
+    """What a program says, without how it logs that."""
+    text = said.decode("utf-8", "replace")
+    lines = [_without_prefix(" ".join(line.split())) for line in text.splitlines()]
     shown = [printable(line) for line in lines if line][:_SHOWN]
     return "; ".join(shown) or "it does not say why"
+
+
+def _without_prefix(line: str) -> str:
+    """kubectl logs its last error (``E0102 03:04:05.678901 7 run.go:72] "command failed"
+    err="..."``); others say ``Error:``."""
+    found = _LOGGED.fullmatch(line)
+    if found is not None:
+        inner = found["error"]
+        line = found["rest"] if inner is None else _UNESCAPED.sub(r"\1", inner)
+    return _ERROR.sub("", line, count=1)
 
 
 def _version(arguments: Sequence[str]) -> str:

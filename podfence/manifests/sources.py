@@ -127,7 +127,7 @@ def _read(path: str) -> InputFile:
 def _render(file: InputFile, options: ChartOptions) -> Rendered | None:
     """None for a chart that gives no objects by itself."""
     if not is_chart(file.path):
-        return render_kustomization(_folder(file))
+        return render_kustomization(file.path)
     chart = _mapping(file)
     name = chart.get("name")
     if file.walked and chart.get("type") == _LIBRARY:

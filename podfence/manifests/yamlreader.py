@@ -185,8 +185,8 @@ def _template_position(text: str) -> tuple[int, int] | None:
 
 def _template_problem(position: tuple[int, int], first_line: int) -> Parsed:
     message = (
-        "unrendered Helm template: render it first, for example "
-        "helm template RELEASE CHART | podfence check -f -"
+        "unrendered Helm template: name the directory of its chart with -f, or render it, for "
+        "example helm template RELEASE CHART | podfence check -f -"
     )
     return unreadable("PF104", message, first_line + position[0], position[1] + 1)
 

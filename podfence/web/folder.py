@@ -23,6 +23,7 @@ from podfence.manifests.inputfiles import (
     InputFile,
     Skipped,
     folders,
+    is_read,
     read_inputs,
     sources_of,
 )
@@ -193,7 +194,7 @@ class Folder(Struct, frozen=True):
 
 
 def _is_read(name: str) -> bool:
-    return name.endswith(SUFFIXES) or name == ".podfenceignore"
+    return is_read(name) or name == ".podfenceignore"
 
 
 def _read(path: str, real: str) -> FileText:

@@ -45,6 +45,8 @@ with open({log!r}, "a") as log:
 PRINTS = "sys.stdout.write({text!r})"
 
 
+LOGGED = 'E1130 18:45:04.620547   14339 run.go:72] "command failed" err="no \\"x\\""'
+"""What kubectl says last."""
 PLAIN = "template shop ./shop --namespace=default --skip-tests"
 
 
@@ -314,8 +316,13 @@ def test_a_program_that_is_missing_is_an_error(bench: Bench, words: list[str], s
     [
         (
             "sys.exit('Error: dependencies are missing:\\n\\tredis')",
-            "shop: helm template failed: Error: dependencies are missing:; redis",
+            "shop: helm template failed: dependencies are missing:; redis",
         ),
+        (
+            f"sys.exit({LOGGED!r})",
+            'shop: helm template failed: no "x"',
+        ),
+        ("sys.exit('W1130 18:45:04.6 7 a.go:2] old\\nerror: gone')", "failed: old; gone"),
         ("sys.stderr.write('\\x1b[31mred'); sys.exit(3)", "failed: \\x1b[31mred"),
         ("sys.exit(1)", "failed: it does not say why"),
         ("sys.stdout.buffer.write(b'a: \\xff')", "is not UTF-8 text"),
@@ -325,7 +332,19 @@ def test_a_program_that_is_missing_is_an_error(bench: Bench, words: list[str], s
         ("import subprocess; subprocess.Popen(['/bin/sleep', '300'])", "took longer than"),
         ("os.kill(os.getpid(), 9)", "failed: it does not say why"),
     ],
-    ids=["its words", "colours", "silence", "bytes", "size", "time", "children", "left", "killed"],
+    ids=[
+        "its words",
+        "a log of Kubernetes",
+        "two lines of it",
+        "colours",
+        "silence",
+        "bytes",
+        "size",
+        "time",
+        "children",
+        "left",
+        "killed",
+    ],
 )
 def test_a_program_that_fails_is_an_error(
     bench: Bench, body: str, said: str, monkeypatch: pytest.MonkeyPatch
@@ -397,3 +416,35 @@ def test_a_pipe_among_the_templates_is_not_read(bench: Bench) -> None:
     os.mkfifo(bench.directory / "shop" / "templates" / "pipe.yaml")
     bench.program("helm", PRINTS.format(text=POD))
     assert bench.run("map", "-f", "shop/Chart.yaml").status == 0
+
+
+@pytest.mark.parametrize("name", ["kustomization.yaml", "kustomization.yml", "Kustomization"])
+@pytest.mark.parametrize("given", ["over", "over/{name}"])
+def test_every_name_of_a_kustomization_is_known(bench: Bench, name: str, given: str) -> None:
+    bench.program("kustomize")
+    bench.write(f"over/{name}", "resources: [../base]\n")
+    bench.write(f"base/{name}", "resources: [policy.yaml]\n")
+    done = bench.run("check", "-f", given.format(name=name))
+    assert [call["arguments"] for call in bench.calls] == [["build", "./over"]]
+    assert f"over/{name} (rendered):" in done.out
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("shop/values.yaml", "part of a Helm chart: -f shop renders it"),
+        ("shop/Chart.yaml", "part of a Helm chart: -f shop renders it"),
+        ("overlay/kustomization.yaml", "a kustomization: -f overlay builds it"),
+    ],
+)
+def test_a_file_of_a_source_names_the_way_to_read_it(bench: Bench, path: str, said: str) -> None:
+    bench.write("shop/values.yaml", "a: 1\n")
+    done = bench.run("check", "-f", path, "--render", "never")
+    assert done.status == 1
+    assert said in done.out
+
+
+def test_a_kustomization_alone_is_no_empty_input(bench: Bench) -> None:
+    done = bench.run("check", "-f", "overlay", "--render", "never")
+    assert done.status == 2
+    assert "the input holds only a kustomization, which is not built" in done.out
