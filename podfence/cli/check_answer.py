@@ -111,15 +111,15 @@ def judge(
     remarked = [each for each in loaded.documents if each.may_hold(IGNORE_ANNOTATION)]
     annotated = [*remarks_of_documents((each.source, each.data) for each in remarked)]
     with collector_paused():
-        index = index or compile_cluster(loaded.cluster.with_audited())
-        around = _surroundings(loaded, index, settings, annotated)
+        if index is None or loaded.cluster.audited:
+            index = compile_cluster(loaded.cluster.with_audited())
+        around = surroundings(loaded, index, settings, annotated)
         found = [
             replace(finding, severity=weights[finding.code]) if finding.code in weights else finding
             for finding in lint(index, loaded.raw, around)
             if finding.code in wanted and _is_about(loaded, finding, scope)
         ]
-    if settings.paths:
-        found = [each for each in found if not settings.ignored_in(_file(each), each.code)]
+    found = [each for each in found if not settings.ignored_in(_file(each), each.code)]
     if fingerprints or known:
         found = fingerprinted(found, loaded.raw)
     texts = loaded.positions.texts()
@@ -138,9 +138,10 @@ def judge(
     )
 
 
-def _surroundings(
-    loaded: Loaded, index: PolicyIndex, settings: Settings, annotated: Iterable[Remark]
+def surroundings(
+    loaded: Loaded, index: PolicyIndex, settings: Settings, annotated: Iterable[Remark] = ()
 ) -> Surroundings:
+    """What settings and the rest of the input say besides. ``annotated``: remarks on objects."""
     cluster = settings.cluster
     return Surroundings(
         touched=touched_pods(loaded, index),
@@ -160,6 +161,20 @@ def _surroundings(
         metadata_allowed=settings.metadata_allowed,
         is_partial=settings.is_partial,
     )
+
+
+def configured(settings: Settings, finding: LintFinding) -> LintFinding | None:
+    """A finding as settings want it; None where they leave it out."""
+    code = finding.code
+    if code.startswith(settings.ignore) or settings.ignored_in(_file(finding), code):
+        return None
+    return replace(finding, severity=settings.severity.get(code, finding.severity))
+
+
+def configured_judgement(loaded: Loaded, settings: Settings, index: PolicyIndex) -> CheckResult:
+    """What ``check`` finds without options. ``index``: the compiled form."""
+    wanted = frozenset(code for code in LINT_RULES if not code.startswith(settings.ignore))
+    return judge(loaded, (), wanted, settings, index=index)
 
 
 def _twins(loaded: Loaded) -> Iterator[Twin]:
@@ -320,10 +335,12 @@ def channel_warnings(loaded: Loaded) -> tuple[Problem, ...]:
     return tuple(problem for policy in policies for problem in experimental_fields(policy))
 
 
-def all_problems(loaded: Loaded, index: PolicyIndex) -> tuple[Problem, ...]:
+def all_problems(
+    loaded: Loaded, index: PolicyIndex, settings: Settings = NO_SETTINGS
+) -> tuple[Problem, ...]:
     """Everything that ``check`` reports about a cluster without options. ``index``: its compiled
     form."""
-    judged = judge(loaded, (), LINT_RULES.keys(), index=index)
+    judged = configured_judgement(loaded, settings, index)
     found = (finding.problem for finding in judged.new)
     return (*loaded.problems, *channel_warnings(loaded), *judged.problems, *found)
 

@@ -1,6 +1,7 @@
 """Repairs of findings for a page: which there are, and the texts that one of them makes of files.
 
-Rule: they are those of ``check --fix``, each alone on the input as it is. Nothing is written.
+Rule: they are those of ``check --fix`` with the settings of ``podfence.toml``, each alone on the
+input as it is. Nothing is written.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from podfence.cli.check_answer import judge
+from podfence.cli.check_answer import configured_judgement
 from podfence.cli.fixing import proved
+from podfence.cli.settings import read_settings
 from podfence.errors import Problem, UnknownObject
 from podfence.manifests.load import Loaded
 from podfence.manifests.rendering import RENDERED
 from podfence.manifests.yamledit import CannotEdit
 from podfence.policy.domains import DomainTable
 from podfence.policy.index import PolicyIndex
-from podfence.questions.lint.findings import LINT_RULES
 from podfence.questions.lint.fixes import Fix, Fixes
 from podfence.questions.lint.note import WrittenObjects
 
@@ -65,8 +66,11 @@ class PageFixes:
     def _fixes(self) -> dict[Key, Fix]:
         if self._loaded.live or self._loaded.doubts:
             return {}
-        found = judge(self._loaded, (), LINT_RULES.keys(), index=self._index).new
-        fixes = Fixes(self._index, WrittenObjects(self._index, self._loaded.raw))
+        settings = read_settings(None, none=False)
+        found = configured_judgement(self._loaded, settings, self._index).new
+        written = WrittenObjects(self._index, self._loaded.raw)
+        cidrs = settings.cluster.pod_cidrs
+        fixes = Fixes(self._index, written, cidrs, is_partial=settings.is_partial)
         every = ((each.problem, fixes.of(each)) for each in found)
         return {
             (problem.code, problem.object, problem.path): fix

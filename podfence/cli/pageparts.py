@@ -15,6 +15,7 @@ from msgspec import Struct
 from podfence._version import __version__
 from podfence.cli.beside import known_entries, map_remarks
 from podfence.cli.check_answer import all_problems
+from podfence.cli.settings import read_settings
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests
 from podfence.policy.compile import compile_cluster
@@ -93,7 +94,8 @@ class PageParts(Struct, frozen=True):
 
     def _findings(self) -> list[dict[str, object]]:
         locate = self.loaded.positions.locate_problem
-        problems = all_problems(self.loaded, self.index)
+        settings = read_settings(None, none=False)
+        problems = all_problems(self.loaded, self.index, settings)
         return [problem_data(problem, locate(problem)) for problem in problems]
 
     def _tests(self) -> list[dict[str, Any]] | None:

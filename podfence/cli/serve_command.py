@@ -12,6 +12,7 @@ import click
 from msgspec.structs import replace
 
 from podfence.cli.agents import AgentAccess, Agents, fleet_options
+from podfence.cli.check_answer import configured, surroundings
 from podfence.cli.common import (
     asking,
     known_namespaces,
@@ -283,9 +284,11 @@ def _input(loaded: Loaded, names: DomainTable, files: tuple[InputFile | Skipped,
     if not loaded.documents and loaded.errors:
         raise PodfenceError(loaded.errors[0].message, code="PF006")
     with collector_paused():
-        controllers = read_settings(None, none=False).cluster.controllers
+        settings = read_settings(None, none=False)
         index = compile_cluster(loaded.cluster, names)
-        return ReadInput(loaded, index, files, controllers=controllers)
+        around = surroundings(loaded, index, settings)
+        told = partial(configured, settings)
+        return ReadInput(loaded, index, files, around=around, configured=told)
 
 
 def _parts(inputs: Inputs, scope: tuple[str, ...], title: str) -> Make:

@@ -74,7 +74,9 @@ class Settings(Struct, frozen=True):
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def ignored_in(self, file: str, code: str) -> bool:
-        """Whether a code is left out for a file."""
+        """Whether a code is left out for a file; never for what is in none."""
+        if not self.paths or not file:
+            return False
         path = os.path.relpath(file, Path(self.file).parent)
         return any(fnmatch(path, each) and code.startswith(c) for each, c in self.paths.items())
 

@@ -97,7 +97,7 @@ class Base:
                 return self._whole(texts, parts, order=order)
             found = self._followed.plan(events)
             new, _ = self._plain.apply(events)
-            draft = _Draft(self._read.loaded, parts)
+            draft = _Draft(self._read, parts)
             notes = tuple(draft.notes(new.index, *self._known_of(new.index, events, draft)))
             sides = Side(self._read.loaded.raw, self._read.loaded.locate), draft.side
             tested = self._tested(new.index.cluster, self._read.loaded)
@@ -124,7 +124,7 @@ class Base:
 
         def entries() -> KnownEntries:
             found = loaded.beside.entries(loaded.cluster, loaded.raw)
-            return KnownEntries(found, self._read.controllers)
+            return KnownEntries(found, self._read.around.controllers)
 
         return TestedSide(cluster, entries)
 
@@ -233,8 +233,9 @@ class Base:
 class _Draft:
     """The input with some texts replaced by others, where only policies differ."""
 
-    def __init__(self, before: Loaded, parts: Mapping[str, Loaded]) -> None:
-        self._before = before
+    def __init__(self, read: ReadInput, parts: Mapping[str, Loaded]) -> None:
+        self._read = read
+        self._before = read.loaded
         self._parts = parts
         self.side = Side(self.raw, self.locate)
 
@@ -252,15 +253,25 @@ class _Draft:
     ) -> Iterator[tuple[Problem, Position | None]]:
         """What ``check`` says of the policies in the texts."""
         if len(index.cluster.policies) <= SMALL:
-            found = lint(index, self.raw)
+            found = lint(index, self.raw, self._read.around)
         else:
             found = (
                 finding
                 for part in self._parts.values()
                 for policy in part.cluster.policies
-                for finding in notes_for(index, policy, self.raw(policy.source), matched, written)
+                for finding in notes_for(
+                    index,
+                    policy,
+                    self.raw(policy.source),
+                    matched,
+                    written,
+                    self._read.around.dns,
+                )
             )
-        for finding in found:
+        for each in found:
+            finding = self._read.configured(each)
+            if finding is None:
+                continue
             if finding.source is not None and finding.source.file in self._parts:
                 yield finding.problem, self.locate(finding.source, finding.path)
 

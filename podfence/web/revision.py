@@ -13,22 +13,29 @@ from podfence.live.clusterindex import ClusterIndex
 from podfence.manifests.inputfiles import InputFile, Skipped
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests
-from podfence.model.entries import Controllers
 from podfence.policy.index import PolicyIndex
+from podfence.questions.lint.findings import LintFinding
+from podfence.questions.lint.surroundings import NOWHERE, Surroundings
 from podfence.questions.plan.followed import Followed
 from podfence.questions.plan.plan import comparable
 from podfence.render.jsontext import json_bytes
 
 
+def _as_it_is(finding: LintFinding) -> LintFinding:
+    return finding
+
+
 class ReadInput(Struct, frozen=True):
     """What was read. ``files``: where from; none of a cluster. ``tests``: what it is judged by,
-    None without any; ``controllers``: who serves which entries, as the settings say."""
+    None without any; ``around``, ``configured``: what settings say of findings; the latter gives a
+    finding as they want it, None where they leave it out."""
 
     loaded: Loaded
     index: PolicyIndex
     files: tuple[InputFile | Skipped, ...] = ()
     tests: ReadTests | None = None
-    controllers: Controllers = Controllers()
+    around: Surroundings = NOWHERE
+    configured: Callable[[LintFinding], LintFinding | None] = _as_it_is
 
     @property
     def paths(self) -> tuple[str, ...]:

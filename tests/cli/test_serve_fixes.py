@@ -14,6 +14,7 @@ import pytest
 from tests.cli.schema import violations
 from tests.cli.serveanswers import SCHEMA, asked
 from tests.cli.session import ROOT, podfence
+from tests.cli.test_report import Page
 from tests.support.serving import Serving
 
 pytestmark = pytest.mark.timeout(300)
@@ -94,3 +95,51 @@ def test_what_is_no_question_is_refused(server: Serving, path: str, status: int)
     answer = server.ask(f"/api/v1/{path}")
     assert answer.status == status
     assert violations(answer.data, SCHEMA, SCHEMA) == []
+
+
+SETTINGS = """
+[input]
+partial = true
+[check]
+ignore = ["PF340"]
+severity = { PF350 = "error" }
+[check.paths."gotchas/misspelt*"]
+ignore = ["PF3"]
+"""
+
+
+def test_findings_and_repairs_are_those_of_check_with_the_settings_of_the_repository(
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(ROOT / "examples/gotchas", tmp_path / "gotchas")
+    plain = checked(tmp_path)
+    (tmp_path / "podfence.toml").write_text(SETTINGS)
+    found = checked(tmp_path)
+    assert found != plain
+    with Serving(*INPUTS, directory=tmp_path) as server:
+        listed = server.get("findings")
+        fixes = asked(server, "fixes")["fixes"]
+        repairs = {
+            tuple(each[name] for name in KEY) for each in fixes if fix(server, each)["texts"]
+        }
+    assert [weight(each) for each in listed] == [weight(each) for each in found]
+    assert repairs == {tuple(each[name] for name in KEY) for each in found if "fix" in each}
+
+
+def test_a_report_holds_the_findings_of_check_with_settings(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples/gotchas", tmp_path / "gotchas")
+    (tmp_path / "podfence.toml").write_text(SETTINGS)
+    done = podfence(["report", *INPUTS, "-o", "-"], directory=tmp_path)
+    listed = Page(done.out).data["findings"]
+    assert [weight(each) for each in listed] == [weight(each) for each in checked(tmp_path)]
+
+
+def checked(folder: Path) -> list[dict[str, Any]]:
+    """What ``check`` finds there."""
+    words = ["check", *INPUTS, "--with-fixes", "-o", "json"]
+    found: list[dict[str, Any]] = json.loads(podfence(words, directory=folder).out)["problems"]
+    return found
+
+
+def weight(found: dict[str, Any]) -> tuple[Any, ...]:
+    return *(found[name] for name in KEY), found["severity"]
