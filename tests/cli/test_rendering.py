@@ -5,92 +5,13 @@ A stand-in that speaks the command line of helm, or of kustomize, is the only pr
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
-from podfence.manifests import rendering
-from tests.cli.session import Done, podfence
-
-POLICY = """apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: NAME}
-spec: {podSelector: {}, ingres: []}
-"""
-POD = (
-    "apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {app: web}}\n"
-    "spec: {containers: [{name: c}]}\n"
-)
-OUTPUT = (
-    "---\n# Source: shop/templates/pod.yaml\n" + POD + "---\n# Source: shop/templates/netpol.yaml\n"
-    + POLICY.replace("NAME", "one") + "---\n# Source: shop/templates/netpol.yaml\n"
-    + POLICY.replace("NAME", "two")
-)  # fmt: skip
-STAND_IN = """#!{python}
-import json, os, sys
-if sys.argv[1] == "version":
-    print("v3.99.1+gabc")
-    sys.exit()
-with open({log!r}, "a") as log:
-    log.write(json.dumps({{"arguments": sys.argv[1:], "environment": dict(os.environ)}}) + "\\n")
-{body}
-"""
-PRINTS = "sys.stdout.write({text!r})"
-
-
-LOGGED = 'E1130 18:45:04.620547   14339 run.go:72] "command failed" err="no \\"x\\""'
-"""What kubectl says last."""
-PLAIN = "template shop ./shop --namespace=default --skip-tests"
-
-
-class Bench:
-    """A directory with a chart ``shop``, a kustomization ``overlay``, and one program."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.programs = directory / "bin"
-        self.programs.mkdir()
-        self.log = directory / "calls"
-        self.write("shop/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.0.0\n")
-        self.write("shop/templates/pod.yaml", "{{ if true }}\n" + POD + "{{ end }}\n")
-        self.write("base/kustomization.yaml", "resources: [policy.yaml]\n")
-        self.write("base/policy.yaml", POLICY.replace("NAME", "base"))
-        self.write("overlay/kustomization.yaml", "resources: [../base]\n")
-
-    def write(self, name: str, text: str) -> None:
-        path = self.directory / name
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_text(text)
-
-    def program(self, name: str, body: str = PRINTS.format(text=OUTPUT)) -> None:
-        path = self.programs / name
-        path.write_text(STAND_IN.format(python=sys.executable, log=str(self.log), body=body))
-        path.chmod(0o755)
-
-    def run(self, *words: str) -> Done:
-        with mock.patch.dict(os.environ, {"PATH": str(self.programs), "SECRET": "x"}):
-            return podfence(words, directory=self.directory)
-
-    @property
-    def calls(self) -> list[dict[str, object]]:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [json.loads(line) for line in lines]
-
-    @property
-    def arguments(self) -> list[str]:
-        return [shlex.join(map(str, _list(call["arguments"]))) for call in self.calls]
-
-
-def _list(value: object) -> Sequence[object]:
-    assert isinstance(value, list)
-    return value
+from tests.cli.renderbench import OUTPUT, PLAIN, POD, POLICY, PRINTS, Bench
 
 
 @pytest.fixture
@@ -299,70 +220,6 @@ def test_a_plan_compares_what_is_rendered(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["-f", "shop/Chart.yaml"], "error[PF010]: shop: helm is not installed here"),
-        (["-f", "overlay/kustomization.yaml"], "overlay: neither kustomize nor kubectl is"),
-    ],
-)
-def test_a_program_that_is_missing_is_an_error(bench: Bench, words: list[str], said: str) -> None:
-    done = bench.run("check", *words)
-    assert done.status == 2
-    assert said in done.err
-    assert "pipe in the result" in done.err
-    assert not done.out
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (
-            "sys.exit('Error: dependencies are missing:\\n\\tredis')",
-            "shop: helm template failed: dependencies are missing:; redis",
-        ),
-        (
-            f"sys.exit({LOGGED!r})",
-            'shop: helm template failed: no "x"',
-        ),
-        ("sys.exit('W1130 18:45:04.6 7 a.go:2] old\\nerror: gone')", "failed: old; gone"),
-        ("sys.stderr.write('\\x1b[31mred'); sys.exit(3)", "failed: \\x1b[31mred"),
-        ("sys.exit(1)", "failed: it does not say why"),
-        ("sys.stdout.buffer.write(b'a: \\xff')", "is not UTF-8 text"),
-        ("sys.stdout.write('x' * 5000)", "printed more than"),
-        ("import time; time.sleep(300)", "took longer than"),
-        ("import subprocess; subprocess.run(['/bin/sleep', '300'])", "took longer than"),
-        ("import subprocess; subprocess.Popen(['/bin/sleep', '300'])", "took longer than"),
-        ("os.kill(os.getpid(), 9)", "failed: it does not say why"),
-    ],
-    ids=[
-        "its words",
-        "a log of Kubernetes",
-        "two lines of it",
-        "colours",
-        "silence",
-        "bytes",
-        "size",
-        "time",
-        "children",
-        "left",
-        "killed",
-    ],
-)
-def test_a_program_that_fails_is_an_error(
-    bench: Bench, body: str, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """``left``: it has ended, and what it has started holds its output for longer."""
-    monkeypatch.setattr(rendering, "MAX_BYTES", 1000)
-    monkeypatch.setattr(rendering, "SECONDS", 1 if said == "took longer than" else 60)
-    bench.program("helm", body)
-    done = bench.run("check", "-f", "shop/Chart.yaml")
-    assert done.status == 2
-    assert "error[PF010]" in done.err
-    assert said in done.err
-    assert not done.out
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
         (["-f", "base", "--values", "v.yaml"], "or use --render always"),
         (["-f", "overlay/kustomization.yaml", "--set", "a=b"], "or use --render always"),
         (["-f", "shop/Chart.yaml", "--values", "none.yaml"], "none.yaml: no such values file"),
@@ -416,35 +273,3 @@ def test_a_pipe_among_the_templates_is_not_read(bench: Bench) -> None:
     os.mkfifo(bench.directory / "shop" / "templates" / "pipe.yaml")
     bench.program("helm", PRINTS.format(text=POD))
     assert bench.run("map", "-f", "shop/Chart.yaml").status == 0
-
-
-@pytest.mark.parametrize("name", ["kustomization.yaml", "kustomization.yml", "Kustomization"])
-@pytest.mark.parametrize("given", ["over", "over/{name}"])
-def test_every_name_of_a_kustomization_is_known(bench: Bench, name: str, given: str) -> None:
-    bench.program("kustomize")
-    bench.write(f"over/{name}", "resources: [../base]\n")
-    bench.write(f"base/{name}", "resources: [policy.yaml]\n")
-    done = bench.run("check", "-f", given.format(name=name))
-    assert [call["arguments"] for call in bench.calls] == [["build", "./over"]]
-    assert f"over/{name} (rendered):" in done.out
-
-
-@pytest.mark.parametrize(
-    ("path", "said"),
-    [
-        ("shop/values.yaml", "part of a Helm chart: -f shop renders it"),
-        ("shop/Chart.yaml", "part of a Helm chart: -f shop renders it"),
-        ("overlay/kustomization.yaml", "a kustomization: -f overlay builds it"),
-    ],
-)
-def test_a_file_of_a_source_names_the_way_to_read_it(bench: Bench, path: str, said: str) -> None:
-    bench.write("shop/values.yaml", "a: 1\n")
-    done = bench.run("check", "-f", path, "--render", "never")
-    assert done.status == 1
-    assert said in done.out
-
-
-def test_a_kustomization_alone_is_no_empty_input(bench: Bench) -> None:
-    done = bench.run("check", "-f", "overlay", "--render", "never")
-    assert done.status == 2
-    assert "the input holds only a kustomization, which is not built" in done.out
