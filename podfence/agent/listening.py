@@ -21,8 +21,6 @@ from podfence.errors import HostError
 
 CONNECTIONS = 16
 """Connections at one time: the oldest gives way to one more."""
-QUEUE = 128
-"""Connections that the kernel holds until they are accepted: scrapes and probes come in bursts."""
 HEAD = 1 << 17
 """Bytes of a request."""
 SECONDS = 5.0
@@ -82,7 +80,6 @@ class BoundedServer(ThreadingHTTPServer):
     line's options for address and port, for error texts."""
 
     daemon_threads = True
-    request_queue_size = QUEUE
     block_on_close = False
     request_queue_size = 128
     """Connections that may wait for their thread: one more has to knock again, a second later."""
