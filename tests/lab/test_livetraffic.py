@@ -10,15 +10,16 @@ import pytest
 
 from podfence.errors import LabError
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.probing.requests import Build, Enforce, Send, StartTraffic, StopTraffic
+from podfence.lab.probing.requests import Build, Enforce, StartTraffic, StopTraffic
 from podfence.lab.testbed.liveflows import flows_across
 from podfence.lab.testbed.livetraffic import SentMessage, SentTraffic, TrafficLosses, account
 from podfence.lab.testbed.probeplan import ProbePlan
-from podfence.lab.testbed.probes import Probe, ProbeOutcome, kinds_of
+from podfence.lab.testbed.probes import Probe, ProbeOutcome
 from podfence.nft.lowering.tightening import Tightening
 from podfence.render.lab import applied_text
 from podfence.testing.builders import peer, pod, policy, rule
 from tests.lab.clusters import SHOP, plan_of, scheduled
+from tests.lab.sending import everything, send
 from tests.lab.test_session import agrees, read, running
 from tests.support.revocation import measure
 
@@ -89,8 +90,7 @@ def web_to_db(plan: ProbePlan) -> Probe:
 
 
 def everybody_answers(lab: LabProcess, plan: ProbePlan) -> bool:
-    wanted = kinds_of(len(plan.probes), range(len(plan.probes)))
-    return set(lab.call(Send(wanted, 0.3)).value) == {ProbeOutcome.OPEN}
+    return set(send(lab, everything(len(plan.probes)), 0.3)) == {ProbeOutcome.OPEN}
 
 
 @pytest.mark.kernel

@@ -14,11 +14,11 @@ import pytest
 from podfence.errors import LabError, NftError
 from podfence.kernel import netns
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.probing.requests import Build, Enforce, Send
+from podfence.lab.probing.requests import Build, Enforce
 from podfence.lab.run import run_lab
 from podfence.lab.testbed.compare import Observed, expect
 from podfence.lab.testbed.probeplan import PartyKind, PlanLimits, ProbePlan, make_plan
-from podfence.lab.testbed.probes import ProbeKind, ProbeOutcome, kinds_of
+from podfence.lab.testbed.probes import ProbeKind, ProbeOutcome
 from podfence.lab.testbed.report import LabReport
 from podfence.lab.testbed.scheduling import schedule
 from podfence.lab.trial import LabOptions
@@ -29,6 +29,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.sets.ports import OTHER
 from podfence.testing.builders import node, peer, pod, policy, rule
 from tests.lab.clusters import SHOP, plan_of, scheduled
+from tests.lab.sending import everything, send
 from tests.support.random_clusters import random_cluster
 
 pytestmark = pytest.mark.kernel
@@ -137,10 +138,6 @@ def test_random_clusters_on_three_nodes(seed: int) -> None:
     assert report.clean, report.disagreements[:5]
 
 
-def everything(plan: ProbePlan, kind: ProbeKind = ProbeKind.CONNECT) -> bytes:
-    return kinds_of(len(plan.probes), range(len(plan.probes)), kind)
-
-
 def test_an_address_of_the_range_that_no_known_pod_has_is_cut_off() -> None:
     whole = scheduled(pod("a/known"), pod("a/unknown"))
     known = compile_cluster(schedule(Cluster.of([pod("a/known")]), before=whole.cluster))
@@ -150,7 +147,7 @@ def test_an_address_of_the_range_that_no_known_pod_has_is_cut_off() -> None:
     with LabProcess(plan) as lab:
         lab.call(Build())
         lab.call(Enforce(only.name, load(lower(known, rules))))
-        outcomes = lab.call(Send(everything(plan), 0.3)).value
+        outcomes = send(lab, everything(len(plan.probes)), 0.3)
     for probe, outcome in zip(plan.probes, outcomes, strict=True):
         source, target = plan.parties[probe.source], plan.parties[probe.target]
         closed = "a/unknown" in (source.name, target.name) and source is not target
@@ -164,9 +161,9 @@ def outcomes_under(text: str, kind: ProbeKind) -> tuple[ProbePlan, Observed]:
     index = scheduled(*SHOP)
     with LabProcess(plan) as lab:
         lab.call(Build())
-        control = lab.call(Send(everything(plan, kind), 0.3)).value
+        control = send(lab, everything(len(plan.probes), kind), 0.3)
         lab.call(Enforce("lab-node", text))
-        enforced = lab.call(Send(everything(plan, kind), 0.3, arrivals=True)).value
+        enforced = send(lab, everything(len(plan.probes), kind), 0.3, arrivals=True)
     return plan, Observed(plan, index, expect(index, plan), control, enforced)
 
 
