@@ -165,7 +165,7 @@ def command(
 
     if touched is not None and not coverage:
         raise click.UsageError("--touched is for the coverage; add --coverage")
-    where = read_environments(environments, inputs)
+    where = read_environments(environments, inputs, probing)
     if MODEL not in where and (coverage or mutate):
         raise click.UsageError("--coverage and --mutate ask the model; add --in model")
     wanted_tests = _chosen(pattern, tags)

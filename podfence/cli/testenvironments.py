@@ -44,15 +44,20 @@ environments_option: Callable[[F], F] = click.option(
 )
 
 
-def read_environments(word: str, inputs: Inputs) -> tuple[str, ...]:
+def read_environments(word: str, inputs: Inputs, probing: Probing) -> tuple[str, ...]:
     """The environments that ``--in`` names. Raises UsageError, also where the input is not a
-    cluster that connections could be tried in."""
+    cluster that connections could be tried in, and where options say how and none is."""
     named = word.split(",")
     for each in named:
         if each not in ENVIRONMENTS:
             raise click.UsageError(f"--in {word}: there are {listed(ENVIRONMENTS)}")
     if CLUSTER in named:
         require_cluster(inputs)
+    elif probing != Probing():
+        raise click.UsageError(
+            "--probe-image, --probe-pods, --agent-namespace and --yes say how connections are "
+            "tried in a cluster; add --in cluster"
+        )
     return tuple(each for each in ENVIRONMENTS if each in named)
 
 

@@ -25,7 +25,7 @@ from podfence.text import printable
 
 if TYPE_CHECKING:  # most runs try nothing, and these take a while to import
     from podfence.lab.testbed.agreement import Proved
-    from podfence.podprobe.attempts import Outcomes, ProbePlan
+    from podfence.podprobe.attempts import DialPlan, Outcomes
 
 _SHOWN = 8
 
@@ -115,11 +115,11 @@ def tried_in_cluster(
     )
 
 
-def _tried(plan: ProbePlan, inputs: Inputs, probing: Probing) -> Outcomes:
+def _tried(plan: DialPlan, inputs: Inputs, probing: Probing) -> Outcomes:
     from podfence.kube.agents import find_image
     from podfence.kube.client import Client
     from podfence.kube.source import find_access
-    from podfence.podprobe.run import ProbeOptions, Run
+    from podfence.podprobe.run import ProbeOptions, ProbeRun
 
     access = find_access(inputs.context, inputs.kubeconfig, os.environ)
     with Client(access) as client:
@@ -129,7 +129,7 @@ def _tried(plan: ProbePlan, inputs: Inputs, probing: Probing) -> Outcomes:
                 f"no agent of podfence runs in namespace {probing.agents}, whose image could try "
                 "connections: name an image that has python3 with --probe-image"
             )
-        run = Run(client, plan.dials, ProbeOptions(image))
+        run = ProbeRun(client, plan.dials, ProbeOptions(image))
         _agree(plan, run, image, probing)
         try:
             return run.outcomes()
@@ -142,7 +142,7 @@ def _tried(plan: ProbePlan, inputs: Inputs, probing: Probing) -> Outcomes:
             raise
 
 
-def _agree(plan: ProbePlan, run: Any, image: str, probing: Probing) -> None:
+def _agree(plan: DialPlan, run: Any, image: str, probing: Probing) -> None:
     """Say what is put into which pods, and ask. Raises UsageError, click.Abort."""
     pods, number = list(plan.dials), sum(map(len, plan.dials.values()))
     said = (

@@ -78,7 +78,7 @@ class TestInFile(Struct, frozen=True):
     skipped: str = ""
 
 
-class ProbePlan(Struct, frozen=True, dict=True):
+class DialPlan(Struct, frozen=True, dict=True):
     """All that a run tries. ``pods``: those that take part; ``left_out``: how many more would, if
     there were room."""
 

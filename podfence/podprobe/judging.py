@@ -15,7 +15,7 @@ from podfence.lab.testbed.agreement import Disagreement, Proved
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
 from podfence.lab.testbed.probes import ProbeOutcome
 from podfence.lab.testbed.report import PacketCheck, SentProbe
-from podfence.podprobe.attempts import Asked, Outcomes, PlannedFile, PlannedTest, ProbePlan
+from podfence.podprobe.attempts import Asked, DialPlan, Outcomes, PlannedFile, PlannedTest
 from podfence.policy.flow import Flow, Verdict
 from podfence.questions.phrases.words import some
 from podfence.questions.tests.form import Expect
@@ -33,16 +33,16 @@ SILENCE = (
 
 
 def judged_file(
-    plan: ProbePlan, file: PlannedFile, outcomes: Outcomes, *, compare: bool
+    plan: DialPlan, file: PlannedFile, outcomes: Outcomes, *, compare: bool
 ) -> tuple[Proved, ...]:
     """The tests of one document. ``compare``: a connection that is not as the engine says fails its
     test, whatever the test expects."""
     any_open = any(outcomes.got.get(each.dial) is ProbeOutcome.OPEN for each in plan.asked)
-    made = _Judge(file.world, plan.pods, outcomes, any_open=any_open, compare=compare)
+    made = _DialJudge(file.world, plan.pods, outcomes, any_open=any_open, compare=compare)
     return tuple(made.judged(test) for test in file.tests)
 
 
-class _Judge:
+class _DialJudge:
     def __init__(
         self,
         world: ClusterWorld,

@@ -14,10 +14,10 @@ from podfence.model.cluster import Cluster
 from podfence.podprobe.attempts import (
     Asked,
     Dial,
+    DialPlan,
     Listener,
     PlannedFile,
     PlannedTest,
-    ProbePlan,
     TestInFile,
 )
 from podfence.podprobe.cast import Cast
@@ -53,19 +53,19 @@ def plan_probes(
     files: Sequence[PolicyTests],
     wanted: Callable[[PolicyTest], bool],
     pods: int,
-) -> ProbePlan:
+) -> DialPlan:
     """The connections of the wanted tests, between at most so many pods."""
-    found = [_File(cluster, names, files, file, wanted) for file in files]
+    found = [_FilePlanner(cluster, names, files, file, wanted) for file in files]
     cast = Cast(pods)
     for file in found:
         file.name_pods(cast)
     for file in found:
         file.fill(cast)
     planned = tuple(file.planned(cast) for file in found)
-    return ProbePlan(planned, frozenset(cast), len(cast.left_out))
+    return DialPlan(planned, frozenset(cast), len(cast.left_out))
 
 
-class _File:
+class _FilePlanner:
     """One document in its world."""
 
     def __init__(

@@ -63,40 +63,40 @@ class ProbeOptions(Struct, frozen=True):
     start: float = 60.0
 
 
-class _Reason(Struct):
+class _StateReason(Struct):
     reason: str = ""
     message: str = ""
 
 
-class _State(Struct):
-    waiting: _Reason | None = None
-    terminated: _Reason | None = None
+class _ContainerState(Struct):
+    waiting: _StateReason | None = None
+    terminated: _StateReason | None = None
 
 
 class _ContainerStatus(Struct):
     name: str
-    state: _State = field(default_factory=_State)
+    state: _ContainerState = field(default_factory=_ContainerState)
 
 
-class _Status(Struct, rename="camel"):
+class _ProbedStatus(Struct, rename="camel"):
     phase: str = ""
     ephemeral_container_statuses: tuple[_ContainerStatus, ...] = ()
 
 
-class _Metadata(Struct, rename="camel"):
+class _ProbedMetadata(Struct, rename="camel"):
     deletion_timestamp: str = ""
 
 
-class _Pod(Struct):
-    metadata: _Metadata = field(default_factory=_Metadata)
-    status: _Status = field(default_factory=_Status)
+class _ProbedPod(Struct):
+    metadata: _ProbedMetadata = field(default_factory=_ProbedMetadata)
+    status: _ProbedStatus = field(default_factory=_ProbedStatus)
 
 
 class _CannotTry(Exception):
     """A pod cannot take part; the text says why."""
 
 
-class Run:
+class ProbeRun:
     """One run. ``name``: of its container in every pod."""
 
     def __init__(
@@ -176,11 +176,11 @@ class Run:
             raise _CannotTry(_refused(refusal)) from refusal
         self._started[pod] = self._clock()
 
-    def _ended(self, pod: str) -> _Reason | None:
+    def _ended(self, pod: str) -> _StateReason | None:
         """How its container has ended, None before that."""
         found = self._pod(pod)
         mine = (s for s in found.status.ephemeral_container_statuses if s.name == self.name)
-        state = next((each.state for each in mine), _State())
+        state = next((each.state for each in mine), _ContainerState())
         if state.terminated is not None:
             return state.terminated
         waits = state.waiting
@@ -195,7 +195,7 @@ class Run:
             raise _CannotTry(f"its container has not ended after {patience:.0f} s{why}")
         return None
 
-    def _read(self, pod: str, ended: _Reason) -> dict[Dial, ProbeOutcome]:
+    def _read(self, pod: str, ended: _StateReason) -> dict[Dial, ProbeOutcome]:
         query = {"container": self.name, "limitBytes": str(_LARGEST_LOG)}
         try:
             text = self._client.get(f"{_path(pod)}/log", query, accept="*/*")
@@ -209,10 +209,10 @@ class Run:
                 f"{error}{how}" if ended.reason != "Completed" else str(error)
             ) from error
 
-    def _pod(self, pod: str) -> _Pod:
+    def _pod(self, pod: str) -> _ProbedPod:
         path = _path(pod)
         try:
-            return decode_as(_Pod, self._client.get(path), path)
+            return decode_as(_ProbedPod, self._client.get(path), path)
         except ServerRefusal as refusal:
             raise _CannotTry(_refused(refusal)) from refusal
 

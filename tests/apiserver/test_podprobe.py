@@ -15,7 +15,7 @@ from podfence.errors import ClusterError
 from podfence.kube.client import Client as KubeClient
 from podfence.kube.source import find_access
 from podfence.podprobe.attempts import Dial
-from podfence.podprobe.run import RULE, ProbeOptions, Run
+from podfence.podprobe.run import RULE, ProbeOptions, ProbeRun
 from tests.apiserver.client import Client
 from tests.apiserver.server import ApiServer
 
@@ -74,7 +74,7 @@ def tried(apiserver: ApiServer, folder: Path, pod: str, token: str = "") -> str:
     access = find_access("", str(apiserver.kubeconfig(folder / "config", token)), {})
     with KubeClient(access, {}) as client:
         dials = {pod: (Dial(pod, ip_address("10.9.0.2"), "TCP", 80),)}
-        run = Run(client, dials, ProbeOptions("python:3"), clock=clock, sleep=clock.sleep)
+        run = ProbeRun(client, dials, ProbeOptions("python:3"), clock=clock, sleep=clock.sleep)
         with pytest.raises(ClusterError) as error:
             run.outcomes()
     return error.value.message

@@ -335,6 +335,13 @@ def test_files_are_not_what_runs_in_a_cluster(tried: Tried) -> None:
     assert "drop -f" in done.err
 
 
+def test_options_of_the_containers_are_for_a_cluster(tried: Tried, network: Network) -> None:
+    done = tried(READS, "--in", "model")
+    assert done.status == 2
+    assert "add --in cluster" in done.err
+    assert not network.ran
+
+
 def test_the_answer_as_json(tried: Tried) -> None:
     found = json.loads(tried(READS + ONLY, *BOTH, "-o", "json").out)
     schema = json.loads((SCHEMAS / "test.schema.json").read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ from podfence.kube.client import Client
 from podfence.kube.source import find_access
 from podfence.podprobe.attempts import Dial
 from podfence.podprobe.container import AT_ONCE, longest
-from podfence.podprobe.run import ProbeOptions, Run
+from podfence.podprobe.run import ProbeOptions, ProbeRun
 from tests.kube.fakeapi import Answer, Request
 from tests.kube.fakecluster import kubeconfig, running
 from tests.podprobe.network import IMAGE, Network, cluster_with
@@ -46,7 +46,7 @@ def test_a_container_that_does_not_end_is_awaited_for_a_bounded_time(tmp_path: P
         access = find_access("", str(kubeconfig(tmp_path, api.url)), {})
         with Client(access) as client:
             options = ProbeOptions("python:3", start=20.0)
-            run = Run(client, DIALS, options, clock=clock, sleep=clock.sleep)
+            run = ProbeRun(client, DIALS, options, clock=clock, sleep=clock.sleep)
             with pytest.raises(ClusterError, match=r"has not ended after 33 s \(ContainerCreating"):
                 run.outcomes()
     assert clock.now == pytest.approx(33, abs=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -46,6 +47,8 @@ from podfence.manifests.load import load
 from podfence.manifests.yamledit import edited
 from podfence.model.cluster import Cluster
 from podfence.model.meta import ObjectRef, Revision
+from podfence.podprobe.attempts import Dial
+from podfence.podprobe.container import read_outcomes
 from podfence.questions.completion import complete
 from podfence.questions.repair.changes import Append, Rename, SetField
 from podfence.render.drops import drop_text, drops_data, lost_text
@@ -334,3 +337,17 @@ def edit_seeds() -> Iterator[bytes]:
     for number in range(len(_EDITS)):
         yield bytes([number]) + block
         yield bytes([number]) + flow
+
+
+_DIALS = tuple(Dial("shop/web", ip_address("10.0.0.1"), "TCP", port) for port in (80, 443))
+
+
+def probes(data: bytes) -> None:
+    """What a container that tried two connections printed."""
+    assert read_outcomes(data, _DIALS).keys() <= set(_DIALS)
+
+
+def probe_seeds() -> Iterator[bytes]:
+    yield b'{"at": 1, "got": "open"}\n{"at": 0, "got": "timeout"}\n{"done": 3}\n'
+    yield b'{"at": 2, "got": "open"}\nwarning: none\n{"at": 0, "got": "error EIO"}\n{"done": 3}\n'
+    yield b'{"at": 0, "got": "refused"}\n'

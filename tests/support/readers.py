@@ -35,6 +35,7 @@ from podfence.manifests.testfiles import read_test_files
 from podfence.manifests.yamledit import CannotEdit
 from podfence.mirror.requests import BadMirrorRequest
 from podfence.nft.objects import DROP, Compare, DataType, Field, Rule
+from podfence.podprobe.container import Unusable
 from tests.support import plainreaders as files
 from tests.support import streamreaders as streams
 from tests.support.fuzzing import exercise
@@ -283,5 +284,6 @@ READERS = (
     Reader("usages", files.usages, (), files.usage_seeds),
     Reader("denials", files.denials, (), files.denial_seeds),
     Reader("completions", files.completions, (), files.completion_seeds),
+    Reader("probes", files.probes, (Unusable,), files.probe_seeds),
     Reader("edits", files.edits, (CannotEdit,), files.edit_seeds),
 )
