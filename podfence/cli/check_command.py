@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import click
 from msgspec.structs import replace
@@ -21,12 +22,12 @@ from podfence.cli.check_answer import (
     explain,
     judge,
 )
-from podfence.cli.common import known_namespaces, read_inputs, renders, watched_paths
+from podfence.cli.check_options import FORMATS, NAMING, CheckOptions
+from podfence.cli.common import known_namespaces, read_inputs, watched_paths
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
 from podfence.cli.outputs import (
     Output,
     outputs_option,
-    read_outputs,
     require_writable,
     write_outputs,
 )
@@ -41,12 +42,9 @@ from podfence.questions.repair.textedits import Offer
 from podfence.render.check_forms import CONTROLS
 from podfence.text import printable
 
-FORMATS = ("text", "json", "sarif", "github", "junit")
 UNREAD = frozenset({"PF106", "PF112"})
 """Codes of files that nobody could read, and of input without an object: what is missing is no
 finding."""
-_NAMING = frozenset({"json", "sarif"})
-"""Formats that identify a finding by its fingerprint."""
 
 
 @click.command("check")
@@ -124,27 +122,7 @@ _NAMING = frozenset({"json", "sarif"})
     callback=explain,
     help="Explain a code, with an example, and exit.",
 )
-def command(
-    inputs: Inputs,
-    namespace: str | None,
-    all_namespaces: bool,
-    outputs: tuple[str, ...],
-    server_only: bool,
-    select: tuple[str, ...],
-    ignore: tuple[str, ...],
-    fail_on: str | None,
-    strict: bool,
-    baseline: str | None,
-    write_baseline: str | None,
-    fix: bool,
-    fix_diff: bool,
-    unsafe: bool,
-    with_fixes: bool,
-    frameworks: tuple[str, ...],
-    watch: bool,
-    config: str | None,
-    no_config: bool,
-) -> int:
+def command(inputs: Inputs, namespace: str | None, all_namespaces: bool, **options: Any) -> int:
     """Find what the API server would refuse, and policies that do something else than they say.
 
     NetworkPolicies, and policies of the Admin and Baseline tiers, are checked field by field as the
@@ -154,96 +132,93 @@ def command(
     Exit status 1 when there is an error, and for --fix-diff when there is something to fix; 2 when
     a file cannot be read at all, or there is no object, whatever --fail-on says.
     """
-    formats = read_outputs(outputs, FORMATS)
-    if fix or fix_diff:
-        _require_files_to_fix(inputs, formats, fix=fix, fix_diff=fix_diff, server_only=server_only)
-    elif unsafe:
-        raise click.UsageError("--unsafe selects fixes; add --fix-diff or --fix")
-    _require_findings_as_data(
-        {each.format for each in formats if not server_only},
-        with_fixes=with_fixes,
-        frameworks=frameworks,
-    )
-    if watch:
-        _require_files_to_watch(inputs, edits=fix or fix_diff or write_baseline is not None)
-    _require_use_of_baseline(write_baseline, server_only=server_only)
-    settings = read_settings(config, none=no_config)
-    wanted = _asked_for(select, ignore)
-    wanted = frozenset(code for code in wanted if not code.startswith(settings.ignore))
-    known = NO_BASELINE if baseline is None else read_baseline(baseline)
-    named = write_baseline is not None or any(each.format in _NAMING for each in formats)
-    given = () if namespace is None else (namespace,)
-    scope = inputs.scope(given, everything=all_namespaces)
-
-    def read() -> tuple[Loaded, CheckResult]:
-        loaded = read_inputs(inputs, scope)
-        known_namespaces(loaded, scope)
-        if server_only:
-            return loaded, CheckResult()
-        _warn_of_tenants(loaded, settings)
-        return loaded, judge(
-            loaded, scope, wanted, settings, known, strict=strict, fingerprints=named
-        )
-
-    def run() -> int:
-        loaded, judged = read()
-        if fix or fix_diff:
-            from podfence.cli.editedfiles import write_edits
-            from podfence.cli.fixing import fixes_for, show_fixes
-
-            fixed = fixes_for(
-                loaded,
-                judged.new,
-                unsafe=unsafe,
-                pod_cidrs=settings.cluster.pod_cidrs,
-                is_partial=settings.is_partial,
-            )
-            if fix_diff:
-                show_fixes(fixed, loaded, diff=True)
-                return 1 if fixed.made else 0
-            require_writable("-o", (each.file for each in formats))
-            require_writable("--write-baseline", (write_baseline or "",))
-            write_edits(fixed.texts, "--fix")
-            show_fixes(fixed, loaded, diff=False)
-            loaded, judged = read()
-        if write_baseline is not None:
-            _write_known(write_baseline, loaded, judged)
-        offers = _offers(loaded, judged, settings) if with_fixes else {}
-        answer = _report(loaded, judged, scope, server_only=server_only, offers=offers)
-        answer = replace(answer, frameworks=frameworks)
-        write_outputs(formats, lambda form: answer_text(answer, form))
-        if any(each.code in UNREAD for each in answer.problems):
-            return 2
-        limit = fail_on or settings.fail_on or Severity.ERROR.value
-        return 1 if _heaviest(answer.all_problems) <= _weight(limit) else 0
-
-    if not watch:
-        return run()
+    asked = CheckOptions(**options)
+    formats = asked.formats(inputs)
+    settings = read_settings(asked.config, none=asked.no_config)
+    scope = inputs.scope(() if namespace is None else (namespace,), everything=all_namespaces)
+    check = _Check(inputs, scope, asked, formats, settings)
+    if not asked.watch:
+        return check.run()
     from podfence.cli.watching import again_and_again
 
-    return again_and_again(run, watched_paths(inputs), [each.file for each in formats])
+    return again_and_again(check.run, watched_paths(inputs), [each.file for each in formats])
 
 
-def _require_files_to_fix(
-    inputs: Inputs, formats: Sequence[Output], *, fix: bool, fix_diff: bool, server_only: bool
-) -> None:
-    """Raises UsageError."""
-    if server_only:
-        raise click.UsageError("--server-only finds nothing to fix; drop one of the two")
-    if fix_diff and (fix or [*formats] != [Output("text")]):
-        raise click.UsageError("--fix-diff prints text and edits nothing; drop --fix and -o")
-    if fix and "-" in inputs.paths:
-        raise click.UsageError("--fix edits files, not standard input; use --fix-diff")
-    if fix and renders(inputs):
-        raise click.UsageError("--fix edits files, not rendered manifests; use --fix-diff")
+class _Check:
+    """One check, which may be run again and again."""
 
+    def __init__(
+        self,
+        inputs: Inputs,
+        scope: tuple[str, ...],
+        asked: CheckOptions,
+        formats: Sequence[Output],
+        settings: Settings,
+    ) -> None:
+        self._inputs = inputs
+        self._scope = scope
+        self._asked = asked
+        self._formats = formats
+        self._settings = settings
+        wanted = _asked_for(asked.select, asked.ignore)
+        self._wanted = frozenset(code for code in wanted if not code.startswith(settings.ignore))
+        self._known = NO_BASELINE if asked.baseline is None else read_baseline(asked.baseline)
 
-def _require_files_to_watch(inputs: Inputs, *, edits: bool) -> None:
-    """Raises UsageError."""
-    if inputs.are_live or "-" in inputs.paths:
-        raise click.UsageError("--watch follows files; name them with -f")
-    if edits:
-        raise click.UsageError("--watch edits nothing; drop --fix, --fix-diff, --write-baseline")
+    def run(self) -> int:
+        """Show what is found, and mend it where that is asked for; the exit status."""
+        asked = self._asked
+        loaded, judged = self._read()
+        if asked.fixes:
+            made = self._fix(loaded, judged)
+            if asked.fix_diff:
+                return 1 if made else 0
+            loaded, judged = self._read()
+        if asked.write_baseline is not None:
+            _write_known(asked.write_baseline, loaded, judged)
+        offers = _offers(loaded, judged, self._settings) if asked.with_fixes else {}
+        answer = _report(loaded, judged, self._scope, server_only=asked.server_only, offers=offers)
+        answer = replace(answer, frameworks=asked.frameworks)
+        write_outputs(self._formats, lambda form: answer_text(answer, form))
+        if any(each.code in UNREAD for each in answer.problems):
+            return 2
+        limit = asked.fail_on or self._settings.fail_on or Severity.ERROR.value
+        return 1 if _heaviest(answer.all_problems) <= _weight(limit) else 0
+
+    def _read(self) -> tuple[Loaded, CheckResult]:
+        loaded = read_inputs(self._inputs, self._scope)
+        known_namespaces(loaded, self._scope)
+        if self._asked.server_only:
+            return loaded, CheckResult()
+        _warn_of_tenants(loaded, self._settings)
+        named = any(each.format in NAMING for each in self._formats)
+        return loaded, judge(
+            loaded,
+            self._scope,
+            self._wanted,
+            self._settings,
+            self._known,
+            strict=self._asked.strict,
+            fingerprints=named or self._asked.write_baseline is not None,
+        )
+
+    def _fix(self, loaded: Loaded, judged: CheckResult) -> bool:
+        """Make what fixes there are, or show them; whether there are any."""
+        from podfence.cli.editedfiles import write_edits
+        from podfence.cli.fixing import fixes_for, show_fixes
+
+        fixed = fixes_for(
+            loaded,
+            judged.new,
+            unsafe=self._asked.unsafe,
+            pod_cidrs=self._settings.cluster.pod_cidrs,
+            is_partial=self._settings.is_partial,
+        )
+        if not self._asked.fix_diff:
+            require_writable("-o", (each.file for each in self._formats))
+            require_writable("--write-baseline", (self._asked.write_baseline or "",))
+            write_edits(fixed.texts, "--fix")
+        show_fixes(fixed, loaded, diff=self._asked.fix_diff)
+        return bool(fixed.made)
 
 
 def _warn_of_tenants(loaded: Loaded, settings: Settings) -> None:
@@ -271,26 +246,6 @@ def _write_known(path: str, loaded: Loaded, judged: CheckResult) -> None:
         said = "not every object can be read, so not all findings are known; nothing is written"
         raise PodfenceError(f"--write-baseline {path}: {said}", code="PF007")
     write(path, judged.kept)
-
-
-def _require_use_of_baseline(path: str | None, *, server_only: bool) -> None:
-    """Raises UsageError."""
-    if path is not None and server_only:
-        raise click.UsageError("--server-only has no findings to write; drop --write-baseline")
-    if path == "-":
-        raise click.UsageError("--write-baseline - is not a file; name one")
-
-
-def _require_findings_as_data(
-    formats: Set[str], *, with_fixes: bool, frameworks: Sequence[str]
-) -> None:
-    """Raises UsageError. ``formats``: those in which there are findings."""
-    if with_fixes and not formats & _NAMING:
-        raise click.UsageError(
-            "--with-fixes adds to the findings of -o json and -o sarif; name one of them"
-        )
-    if frameworks and "sarif" not in formats:
-        raise click.UsageError("--map-to adds to the findings of -o sarif; name it")
 
 
 def _offers(loaded: Loaded, judged: CheckResult, settings: Settings) -> Mapping[LintFinding, Offer]:

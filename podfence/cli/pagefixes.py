@@ -14,8 +14,8 @@ from podfence.cli.check_answer import configured_judgement
 from podfence.cli.fixing import proved
 from podfence.cli.settings import read_settings
 from podfence.errors import Problem, UnknownObject
+from podfence.manifests.inputfiles import is_rendered
 from podfence.manifests.load import Loaded
-from podfence.manifests.rendering import RENDERED
 from podfence.manifests.yamledit import CannotEdit
 from podfence.policy.domains import DomainTable
 from podfence.policy.index import PolicyIndex
@@ -80,8 +80,7 @@ class PageFixes:
 
 
 def _is_rendered(problem: Problem) -> bool:
-    """Whether it stands in what a chart or a kustomization gave: no file can be edited for it."""
-    return problem.source is not None and problem.source.file.endswith(RENDERED)
+    return problem.source is not None and is_rendered(problem.source.file)
 
 
 def _answer(

@@ -38,6 +38,15 @@ _PIECE: Final = 1 << 26
 """Bytes that are read at once of a stream of unknown length."""
 
 
+RENDERED: Final = " (rendered)"
+"""Ends the name of what a chart or a kustomization gave: its lines are those of no file."""
+
+
+def is_rendered(path: str) -> bool:
+    """Whether a name is that of what a chart or a kustomization gave: no file is edited for it."""
+    return path.endswith(RENDERED)
+
+
 class InputFile(Struct, frozen=True):
     """Text of one file, or why there is none: exactly one of ``text`` and ``error`` is set."""
 
@@ -52,8 +61,11 @@ class InputFile(Struct, frozen=True):
     """Its path below that chart."""
     may_be_manifest: bool = True
     """Of a file without text: whether it may hold API objects."""
-    rendered: bool = False
-    """Whether the text is what a chart or a kustomization gave: no file holds it."""
+
+    @property
+    def rendered(self) -> bool:
+        """Whether the text is what a chart or a kustomization gave: no file holds it."""
+        return is_rendered(self.path)
 
 
 class Skipped(Struct, frozen=True):

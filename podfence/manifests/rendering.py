@@ -20,7 +20,7 @@ from typing import IO, Final
 from msgspec import Struct
 
 from podfence.errors import PodfenceError
-from podfence.manifests.inputfiles import InputFile, decoded
+from podfence.manifests.inputfiles import RENDERED, InputFile, decoded
 from podfence.text import printable
 
 SECONDS: Final = 60
@@ -41,8 +41,6 @@ _LOGGED: Final = re.compile(
 """A line of the logger that Kubernetes' programs share, and the error in it, quoted as Go does."""
 _UNESCAPED: Final = re.compile(r"\\([\"\\])")
 _ERROR: Final = re.compile(r"(?i:error): ")
-RENDERED: Final = " (rendered)"
-"""Ends the name of a file that is nowhere: its lines are those of what was rendered."""
 
 
 class RenderError(PodfenceError):
@@ -115,7 +113,7 @@ def render_kustomization(source: str) -> Rendered:
         as_it_is = "; --render never reads its files as they are"
         program = _program("kubectl", directory, called, missing, as_it_is)
         arguments, said = [program, "kustomize", _safe(directory)], "kubectl kustomize"
-    file = InputFile(f"{source}{RENDERED}", _output(arguments, directory), rendered=True)
+    file = InputFile(f"{source}{RENDERED}", _output(arguments, directory))
     return Rendered((file,), f"with {said}")
 
 
@@ -292,7 +290,7 @@ def _by_template(directory: str, text: str) -> Iterator[InputFile]:
     for source, documents in parts.items():
         inner = source.partition("/")[2] or source
         path = os.path.join(directory, inner) if inner else directory
-        yield InputFile(f"{path}{RENDERED}", "".join(documents), rendered=True)
+        yield InputFile(f"{path}{RENDERED}", "".join(documents))
 
 
 def _uses_lookup(directory: str) -> bool:

@@ -17,6 +17,7 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from podfence.nft import transaction as tx
 from podfence.nft.objects import (
     Chain,
     ChainVerdict,
@@ -31,20 +32,7 @@ from podfence.nft.objects import (
     Vmap,
 )
 from podfence.nft.ruleset import InvalidRuleset, Ruleset
-from podfence.nft.transaction import (
-    AddChain,
-    AddElements,
-    AddRules,
-    AddSet,
-    AddTable,
-    DeleteChain,
-    DeleteElements,
-    DeleteSet,
-    DeleteTable,
-    ElementHolder,
-    FlushChain,
-    Operation,
-)
+from podfence.nft.transaction import ElementHolder, Operation
 
 T = TypeVar("T")
 
@@ -107,34 +95,36 @@ class Contents:
 
     def do(self, table: Table, operation: Operation) -> None:
         """One operation on ``table``. Raises Refused."""
-        if isinstance(operation, AddTable):
+        if isinstance(operation, tx.AddTable):
             self._table = self._table or table
             return
         if self._table is None:
             raise _refused(RefusalCode.MISSING, "table", table.name)
         match operation:
-            case DeleteTable():
+            case tx.DeleteTable():
                 self._delete_table()
-            case AddSet(declared):
+            case tx.AddSet(declared):
                 self._add_set(declared)
-            case DeleteSet(name):
+            case tx.DeleteSet(name):
                 self._delete_set(name)
-            case AddElements(part):
+            case tx.AddElements(part):
                 self._add_elements(part)
-            case DeleteElements(part):
+            case tx.DeleteElements(part):
                 self._delete_elements(part)
-            case AddChain() | FlushChain() | AddRules() | DeleteChain():
+            case tx.AddChain() | tx.FlushChain() | tx.AddRules() | tx.DeleteChain():
                 self._chain_operation(operation)
 
-    def _chain_operation(self, operation: AddChain | FlushChain | AddRules | DeleteChain) -> None:
+    def _chain_operation(
+        self, operation: tx.AddChain | tx.FlushChain | tx.AddRules | tx.DeleteChain
+    ) -> None:
         match operation:
-            case AddChain(name):
+            case tx.AddChain(name):
                 self._add_chain(Chain(name, (), operation.base, operation.comment))
-            case FlushChain(name):
+            case tx.FlushChain(name):
                 self._set_rules(name, ())
-            case AddRules(name, rules):
+            case tx.AddRules(name, rules):
                 self._add_rules(name, rules)
-            case DeleteChain(name):
+            case tx.DeleteChain(name):
                 self._delete_chain(name)
 
     def _delete_table(self) -> None:

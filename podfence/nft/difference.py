@@ -15,24 +15,11 @@ from typing import TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from podfence.nft import transaction as tx
 from podfence.nft.contents import Contents, OperationRefusal, RefusalCode, Refused
 from podfence.nft.objects import Chain, MemberSet, RangeSet, Set, VerdictMap
 from podfence.nft.ruleset import Ruleset
-from podfence.nft.transaction import (
-    AddChain,
-    AddElements,
-    AddRules,
-    AddSet,
-    AddTable,
-    DeleteChain,
-    DeleteElements,
-    DeleteSet,
-    DeleteTable,
-    ElementHolder,
-    FlushChain,
-    Operation,
-    Transaction,
-)
+from podfence.nft.transaction import ElementHolder, Operation, Transaction
 from podfence.sets.members import Members
 
 T = TypeVar("T")
@@ -41,7 +28,7 @@ T = TypeVar("T")
 def load(wanted: Ruleset) -> Transaction:
     """Leaves exactly ``wanted``, whatever was there before: the table is replaced as a whole."""
     nothing = Ruleset(wanted.table, {}, {}, {})
-    start = (AddTable(), DeleteTable(), AddTable())
+    start = (tx.AddTable(), tx.DeleteTable(), tx.AddTable())
     return Transaction(wanted.table, (*start, *_changes(nothing, wanted)))
 
 
@@ -100,15 +87,15 @@ class TableSteps(Struct):
 
     def operations(self) -> Iterator[Operation]:
         """In the order that :mod:`podfence.nft.transaction` gives the reasons for."""
-        yield from (AddSet(_empty(item)) for item in self.new_sets)
-        yield from (AddChain(chain.name, chain.base, chain.comment) for chain in self.new_chains)
-        yield from (FlushChain(chain.name) for chain in (*self.changed, *self.gone_chains))
-        yield from (DeleteElements(part) for part in self.taken)
-        yield from (AddElements(part) for part in self.put)
+        yield from (tx.AddSet(_empty(item)) for item in self.new_sets)
+        yield from (tx.AddChain(chain.name, chain.base, chain.comment) for chain in self.new_chains)
+        yield from (tx.FlushChain(chain.name) for chain in (*self.changed, *self.gone_chains))
+        yield from (tx.DeleteElements(part) for part in self.taken)
+        yield from (tx.AddElements(part) for part in self.put)
         filled = (*self.new_chains, *self.changed)
-        yield from (AddRules(chain.name, chain.rules) for chain in filled if chain.rules)
-        yield from (DeleteSet(item.name, type(item)) for item in self.gone_sets)
-        yield from (DeleteChain(chain.name) for chain in self.gone_chains)
+        yield from (tx.AddRules(chain.name, chain.rules) for chain in filled if chain.rules)
+        yield from (tx.DeleteSet(item.name, type(item)) for item in self.gone_sets)
+        yield from (tx.DeleteChain(chain.name) for chain in self.gone_chains)
 
 
 def _changes(current: Ruleset, wanted: Ruleset) -> Iterator[Operation]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
+from podfence.nft import transaction as tx
 from podfence.nft.objects import (
     ICMP,
     ICMPV6,
@@ -44,21 +45,7 @@ from podfence.nft.objects import (
     Vmap,
 )
 from podfence.nft.ruleset import Ruleset
-from podfence.nft.transaction import (
-    AddChain,
-    AddElements,
-    AddRules,
-    AddSet,
-    AddTable,
-    DeleteChain,
-    DeleteElements,
-    DeleteSet,
-    DeleteTable,
-    ElementHolder,
-    FlushChain,
-    Operation,
-    Transaction,
-)
+from podfence.nft.transaction import ElementHolder, Operation, Transaction
 
 _PROTOCOLS = {ICMP: "icmp", TCP: "tcp", UDP: "udp", ICMPV6: "ipv6-icmp", SCTP: "sctp"}
 _BITS = {DataType.IPV4_ADDR: 32, DataType.IPV6_ADDR: 128}
@@ -103,31 +90,33 @@ def render_transaction(transaction: Transaction) -> str:
 def _operation(operation: Operation, table: Table) -> str:
     where = f"{table.family} {table.name}"
     match operation:
-        case AddTable():
+        case tx.AddTable():
             return _braced(f"add table {where}", _comment(table.comment))
-        case DeleteTable():
+        case tx.DeleteTable():
             return f"delete table {where}"
-        case AddSet(item):
+        case tx.AddSet(item):
             return _braced(f"add {_kind(item)} {where} {item.name}", _declaration(item))
-        case DeleteSet(name, kind):
+        case tx.DeleteSet(name, kind):
             return f"delete {'map' if kind is VerdictMap else 'set'} {where} {name}"
-        case AddElements(part):
+        case tx.AddElements(part):
             return f"add element {where} {part.name} {_element_list(part)}"
-        case DeleteElements(part):
+        case tx.DeleteElements(part):
             return f"delete element {where} {part.name} {_element_list(part)}"
-        case AddChain() | FlushChain() | AddRules() | DeleteChain():
+        case tx.AddChain() | tx.FlushChain() | tx.AddRules() | tx.DeleteChain():
             return _chain_operation(operation, where)
 
 
-def _chain_operation(operation: AddChain | FlushChain | AddRules | DeleteChain, where: str) -> str:
+def _chain_operation(
+    operation: tx.AddChain | tx.FlushChain | tx.AddRules | tx.DeleteChain, where: str
+) -> str:
     match operation:
-        case AddChain(name, base, comment):
+        case tx.AddChain(name, base, comment):
             return _braced(f"add chain {where} {name}", _chain_body(Chain(name, (), base, comment)))
-        case FlushChain(name):
+        case tx.FlushChain(name):
             return f"flush chain {where} {name}"
-        case AddRules(name, rules):
+        case tx.AddRules(name, rules):
             return "\n".join(f"add rule {where} {name} {render_rule(rule)}" for rule in rules)
-        case DeleteChain(name):
+        case tx.DeleteChain(name):
             return f"delete chain {where} {name}"
 
 

@@ -24,11 +24,11 @@ from podfence.manifests.inputfiles import (
     Skipped,
     folders,
     is_read,
+    is_rendered,
     read_inputs,
     sources_of,
 )
 from podfence.manifests.load import Loaded, load_files
-from podfence.manifests.rendering import RENDERED
 from podfence.manifests.wholefiles import ReadOnlyFile, replace_whole
 from podfence.web.steps import Steps
 
@@ -173,7 +173,7 @@ class Folder(Struct, frozen=True):
 
     def _real(self, path: str, known: Sequence[str]) -> str:
         """Where the file is, after links."""
-        if self.renderer is not None and path.endswith(RENDERED):
+        if self.renderer is not None and is_rendered(path):
             raise NotWritten(
                 "it is what a chart or a kustomization gave, so it is not edited here; edit its "
                 "sources with another editor, and this page follows"

@@ -6,7 +6,9 @@ engine, never of the page's own data.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from podfence.render.report_rules import rules_data
 from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import OTHER, PROTOCOLS
 from tests.cli.session import ROOT, podfence
+from tests.support.serving import Serving
+from tests.web.chromium import Browser
 
 STATIC = ROOT / "podfence" / "web" / "static"
 EXAMPLES = (
@@ -45,6 +49,21 @@ def assets() -> Assets:
     """The front end that is shipped."""
     script, style = ((STATIC / name).read_text("utf-8") for name in ("report.js", "report.css"))
     return Assets(script, style)
+
+
+@contextmanager
+def served_copy(
+    browser: Browser, folder: Path, *words: str, example: str = "shop"
+) -> Iterator[Serving]:
+    """A server of an example's copy in ``folder``, with its page in the browser, which leaves it at
+    the end. A copy that is there stays as it is."""
+    if not (folder / example).exists():
+        shutil.copytree(ROOT / "examples" / example, folder / example)
+    with Serving("-f", example, *words, directory=folder) as server:
+        browser.own = (f"http://127.0.0.1:{server.port}/",)
+        browser.visit(server.address)
+        yield server
+        browser.leave()
 
 
 def write(folder: Path, *arguments: str, stdin: bytes = b"", expected: int = 0) -> Path:

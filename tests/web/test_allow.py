@@ -12,6 +12,7 @@ from tests.cli.session import ROOT, podfence
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
 from tests.web.editscenes import DB, PROMISE, in_editor, says
+from tests.web.pages import served_copy
 
 # A busy machine starts a browser late.
 pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
@@ -53,12 +54,8 @@ def server(tmp_path: Path, browser: Browser) -> Iterator[Serving]:
     shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
     (tmp_path / "shop/closed.yaml").write_text(CLOSED)
     (tmp_path / "promise.yaml").write_text(PROMISE)
-    words = ("-f", "shop", "--edit", "--tests", "promise.yaml")
-    with Serving(*words, directory=tmp_path) as found:
-        browser.own = (f"http://127.0.0.1:{found.port}/",)
-        browser.visit(found.address)
+    with served_copy(browser, tmp_path, "--edit", "--tests", "promise.yaml") as found:
         yield found
-        browser.leave()
 
 
 def propose(browser: Browser, pair: str) -> None:

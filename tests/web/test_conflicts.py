@@ -14,6 +14,7 @@ from tests.cli.session import ROOT
 from tests.support.serving import Serving
 from tests.web.chromium import Browser, is_asked_again
 from tests.web.editscenes import DB, FRONTEND, in_editor
+from tests.web.pages import served_copy
 from tests.web.scene import BANNER
 from tests.web.test_edit import opened, said
 
@@ -43,10 +44,8 @@ HELD = """
 def server(tmp_path: Path, browser: Browser) -> Iterator[Serving]:
     shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
     (tmp_path / "shop/windows.yaml").write_bytes(b"# one\r\n# caf\xc3\xa9\t \r\n\r\n# last")
-    with Serving("-f", "shop", "--edit", directory=tmp_path) as found:
-        browser.own = (f"http://127.0.0.1:{found.port}/",)
+    with served_copy(browser, tmp_path, "--edit") as found:
         yield found
-        browser.leave()
 
 
 def noted(browser: Browser, text: str) -> None:

@@ -12,7 +12,7 @@ import yaml
 from tests.cli.session import ROOT
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
-from tests.web.pages import write
+from tests.web.pages import served_copy, write
 
 # A busy machine starts a browser late.
 pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
@@ -60,8 +60,5 @@ def test_it_is_typed_and_not_saved_where_files_are_edited(browser: Browser, tmp_
 def test_a_server_that_edits_nothing_shows_it(browser: Browser, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
     shutil.rmtree(tmp_path / "shop/policies")
-    with Serving("-f", "shop", directory=tmp_path) as server:
-        browser.own = (f"http://127.0.0.1:{server.port}/",)
-        browser.visit(server.address)
+    with served_copy(browser, tmp_path):
         assert "name: default-deny" in browser.run(TEXT)
-        browser.leave()

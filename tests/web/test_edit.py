@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.session import ROOT
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
 from tests.web.editscenes import DB, FRONTEND, SAID, in_editor
+from tests.web.pages import served_copy
 from tests.web.test_page import MARKUP, TRAP
 
 pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
@@ -20,11 +19,8 @@ pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def server(tmp_path: Path, browser: Browser) -> Iterator[Serving]:
-    shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
-    with Serving("-f", "shop", "--edit", directory=tmp_path) as found:
-        browser.own = (f"http://127.0.0.1:{found.port}/",)
+    with served_copy(browser, tmp_path, "--edit") as found:
         yield found
-        browser.leave()
 
 
 def opened(browser: Browser, server: Serving, path: str = DB, line: int = 1) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.session import ROOT
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
 from tests.web.editscenes import says
-from tests.web.pages import write
+from tests.web.pages import served_copy, write
 
 # A busy machine starts a browser late.
 pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
@@ -22,12 +20,8 @@ BUTTONS = "[...document.querySelectorAll('.findings .fix button')]"
 
 @pytest.fixture
 def server(tmp_path: Path, browser: Browser) -> Iterator[Serving]:
-    shutil.copytree(ROOT / "examples/gotchas", tmp_path / "gotchas")
-    with Serving("-f", "gotchas", "--edit", directory=tmp_path) as found:
-        browser.own = (f"http://127.0.0.1:{found.port}/",)
-        browser.visit(found.address)
+    with served_copy(browser, tmp_path, "--edit", example="gotchas") as found:
         yield found
-        browser.leave()
 
 
 def of(code: str) -> str:

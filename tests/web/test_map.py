@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -12,11 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.session import ROOT
 from tests.support.random_clusters import Size, random_cluster
-from tests.support.serving import Serving
 from tests.web.chromium import Browser
-from tests.web.pages import write, write_cluster
+from tests.web.pages import served_copy, write, write_cluster
 from tests.web.reportscenes import pods
 
 # A busy machine starts a browser late.
@@ -272,14 +269,10 @@ def test_a_link_restores_what_the_map_shows_in_a_report(browser: Browser, shop: 
 
 
 def test_a_link_restores_what_the_map_shows_in_a_server(browser: Browser, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
-    with Serving("-f", "shop", directory=tmp_path) as server:
-        browser.own = (f"http://127.0.0.1:{server.port}/",)
-        browser.visit(server.address)
+    with served_copy(browser, tmp_path):
         browser.go(ASKED)
         assert sorted(rows(browser)) == [OUTSIDE, "shop/backend", "shop/db"]
         browser.call("Page.reload")
         browser.wait("document.documentElement?.dataset.state === 'ready'")
         assert sorted(rows(browser)) == [OUTSIDE, "shop/backend", "shop/db"]
         assert browser.run("location.hash") == json.loads(json.dumps(ASKED))
-        browser.leave()

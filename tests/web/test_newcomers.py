@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from random import Random
 
@@ -15,9 +14,8 @@ from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.report import Report, report
 from tests.cli.session import ROOT
 from tests.support.random_clusters import TIERS, Size, random_cluster
-from tests.support.serving import Serving
 from tests.web.chromium import Browser
-from tests.web.pages import EXAMPLES, write, write_cluster
+from tests.web.pages import EXAMPLES, served_copy, write, write_cluster
 from tests.web.test_answers import CELLS, Cell, cells_of, cells_shown
 
 # A busy machine starts a browser late.
@@ -148,11 +146,7 @@ def test_where_they_are_left_out_there_is_no_switch(
 
 
 def test_a_link_shows_them_in_the_page_of_a_server(browser: Browser, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
-    with Serving("-f", "shop", directory=tmp_path) as server:
-        browser.own = (f"http://127.0.0.1:{server.port}/",)
-        browser.visit(server.address)
+    with served_copy(browser, tmp_path):
         browser.go("#/map?new=1")
         browser.wait(f"{ROWS}.includes('shop/+')")
         assert set(browser.run(ROWS)) >= NEW
-        browser.leave()

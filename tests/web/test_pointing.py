@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tests.cli.session import ROOT
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
 from tests.web.editscenes import DB, in_editor
+from tests.web.pages import served_copy
 
 # A busy machine starts a browser late.
 pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
@@ -22,12 +22,8 @@ POINTED = "document.querySelector('.pointed')?.innerText"
 
 @pytest.fixture
 def server(tmp_path: Path, browser: Browser) -> Iterator[Serving]:
-    shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
-    with Serving("-f", "shop", "--edit", directory=tmp_path) as found:
-        browser.own = (f"http://127.0.0.1:{found.port}/",)
-        browser.visit(found.address)
+    with served_copy(browser, tmp_path, "--edit") as found:
         yield found
-        browser.leave()
 
 
 def at_line(browser: Browser, path: str, line: int) -> None:

@@ -17,6 +17,7 @@ from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.encode_elements import ElementList, element_lists
 from podfence.kernel.nftables.encode_rules import expressions
 from podfence.kernel.nftables.members import MemberList
+from podfence.nft import transaction as tx
 from podfence.nft.objects import (
     SIZES,
     BaseChain,
@@ -28,21 +29,7 @@ from podfence.nft.objects import (
     VerdictMap,
 )
 from podfence.nft.render import render_rule
-from podfence.nft.transaction import (
-    AddChain,
-    AddElements,
-    AddRules,
-    AddSet,
-    AddTable,
-    DeleteChain,
-    DeleteElements,
-    DeleteSet,
-    DeleteTable,
-    ElementHolder,
-    FlushChain,
-    Operation,
-    Transaction,
-)
+from podfence.nft.transaction import ElementHolder, Operation, Transaction
 
 Elements = tuple[ElementList | MemberList, bytes]
 _FEW = 64
@@ -94,40 +81,40 @@ class _TableEncoder:
 
     def messages(self, operation: Operation) -> Iterator[NftMessage]:
         match operation:
-            case AddTable():
+            case tx.AddTable():
                 comment = attribute(nf.NFTA_TABLE_USERDATA, _comment(self._table.comment))
                 yield self._on_table(
                     nf.NFT_MSG_NEWTABLE, NLM_F_CREATE, comment if self._table.comment else b""
                 )
-            case DeleteTable():
+            case tx.DeleteTable():
                 yield self._on_table(nf.NFT_MSG_DELTABLE, 0, b"")
-            case AddSet(declared):
+            case tx.AddSet(declared):
                 yield self._new_set(declared)
-            case DeleteSet(name, kind):
+            case tx.DeleteSet(name, kind):
                 body = text(nf.NFTA_SET_TABLE, self._table.name) + text(nf.NFTA_SET_NAME, name)
                 about = f"{'map' if kind is VerdictMap else 'set'} {name}"
                 yield _message(nf.NFT_MSG_DELSET, 0, body, about)
-            case AddElements(part):
+            case tx.AddElements(part):
                 yield from self._elements(nf.NFT_MSG_NEWSETELEM, NLM_F_CREATE, part)
-            case DeleteElements(part):
+            case tx.DeleteElements(part):
                 yield from self._elements(nf.NFT_MSG_DELSETELEM, 0, part)
             case _:
                 yield from self._on_chain(operation)
 
     def _on_chain(
-        self, operation: AddChain | FlushChain | AddRules | DeleteChain
+        self, operation: tx.AddChain | tx.FlushChain | tx.AddRules | tx.DeleteChain
     ) -> Iterator[NftMessage]:
         match operation:
-            case AddChain(name, base, comment):
+            case tx.AddChain(name, base, comment):
                 userdata = attribute(nf.NFTA_CHAIN_USERDATA, _comment(comment)) if comment else b""
                 more = (_base(base) if base else b"") + userdata
                 yield self._chain(nf.NFT_MSG_NEWCHAIN, NLM_F_CREATE, name, more)
-            case DeleteChain(name):
+            case tx.DeleteChain(name):
                 yield self._chain(nf.NFT_MSG_DELCHAIN, 0, name, b"")
-            case FlushChain(name):
+            case tx.FlushChain(name):
                 body = text(nf.NFTA_RULE_TABLE, self._table.name) + text(nf.NFTA_RULE_CHAIN, name)
                 yield _message(nf.NFT_MSG_DELRULE, 0, body, f"rules of chain {name}")
-            case AddRules(chain, rules):
+            case tx.AddRules(chain, rules):
                 start = text(nf.NFTA_RULE_TABLE, self._table.name) + text(nf.NFTA_RULE_CHAIN, chain)
                 for rule in rules:
                     yield _new_rule(chain, start, rule)

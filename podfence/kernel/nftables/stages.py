@@ -13,20 +13,8 @@ from msgspec import Struct
 
 from podfence.kernel.netlink import HEADER
 from podfence.kernel.nftables.encode import NftMessage
-from podfence.nft.transaction import (
-    AddChain,
-    AddElements,
-    AddRules,
-    AddSet,
-    AddTable,
-    DeleteChain,
-    DeleteElements,
-    DeleteSet,
-    DeleteTable,
-    FlushChain,
-    Operation,
-    Transaction,
-)
+from podfence.nft import transaction as tx
+from podfence.nft.transaction import Operation, Transaction
 
 _FRAME = 2 * (HEADER.size + 4)
 """Bytes of a batch around its messages."""
@@ -52,12 +40,12 @@ class Stages(Struct, frozen=True):
 def stages(transaction: Transaction, existing: Existing) -> Stages:
     """Split a transaction that deletes no table."""
     new = _new(transaction, existing)
-    prepared: list[Operation] = [AddTable()]
+    prepared: list[Operation] = [tx.AddTable()]
     final: list[Operation] = []
     for operation in transaction:
         if _name(operation) in new:
             prepared.append(operation)
-        elif not isinstance(operation, AddTable):
+        elif not isinstance(operation, tx.AddTable):
             final.append(operation)
     table = transaction.table
     return Stages(Transaction(table, tuple(prepared)), Transaction(table, tuple(final)))
@@ -67,13 +55,15 @@ def undoing(prepared: Transaction, before: Existing, now: Existing) -> Transacti
     """Takes back what of ``prepared`` has been done. Rules go first, then what they named, then the
     chains that maps led to."""
     if now.table and not before.table:
-        return Transaction(prepared.table, (DeleteTable(),))
-    chains = [o.name for o in prepared if isinstance(o, AddChain) and o.name in now.chains]
-    sets = [o.declared for o in prepared if isinstance(o, AddSet) and o.declared.name in now.sets]
+        return Transaction(prepared.table, (tx.DeleteTable(),))
+    chains = [o.name for o in prepared if isinstance(o, tx.AddChain) and o.name in now.chains]
+    sets = [
+        o.declared for o in prepared if isinstance(o, tx.AddSet) and o.declared.name in now.sets
+    ]
     steps: tuple[Operation, ...] = (
-        *(FlushChain(name) for name in chains),
-        *(DeleteSet(item.name, type(item)) for item in sets),
-        *(DeleteChain(name) for name in chains),
+        *(tx.FlushChain(name) for name in chains),
+        *(tx.DeleteSet(item.name, type(item)) for item in sets),
+        *(tx.DeleteChain(name) for name in chains),
     )
     return Transaction(prepared.table, steps)
 
@@ -105,12 +95,12 @@ def _size(message: NftMessage) -> int:
 
 def _new(transaction: Transaction, existing: Existing) -> set[KindAndName]:
     """Objects that the transaction makes, and nothing else has led to yet."""
-    made = {_name(o) for o in transaction if isinstance(o, AddSet | AddChain)}
+    made = {_name(o) for o in transaction if isinstance(o, tx.AddSet | tx.AddChain)}
     live = {
         _name(o)
         for o in transaction
-        if isinstance(o, DeleteSet | DeleteElements | DeleteChain | FlushChain)
-        or (isinstance(o, AddChain) and o.base is not None)
+        if isinstance(o, tx.DeleteSet | tx.DeleteElements | tx.DeleteChain | tx.FlushChain)
+        or (isinstance(o, tx.AddChain) and o.base is not None)
     }
     there = {("set", name) for name in existing.sets} | {("chain", n) for n in existing.chains}
     return made - live - there
@@ -118,13 +108,13 @@ def _new(transaction: Transaction, existing: Existing) -> set[KindAndName]:
 
 def _name(operation: Operation) -> KindAndName:
     match operation:
-        case AddSet(item) | AddElements(item) | DeleteElements(item):
+        case tx.AddSet(item) | tx.AddElements(item) | tx.DeleteElements(item):
             return "set", item.name
-        case DeleteSet(name):
+        case tx.DeleteSet(name):
             return "set", name
-        case AddChain(name) | FlushChain(name) | DeleteChain(name):
+        case tx.AddChain(name) | tx.FlushChain(name) | tx.DeleteChain(name):
             return "chain", name
-        case AddRules(chain):
+        case tx.AddRules(chain):
             return "chain", chain
-        case AddTable() | DeleteTable():
+        case tx.AddTable() | tx.DeleteTable():
             return "table", ""

@@ -15,6 +15,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from podfence.nft import transaction as tx
 from podfence.nft.difference import without
 from podfence.nft.lowering.peers import OF_NAMES
 from podfence.nft.lowering.permission import Known, Proof, ReadableRuleset, unknown
@@ -32,19 +33,7 @@ from podfence.nft.objects import (
     VerdictMap,
 )
 from podfence.nft.ruleset import Ruleset
-from podfence.nft.transaction import (
-    AddChain,
-    AddElements,
-    AddRules,
-    AddSet,
-    DeleteChain,
-    DeleteElements,
-    DeleteSet,
-    DeleteTable,
-    ElementHolder,
-    FlushChain,
-    Transaction,
-)
+from podfence.nft.transaction import ElementHolder, Transaction
 from podfence.sets.members import Members
 
 Released = Mapping[int, Members]
@@ -113,19 +102,19 @@ class Differences(Struct, frozen=True):
         made = False
         for step in transaction:
             match step:
-                case DeleteElements(part) if _in_both(part.name, before, after):
+                case tx.DeleteElements(part) if _in_both(part.name, before, after):
                     taken[part.name] = part
-                case AddElements(part) if _in_both(part.name, before, after):
+                case tx.AddElements(part) if _in_both(part.name, before, after):
                     put[part.name] = part
-                case FlushChain(name) | AddRules(name):
+                case tx.FlushChain(name) | tx.AddRules(name):
                     chains.add(name)
-                case AddChain(name, base):
+                case tx.AddChain(name, base):
                     made |= base is not None and name not in before.chains
-                case DeleteChain(name):
+                case tx.DeleteChain(name):
                     made |= before.chains[name].base is not None
-                case AddSet() | DeleteSet():
+                case tx.AddSet() | tx.DeleteSet():
                     pass
-                case DeleteTable():
+                case tx.DeleteTable():
                     made = True
         both = (name for name in chains if name in before.chains and name in after.chains)
         changed = (name for name in both if _differ(before.chains[name], after.chains[name]))
