@@ -51,6 +51,7 @@ KEPT: Final[Mapping[str, Mapping[str, Keep]]] = {
         "spec": {
             "nodeName": True,
             "hostNetwork": True,
+            "dnsPolicy": True,
             "containers": _CONTAINERS,
             "initContainers": _CONTAINERS,
         },
@@ -69,6 +70,7 @@ KEPT: Final[Mapping[str, Mapping[str, Keep]]] = {
                         "spec": {
                             "nodeName": True,
                             "hostNetwork": True,
+                            "dnsPolicy": True,
                             "containers": _CONTAINERS,
                             "initContainers": _CONTAINERS,
                         },
@@ -86,6 +88,9 @@ KEPT: Final[Mapping[str, Mapping[str, Keep]]] = {
             "clusterIPs": True,
             "externalIPs": True,
             "externalName": True,
+            "externalTrafficPolicy": True,
+            "loadBalancerSourceRanges": True,
+            "allocateLoadBalancerNodePorts": True,
             "ports": True,
         },
         "status": {"loadBalancer": True},

@@ -54,6 +54,18 @@ def ask_json(cluster: FakeCluster, folder: Path, *arguments: str) -> str:
         return ask(*arguments, "-o", "json").out
 
 
+def test_a_load_balancer_of_a_cluster_lets_in_only_its_ranges(tmp_path: Path) -> None:
+    cluster = shop()
+    spec = {"type": "LoadBalancer", "selector": {"app": "web"}, "ports": [{"port": 80}]}
+    limits = {"loadBalancerSourceRanges": ["198.51.100.0/24"], "externalTrafficPolicy": "Local"}
+    meta = {"name": "front", "namespace": "shop"}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {**spec, **limits}}
+    cluster.apply(service)
+    with asking(cluster, tmp_path) as ask:
+        found = ask("find", "exposed")
+    assert "198.51.100.0/24" in found.out
+
+
 def test_names_without_a_namespace_are_in_that_of_the_context(tmp_path: Path) -> None:
     with asking(shop(), tmp_path, "shop") as ask:
         assert ask("can", "web", "db:5432").status == 0

@@ -10,9 +10,12 @@ import pytest
 
 from podfence.admission.decode import decode
 from podfence.errors import Source
+from podfence.intake.entries import with_services
 from podfence.kube.narrow import KEPT, page_decoder, plain
+from podfence.model.cluster import Cluster
+from podfence.model.entries import Entries
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.model.objects import Namespace, Pod
+from podfence.model.objects import Namespace, Pod, Service
 from podfence.testing.manifest import to_manifest
 from tests.support.random_clusters import random_cluster
 
@@ -190,3 +193,49 @@ def test_every_kind_keeps_which_findings_are_meant(kind: str) -> None:
     metadata = {"name": "a", "annotations": {**remark, "a": SECRET}}
     data = {"apiVersion": "v1", "kind": kind, "metadata": metadata}
     assert narrowed(data)["metadata"] == {"name": "a", "annotations": remark}
+
+
+FROM_OUTSIDE: list[dict[str, Any]] = [
+    {"type": "LoadBalancer", "loadBalancerSourceRanges": ["198.51.100.0/24"]},
+    {"type": "LoadBalancer", "externalTrafficPolicy": "Local"},
+    {
+        "type": "LoadBalancer",
+        "loadBalancerSourceRanges": ["198.51.100.0/24"],
+        "allocateLoadBalancerNodePorts": False,
+    },
+    {"type": "NodePort", "externalTrafficPolicy": "Cluster"},
+    {"type": "ClusterIP", "externalIPs": ["198.51.100.4"]},
+]
+
+
+@pytest.mark.parametrize("spec", FROM_OUTSIDE, ids=json.dumps)
+def test_a_service_keeps_who_may_come_in(spec: dict[str, Any]) -> None:
+    """Ways in from outside are read from the object as it was written."""
+    ports = [{"port": 443, "targetPort": 8443, "nodePort": 30443}]
+    whole = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "front", "namespace": "shop"},
+        "spec": {**spec, "selector": {"app": "front"}, "ports": ports, "sessionAffinity": "None"},
+    }
+    (service,) = decode(whole, SOURCE).objects
+    assert isinstance(service, Service)
+    cluster = Cluster.of([service])
+    of_whole, of_kept = (_entries(cluster, each) for each in (whole, narrowed(whole)))
+    assert of_whole.entries
+    assert of_whole == of_kept
+
+
+def _entries(cluster: Cluster, written: dict[str, Any]) -> Entries:
+    return with_services(Entries(), cluster, lambda _: written)
+
+
+def test_a_pod_keeps_whom_it_asks_for_names() -> None:
+    """PF333 and others ask it: a pod with dnsPolicy Default needs no rule for the cluster's DNS."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a"},
+        "spec": {"dnsPolicy": "None"},
+    }
+    assert narrowed(pod) == pod
