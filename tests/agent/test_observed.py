@@ -47,7 +47,7 @@ def test_it_tells_what_it_enforces_and_denies(here: Node, cluster: Cluster) -> N
     here.agent()
     cluster.policy("db", {"app": "db"}, {"app": "web"})
     assert get(here, "/healthz") == (200, "ok\n")
-    assert ready_within(here, 5.0)
+    assert ready_within(here, 60.0)
     here.becomes(False, "far", "db")
     here.add("stranger", f"{here.prefix}.0.99")
     assert not here.passes("stranger", "web")

@@ -137,7 +137,7 @@ def test_the_maker_works_before_it_is_asked_and_not_without_end() -> None:
 
     with Ahead(numbers()) as items:
         assert next(items) == 0
-        assert ready.wait(5)
+        assert ready.wait(60)
         assert len(made) <= Ahead.AHEAD + 3
 
 
@@ -152,7 +152,7 @@ def test_the_next_page_is_asked_for_before_this_one_is_read() -> None:
 
     with serving(respond) as api, client(api) as asked, Ahead(list_raw(asked, PODS), 1) as parts:
         first = next(parts)
-        assert asked_twice.wait(10)
+        assert asked_twice.wait(60)
         every = [first, *parts]
         assert [read_items(PODS, part.items, whole)[0].name for part in every] == ["a", "b"]
         assert [part.last for part in every] == [False, True]
@@ -196,7 +196,7 @@ def test_an_error_is_gone_with_whoever_handled_it() -> None:
     try:
         with pytest.raises(ClusterError), Ahead(failing()) as items:
             list(items)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while errors[0]() is not None and time.monotonic() < until:
             time.sleep(0.01)  # the maker's thread may be in its last step
         assert errors[0]() is None
@@ -216,4 +216,4 @@ def test_a_reader_that_leaves_early_ends_the_maker() -> None:
 
     with Ahead(endless()) as items:
         next(items)
-    assert ended.wait(5)
+    assert ended.wait(60)
