@@ -330,7 +330,7 @@ class Node:
     def becomes(self, expected: bool, source: str, target: str, port: int = 80) -> None:
         """Wait until new connections pass, or do so no more."""
         until = time.monotonic() + PATIENCE
-        while self.passes(source, target, port, 0.1) is not expected:
+        while self.passes(source, target, port) is not expected:
             assert time.monotonic() < until, (source, target, expected, self.rules())
 
 

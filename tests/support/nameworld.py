@@ -55,7 +55,7 @@ WEB = ("10.7.0.2", "fd00:7::2")
 OTHER = ("10.7.0.3", "fd00:7::3")
 RESOLVER = ("10.7.0.53", "fd00:7::53")
 OUTSIDE = tuple(f"192.0.2.{n}" for n in range(1, 9)) + tuple(f"2001:db8::{n}" for n in range(1, 9))
-ENOUGH = float(os.environ.get("PODFENCE_PATIENCE", "30"))
+ENOUGH = float(os.environ.get("PODFENCE_PATIENCE", "60"))
 _GATEWAYS = {4: ip_address("169.254.1.1"), 6: ip_address("fe80::1")}
 _GATEWAY_MAC = bytes.fromhex("eeeeeeeeeeee")
 _LOOPBACK, _UPLINK = 1, 2
@@ -283,7 +283,7 @@ class NameWorld:
 
     def becomes(self, expected: bool, address: str) -> None:
         """Wait until new connections pass, or do so no more."""
-        self.until(lambda: self.passes(address, 0.1) is expected, f"{address} {expected}")
+        self.until(lambda: self.passes(address) is expected, f"{address} {expected}")
 
     def until(self, holds: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + ENOUGH
