@@ -25,6 +25,7 @@ from podfence.text import printable
 
 if TYPE_CHECKING:
     from podfence.intake.documents import DecodedDocuments
+    from podfence.kube.snapshot import Tell
     from podfence.questions.can import CanAnswer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -105,19 +106,21 @@ def read_inputs(
     kept: DecodedDocuments | None = None,
     stdin: BinaryIO | None = None,
     other_side: Iterable[str] = (),
+    tell: Tell | None = None,
 ) -> Loaded:
     """Read manifests or a cluster; the result holds the problems.
 
     ``about``: the namespaces that the command is about; where a cluster may not be read whole, only
     these are read. ``policies_of``: the namespaces whose NetworkPolicies suffice, None for all.
     ``kept``: results of reading another version, to be used again. ``other_side``: paths of another
-    reading with the same options. Raises ClusterError when a cluster cannot be asked, RenderError,
+    reading with the same options. ``tell``: is told how many objects of a cluster were listed.
+    Raises ClusterError when a cluster cannot be asked, RenderError,
     and UsageError as ``require_charts``.
     """
     if inputs.are_live:
         from podfence.cli.live import load_live
 
-        return load_live(inputs, about, policies_of=policies_of)
+        return load_live(inputs, about, policies_of=policies_of, tell=tell)
     require_charts(inputs, other_side)
     if stdin is None and "-" in inputs.paths:
         stdin = sys.stdin.buffer

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable
 import click
 
 from podfence.cli.inputs import Inputs, path_without_option
+from podfence.cli.progress import ReadingProgress
 from podfence.collector import collector_paused
 from podfence.errors import ClusterError
 from podfence.intake.beside import Beside
 from podfence.intake.build import Reading, build_cluster
 from podfence.kube.access import Access
 from podfence.kube.kubeconfig import find_files, read_kubeconfig
-from podfence.kube.snapshot import Snapshot
+from podfence.kube.snapshot import Snapshot, Tell
 from podfence.kube.source import (
     NoCluster,
     find_access,
@@ -56,8 +57,21 @@ def snapshot(inputs: Inputs, about: Iterable[str] = ()) -> Snapshot:
     return _read(_access(inputs), about)
 
 
-def _read(access: Access, about: Iterable[str], enough: tuple[str, ...] | None = None) -> Snapshot:
-    return read_cluster(access, wanted([*about, access.namespace], enough))
+def _read(
+    access: Access,
+    about: Iterable[str],
+    enough: tuple[str, ...] | None = None,
+    tell: Tell | None = None,
+) -> Snapshot:
+    """``tell``: is told how many objects were listed, beside whoever sits at the terminal."""
+    with ReadingProgress(access.name) as progress:
+
+        def listed(number: int) -> None:
+            progress.tell(number)
+            if tell is not None:
+                tell(number)
+
+        return read_cluster(access, wanted([*about, access.namespace], enough), listed)
 
 
 def load_applied(inputs: Inputs, read: Callable[[Reading, str], Loaded]) -> tuple[Loaded, Loaded]:
@@ -74,11 +88,13 @@ def load_live(
     about: Iterable[str] = (),
     *,
     policies_of: tuple[str, ...] | None = None,
+    tell: Tell | None = None,
 ) -> Loaded:
-    """The same as a compiled input, with its problems. Raises ClusterError."""
+    """The same as a compiled input, with its problems. ``tell``: is told how many objects were
+    listed. Raises ClusterError."""
     access = _access(inputs)
     with collector_paused():
-        return _loaded(access, _read(access, about, policies_of), inputs)
+        return _loaded(access, _read(access, about, policies_of, tell), inputs)
 
 
 def _loaded(access: Access, found: Snapshot, inputs: Inputs) -> Loaded:

@@ -273,7 +273,9 @@ def _cluster(inputs: Inputs, scope: tuple[str, ...], names: DomainTable) -> Inpu
 
     def read() -> ReadInput:
         steps.tell(Step("objects"))
-        loaded = read_inputs(inputs, scope)
+        loaded = read_inputs(
+            inputs, scope, tell=lambda number: steps.tell(Step("objects", objects=number))
+        )
         steps.tell(Step("policies", objects=len(loaded.documents)))
         return _input(loaded, names, ())
 

@@ -53,7 +53,15 @@ class KindsToRead(Struct, frozen=True):
     """The namespaces whose NetworkPolicies are enough, for none applies in another; None: all."""
 
 
-def read_snapshot(client: Client, wanted: KindsToRead) -> Snapshot:
+Tell = Callable[[int], None]
+"""Is told how many objects were listed, after each page."""
+
+
+def _tell_nobody(_: int) -> None:
+    """Nobody waits."""
+
+
+def read_snapshot(client: Client, wanted: KindsToRead, tell: Tell = _tell_nobody) -> Snapshot:
     """List all wanted kinds. Raises ClusterError when the server cannot be asked at all."""
     groups = {v.rpartition("/")[0] for versions in wanted.versions.values() for v in versions}
     served = discover(client, groups)
@@ -79,6 +87,7 @@ def read_snapshot(client: Client, wanted: KindsToRead) -> Snapshot:
                 objects[resource.kind].clear()
             kind, version = resource.kind, resource.api_version
             objects[kind] += [plain(kind, version, item) for item in found.items]
+            tell(sum(map(len, objects.values())))
     everything = tuple(item for items in objects.values() for item in items)
     if resources and not everything and len(gaps) + len(unseen) >= len(resources):
         raise ClusterError(f"nothing may be listed: {gaps[0].message}")

@@ -20,7 +20,7 @@ from podfence.kube.client import Client
 from podfence.kube.incluster import in_cluster
 from podfence.kube.kubeconfig import find_files, read_kubeconfig
 from podfence.kube.narrow import KEPT
-from podfence.kube.snapshot import KindsToRead, Snapshot, read_snapshot
+from podfence.kube.snapshot import KindsToRead, Snapshot, Tell, read_snapshot
 from podfence.text import printable
 
 
@@ -89,7 +89,7 @@ def documents_of(snapshot: Snapshot) -> tuple[dict[str, Any], ...]:
     return (*snapshot.objects, *gaps, *elsewhere)
 
 
-def read_cluster(access: Access, wanted: KindsToRead) -> Snapshot:
+def read_cluster(access: Access, wanted: KindsToRead, tell: Tell) -> Snapshot:
     """Everything of a cluster that verdicts depend on. Raises ClusterError."""
     with Client(access) as client:
-        return read_snapshot(client, wanted)
+        return read_snapshot(client, wanted, tell)

@@ -56,6 +56,24 @@ def snapshot(answers: dict[str, Answer]) -> Snapshot:
         return read_snapshot(asked, WANTED)
 
 
+def test_a_reader_is_told_how_many_objects_were_listed() -> None:
+    def respond(request: Request) -> Answer:
+        if request.path == "/apis":
+            return discovery()
+        if request.path == "/api/v1/pods":
+            more = "continue" not in request.query
+            items = [{"metadata": {"name": f"p{n}"}} for n in range(2)]
+            metadata = {"continue": "x"} if more else {}
+            return Answer(body={"kind": "PodList", "metadata": metadata, "items": items})
+        return refusal(404, "not found")
+
+    told: list[int] = []
+    with serving(respond) as api, client(api) as asked:
+        wanted = KindsToRead({"Pod": ("v1",)}, lambda *_: False)
+        read_snapshot(asked, wanted, told.append)
+    assert told == [2, 4]
+
+
 # --- kinds -----------------------------------------------------------------------------------
 
 

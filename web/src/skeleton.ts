@@ -38,7 +38,7 @@ export function stepWords({ doing, done, of, objects }: Step): string {
     case "files":
       return `Reading files: ${done.toLocaleString("en")} of ${of.toLocaleString("en")} …`;
     case "objects":
-      return "Asking the cluster for its objects …";
+      return objects === 0 ? "Asking the cluster for its objects …" : `Listing the cluster: ${count(objects, "object")} …`;
     case "policies":
       return `Working out the policies${read} …`;
     case "map":
