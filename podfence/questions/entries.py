@@ -37,13 +37,15 @@ from podfence.questions.entryrows import (
 )
 from podfence.questions.entrytargets import (
     EntryTarget,
+    emptiness,
     example_of,
     numbers_of,
+    pods_of,
     refusal,
     shared_families,
 )
 from podfence.questions.find.deciding import deciding
-from podfence.questions.phrases.matched import grouped
+from podfence.questions.phrases.matched import grouped, names_by_pod
 from podfence.questions.phrases.outside import name_outside
 from podfence.questions.phrases.words import some
 from podfence.sets import AddressSet, PortSet
@@ -90,6 +92,14 @@ class _Judge:
             found[end.pod.namespace].append(end)
         return found
 
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return names_by_pod([end.pod for end in self._index.endpoints.values()])
+
+    def _called(self, pods: Iterable[str]) -> str:
+        """The workloads of pods, by names that a question takes."""
+        return some(sorted({self._names[pod] for pod in pods}), SHOWN, ", ")
+
     def rows(self, entry: EntryPoint) -> Iterator[EntryRow]:
         """What comes of one entry."""
         service = None if entry.service is None else self._services.get(entry.service)
@@ -101,7 +111,8 @@ class _Judge:
         if unread:
             yield nowhere(entry, f"{unread[0]} could not be read and may be behind it")
         elif not found:
-            yield nowhere(entry, self._emptiness(entry, service))
+            has_pods = any(True for _ in self._behind(entry, service))
+            yield nowhere(entry, emptiness(entry, service, has_pods=has_pods))
         for target in found:
             if not self._uncertain.isdisjoint(target.pods):
                 yield row_of(entry, target, "", EntryState.UNKNOWN, because=_UNREAD)
@@ -118,13 +129,13 @@ class _Judge:
             for number in numbers_of(entry, service, end.pod):
                 found[end.endpoint_class, number].append(end)
         for (number, port), ends in found.items():
-            names = [group.name for group in grouped(ends)]
+            pods = pods_of(ends)
             yield EntryTarget(
-                some(names, SHOWN, ", "),
+                self._called(pods),
                 number,
                 port,
                 PortSet.port(entry.protocol.value, port),
-                tuple(f"{end.pod.namespace}/{end.pod.name}" for end in ends),
+                pods,
                 tuple(sorted({a.version for end in ends for a in end.addresses})),
             )
 
@@ -138,17 +149,6 @@ class _Judge:
             for end in self._by_namespace.get(service.ref.namespace, ()):
                 if wanted <= set(end.pod.labels) and end.addresses:
                     yield end
-
-    def _emptiness(self, entry: EntryPoint, service: Service | None) -> str:
-        if service is None:
-            return "no pod has the port now"
-        if service.external_name:
-            return f"Service {service.ref} stands for a name outside the cluster"
-        if not service.selector:
-            return f"Service {service.ref} has no selector, so no policy of pods is asked"
-        if not any(True for _ in self._behind(entry, service)):
-            return f"no pod is behind Service {service.ref} now"
-        return f"Service {service.ref} leads to no pod on port {entry.port}"
 
     # -- through a controller
 
@@ -171,15 +171,14 @@ class _Judge:
         for state in EntryState:
             if not (ends := verdicts[state]):
                 continue
-            names = some([group.name for group in grouped(ends)], SHOWN, ", ")
-            first = ends[0]
+            first, senders = ends[0], pods_of(ends)
+            names = self._called(senders)
             rules: tuple[Origin, ...] = ()
             said = _UNREAD
             if state is EntryState.OPEN:
                 rules, said = self._rules(target, first.endpoint_class, first), ""
             elif state is EntryState.CLOSED:
                 said = self._closed_by(first, target)
-            senders = tuple(f"{end.pod.namespace}/{end.pod.name}" for end in ends)
             who = names, senders[0], senders
             yield row_of(entry, target, names, state, rules, said, *who)
         if hosted := [pod for pod in pods if pod.host_network]:
@@ -273,7 +272,8 @@ class _Judge:
     def _from_anybody(self, entry: EntryPoint, target: EntryTarget) -> EntryRow:
         """A controller that is not known."""
         known = {f: self._who(target, f) for f in target.families if f in self._partitions}
-        own = BitMap([target.endpoint_class])
+        alone = len(self._index.members[target.endpoint_class]) == 1  # it does not serve itself
+        own = BitMap([target.endpoint_class] if alone else [])
         if any(self._partitions[f].everyone <= who | own for f, who in known.items()):
             outside = min(self._partitions[target.families[0]].outside, default=None)
             rules = () if outside is None else self._rules(target, outside, None)

@@ -42,6 +42,24 @@ def numbers_of(entry: EntryPoint, service: Service | None, pod: Pod) -> Iterable
     return dict.fromkeys(number for port in ports if (number := port.on(pod)) is not None)
 
 
+def pods_of(ends: Iterable[Endpoint]) -> tuple[str, ...]:
+    """``namespace/name`` of each."""
+    return tuple(f"{end.pod.namespace}/{end.pod.name}" for end in ends)
+
+
+def emptiness(entry: EntryPoint, service: Service | None, *, has_pods: bool) -> str:
+    """Why an entry leads to no pod. ``has_pods``: whether some are behind its Service."""
+    if service is None:
+        return "no pod has the port now"
+    if service.external_name:
+        return f"Service {service.ref} stands for a name outside the cluster"
+    if not service.selector:
+        return f"Service {service.ref} has no selector, so no policy of pods is asked"
+    if not has_pods:
+        return f"no pod is behind Service {service.ref} now"
+    return f"Service {service.ref} leads to no pod on port {entry.port}"
+
+
 def shared_families(end: Endpoint, target: EntryTarget) -> tuple[int, ...]:
     """The IP versions that both speak."""
     own = {address.version for address in end.addresses}

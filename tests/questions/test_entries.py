@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from podfence.manifests.load import load
 from podfence.model.entries import Controllers
 from podfence.policy.compile import compile_cluster
 from podfence.questions.entries import judge_entries
-from podfence.questions.entryrows import EntryState
+from podfence.questions.entryrows import EntryRow, EntryState
 from tests.questions.entryworld import (
     ANYBODY,
     CONTROLLER,
@@ -28,6 +30,10 @@ from tests.questions.entryworld import (
 
 CONTROLLER_AT = (
     "from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress-nginx}}}]"
+)
+TEMPLATE = (
+    "spec: {replicas: 1, selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: "
+    "web}}, spec: {containers: [{name: c, ports: [{containerPort: 8080, name: http}]}]}}}"
 )
 LOCAL = ", type: LoadBalancer, externalTrafficPolicy: Local"
 WITH_NODE_PORTS = f"{LOCAL}, loadBalancerSourceRanges: [203.0.113.0/24]"
@@ -148,6 +154,31 @@ def test_a_controller_that_is_not_known_may_be_anybody(rules: str, state: str) -
     [row] = rows(WEB, pod("other"), ingress(), policy(rules))
     assert row.state.value == state
     assert not row.controller
+
+
+def test_an_unknown_controller_may_be_like_the_pods_behind() -> None:
+    """Outside and every other pod may connect, those like them may not."""
+    at: list[dict[str, Any]] = [
+        {"podIP": f"10.1.0.{n}", "podIPs": [{"ip": f"10.1.0.{n}"}]} for n in (1, 2)
+    ]
+    behind = [
+        f"---\n{{apiVersion: v1, kind: Pod, metadata: {{name: web-{n}, namespace: shop, labels: "
+        f"{{app: web}}}}, spec: {{containers: [{{name: c, ports: [{{containerPort: 8080, name: http"
+        f"}}]}}]}}, status: {json.dumps(status)}}}\n"
+        for n, status in enumerate(at)
+    ]
+    found: list[EntryRow] = []
+    for number in (1, 2):
+        them = ", ".join(status["podIP"] + "/32" for status in at[:number])
+        rules = f"ingress: [{{from: [{{ipBlock: {{cidr: 0.0.0.0/0, except: [{them}]}}}}]}}]"
+        found += rows(*behind[:number], service(), ingress(), policy(rules))
+    assert [row.state.value for row in found] == ["open", "unknown"]
+
+
+def test_workloads_of_one_name_are_told_apart_as_on_the_map() -> None:
+    owners = [obj("apps/v1", kind, "web", TEMPLATE) for kind in ("Deployment", "StatefulSet")]
+    found = rows(*owners, service(), CONTROLLER, ingress(), policy(ANYBODY))
+    assert {row.to for row in found} == {"shop/Deployment/web, shop/StatefulSet/web"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 from msgspec.structs import replace
 
@@ -210,6 +212,17 @@ def test_pf336_a_service_that_nobody_reaches(
     pods: list[Pod], value: NetworkPolicy, expected: list[str]
 ) -> None:
     assert said("PF336", *pods, service(8080), value) == expected
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_pf336_pods_of_a_service_may_reach_one_another(replicas: int) -> None:
+    """Of several that no policy tells apart, one is somebody to another."""
+    pods = [
+        replace(WEB, name=f"web-{n}", addresses=(ip_address(f"10.1.0.{n + 1}"),))
+        for n in range(replicas)
+    ]
+    own = policy("shop/p", {"app": "web"}, ingress=[rule(peer(pods={"app": "web"}))])
+    assert said("PF336", *pods, service(8080), own) == (["web spec.ports"] if replicas == 1 else [])
 
 
 @pytest.mark.parametrize(

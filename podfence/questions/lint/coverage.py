@@ -150,9 +150,11 @@ def _is_shut(reach: LintIndex, service: Service) -> bool:
             if (at := port.on(end.pod)) is not None
         )
         wanted = reach.table.number(served)
+        # A pod that is alone in its class reaches itself, which is nobody else.
+        itself = BitMap([number] if len(reach.index.members[number]) == 1 else [])
         for family, partitions in reach.partitions.items():
             if number in partitions.pods and any(
-                reach.table.intersection(ports, wanted) and who != BitMap([number])
+                reach.table.intersection(ports, wanted) and not who <= itself
                 for ports, who in reach.blocks(policy, family).items()
             ):
                 return False
