@@ -214,6 +214,15 @@ def test_pf336_a_service_that_nobody_reaches(
     assert said("PF336", *pods, service(8080), value) == expected
 
 
+def test_workloads_of_one_name_are_told_apart() -> None:
+    pods = [
+        replace(DB, name=f"db-{n}", owner=ObjectRef(kind, "shop", "db"))
+        for n, kind in enumerate(("StatefulSet", "DaemonSet"))
+    ]
+    [text] = [f.text for f in found(*pods, policy("shop/p", types=["Egress"])) if f.code == "PF350"]
+    assert text.endswith(", for ingress: shop/DaemonSet/db, shop/StatefulSet/db.")
+
+
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_pf336_pods_of_a_service_may_reach_one_another(replicas: int) -> None:
     """Of several that no policy tells apart, one is somebody to another."""

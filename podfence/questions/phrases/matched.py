@@ -252,8 +252,10 @@ class Matched:
 
     @cached_property
     def _workload_names(self) -> list[str]:
-        """The name of each workload, by number."""
-        return [name for name, _ in sorted({workload_of(end.pod) for end in self._endpoints})]
+        """The name of each workload, by number; see ``workload_names``."""
+        workloads = {end.pod.owner or end.pod.ref for end in self._endpoints}
+        names = workload_names(workloads)
+        return [names[ref] for ref in sorted(workloads, key=lambda ref: (str(ref), ref.kind))]
 
     def port_lists(self, endpoints: Ends) -> list[tuple[ContainerPort, ...]]:
         """What pods declare, each list once: pods of one workload share it."""
