@@ -62,7 +62,7 @@ def _healthz(status: NodeStatus, now: float) -> HttpResponse:
     """A process whose thread hangs is to be started again; nothing else is its fault."""
     if status.is_alive(now):
         return HttpResponse(HTTPStatus.OK, "ok\n")
-    text = f"the thread that enforces has not come round for {now - status.turned:.0f} s\n"
+    text = f"the thread that enforces has been stuck for {now - status.turned:.0f} s\n"
     return HttpResponse(HTTPStatus.SERVICE_UNAVAILABLE, text)
 
 

@@ -32,7 +32,7 @@ def command(
     """Remove what the agent enforces on this node: afterwards everything passes.
 
     The tables are deleted, connections lose podfence's marks, and what was known of domain names
-    and of uses of rules is forgotten. Stop the agent first: a running one makes its table anew.
+    and of uses of rules is forgotten. Stop the agent first: a running one writes its table again.
     """
     found = main.cleanup(mark_mask, run_dir, state_dir, opened(netns), node or "")
     click.echo("removed the table podfence" if found else "there was no table podfence")

@@ -143,7 +143,7 @@ class ShownDrops:
     def __init__(self, several: bool) -> None:
         self._several = several
         self.serials: dict[str, int] = {}
-        """By node, the serial of what was told last; 0 where another agent counts anew."""
+        """By node, the serial of what was told last; 0 where another agent counts again."""
         self._notes: dict[str, str] = {}
 
     def show(self, told: Sequence[NodeReply[Drops]], output: str) -> None:
@@ -163,7 +163,7 @@ class ShownDrops:
         self._note(told.node, lost_text(found))
         before = self.serials.get(told.node, 0)
         self.serials[told.node] = found.serial
-        if found.serial < before:  # another agent, which counts anew
+        if found.serial < before:  # another agent, which counts again
             before = 0
             if not found.drops:  # it was asked for what came after a serial of the other
                 self.serials[told.node] = 0

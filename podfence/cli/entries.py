@@ -22,7 +22,7 @@ from podfence.render.entry_why import entry_answer_data, entry_can_text, entry_w
 from podfence.render.jsontext import json_text
 
 _STATUS = {True: 0, False: 1, None: 2}
-"""Exit status by the answer; 2: nobody knows, which is never taken for an answer."""
+"""Exit status by the answer; 2: unknown, which is never taken for an answer."""
 _TARGET = re.compile(r"(?P<end>[^:]+)(?::(?P<port>[^:/]+)(?:/(?P<proto>[^/:]+))?)?\Z")
 
 

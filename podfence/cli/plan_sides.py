@@ -136,7 +136,7 @@ class _Common:
         if self._given is None:
             try:
                 self._given = limited(sys.stdin.buffer)
-            except (OSError, ValueError):  # whoever reads it says so
+            except (OSError, ValueError):  # the reader will report that
                 return sys.stdin.buffer
         return BytesIO(self._given)
 

@@ -241,7 +241,7 @@ class SettingsReader:
         return text
 
     def _plugin(self, value: object, key: str) -> str:
-        """A plugin that nobody knows is taken as it is; one that looks misspelt is not."""
+        """An unknown plugin is accepted, unless it looks misspelt."""
         from podfence.questions.lint.plugins import PLUGINS
 
         text = self._text(value, key, "cilium 1.15.3")

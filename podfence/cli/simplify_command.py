@@ -40,7 +40,7 @@ from podfence.render.simplify import Simpler, simpler_data, simpler_text
 @click.option(
     "--today",
     is_flag=True,
-    help="Also remove rules that only the pods of today, and new pods without labels, do not need.",
+    help="Also remove rules that only existing pods, and new pods without labels, do not need.",
 )
 @click.option("--write", is_flag=True, help="Edit the files. Without it: nothing is changed.")
 @click.option("--check", is_flag=True, help="Exit with status 1 if something can go.")
@@ -58,7 +58,7 @@ def command(
 
     Rules, peers and ports go where others that stay allow all of it, whatever pods, labels and
     namespaces there are. Comments stay with what stays. The engine is asked for every verdict
-    before and after, for the pods of today, pods to come, and imaginary pods with labels drawn from
+    before and after, for existing pods, pods to come, and imaginary pods with labels drawn from
     the selectors. Exit status 0, or 1 with --check where something can go; 2: the input cannot be
     judged.
     """

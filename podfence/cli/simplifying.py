@@ -42,7 +42,7 @@ from podfence.questions.simplify.probes import with_probes
 PROBES = 300
 """Imaginary pods that the proof adds to the existing ones."""
 _MOST = 100
-"""Rules that are tried for the pods of today: each needs the cluster compiled."""
+"""Rules that are tried for existing pods: each needs the cluster compiled."""
 _BUDGET = 5_000_000
 """Characters of documents that are read again for each edit; a document may be a whole cluster."""
 _TOO_LARGE = "its document is too large to edit; put its objects into files of their own"
@@ -60,7 +60,7 @@ class Simplified(Struct, frozen=True):
 
 def simplified(loaded: Loaded, namespaces: Sequence[str], *, join: bool, today: bool) -> Simplified:
     """Everything that can be removed. ``join``: also join rules. ``today``: also remove what only
-    the pods of today do not need.
+    existing pods do not need.
 
     Raises PodfenceError where the proof fails: that is a bug in podfence.
     """

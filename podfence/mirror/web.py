@@ -15,7 +15,7 @@ from podfence.mirror.server import Server
 
 
 def metrics(server: Server) -> str:
-    """As Prometheus reads it."""
+    """The metrics in Prometheus' text format."""
     history, counts = server.history, server.counts
     sent = counts.sent + sum(stream.sent for stream in [*server.streams])
     age = max(server.age, 0.0)
@@ -43,7 +43,7 @@ def metrics(server: Server) -> str:
 
 
 class MirrorPages:
-    """What each path answers, in any thread. ``is_alive``: whether the loop comes round."""
+    """The answer of each path, in any thread. ``is_alive``: whether the loop runs."""
 
     def __init__(self, mirror: Server, is_alive: Callable[[], bool]) -> None:
         self._mirror = mirror
@@ -58,7 +58,7 @@ class MirrorPages:
             case "/healthz":
                 if self._is_alive():
                     return HTTPStatus.OK, "ok\n"
-                return HTTPStatus.SERVICE_UNAVAILABLE, "the loop does not come round\n"
+                return HTTPStatus.SERVICE_UNAVAILABLE, "the loop is stuck\n"
             case "/readyz":
                 if self._mirror.is_ready:
                     return HTTPStatus.OK, "ok\n"

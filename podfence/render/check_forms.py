@@ -26,7 +26,7 @@ _GITHUB = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: 
 class LocatedProblem(Struct, frozen=True):
     """A problem with its position. ``title``: the meaning of its code. ``fingerprint``: tells it
     from others whatever line it stands on, "" for what the server says. ``ignored``: why, if it is.
-    ``end``: behind the last character of its field. ``offer``: what mends it."""
+    ``end``: behind the last character of its field. ``offer``: its fix."""
 
     problem: Problem
     position: Position | None

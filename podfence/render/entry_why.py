@@ -90,7 +90,7 @@ def _explained(way: EntryWay, why: WhyAnswer | None, locate: Locate) -> Iterator
 
 
 def _by_ports(way: EntryWay, locate: Locate) -> Iterator[str]:
-    """The rules of the pods, where nobody knows who connects."""
+    """The rules of the pods, if the sender is unknown."""
     subject = printable(way.row.pods[0])
     if not way.isolated_by and not way.rules:
         yield f"ingress of {subject}: no policy selects it, so everything is allowed"
@@ -114,7 +114,9 @@ def _port_rule(rule: PortRule, locate: Locate) -> str:
     if rule.fits:
         said = f"decides if one of its peers is the sender ({rule.ports})"
     else:
-        said = f"near miss: it is only about {rule.ports}" if rule.ports else "matches nothing now"
+        said = (
+            f"near miss: it applies only to {rule.ports}" if rule.ports else "matches nothing now"
+        )
     return f"{rule.origin.path}: {said}{f'  {where}' if where else ''}"
 
 

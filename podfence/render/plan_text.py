@@ -55,7 +55,7 @@ def headline(plan: Plan) -> str:
         said += f"; cuts {count(len(plan.used.cut), 'connection')} that passed when seen"
     if not plan.outcomes:
         coming = _summed(summary(plan.newcomers))
-        return f"{edits}: nothing changes for the pods of today; for pods to come: {coming}"
+        return f"{edits}: nothing changes for existing pods; for pods to come: {coming}"
     return f"{edits}: {said}"
 
 
@@ -98,7 +98,7 @@ def _remarks(plan: Plan, *, wide: bool) -> Iterator[str]:
     told = {edit.number for pair in renamed for edit in pair}
     silent = [f"{SIGNS[e.kind]} {edit_name(e)}" for e in plan.silent if e.number not in told]
     if silent:
-        nothing = "changes nothing for sure" if plan.undecided else "changes nothing"
+        nothing = "no certain effect" if plan.undecided else "changes nothing"
         remarks.append(f"{nothing}: {_some(silent, shown)}")
     for family in plan.families:
         remarks.append(f"not compared: IPv{family}, which only the pods of one side have")

@@ -25,7 +25,7 @@ class Proposal(Struct, frozen=True):
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """Of pods of today, then of pods to come."""
+        """Of existing pods, then of pods to come."""
         return () if self.plan is None else (*self.plan.outcomes, *self.plan.newcomers)
 
 

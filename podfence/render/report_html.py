@@ -28,7 +28,8 @@ class Assets(Struct, frozen=True):
 
 def report_html(title: str, parts: Mapping[str, object], assets: Assets) -> str:
     """The page. ``parts``: JSON values by name; each is an element of its own, so that a reader
-    need not unpack what it does not show."""
+    need not unpack what it does not show. Raises ValueError for a front end that would end its own
+    element."""
     for text in (assets.script, assets.style):
         if _closes(text):
             raise ValueError("the built front end would end its own element; build it again")

@@ -29,7 +29,7 @@ class Simpler(Struct, frozen=True):
 
     @property
     def of_today(self) -> bool:
-        """Whether something goes that only the pods of today do not need."""
+        """Whether something goes that only existing pods do not need."""
         return any(each.strength is Strength.TODAY for each in self.made)
 
 
@@ -51,10 +51,10 @@ def _lines(answer: Simpler, locate: Locate) -> Iterator[str]:
     if not answer.made:
         yield f"nothing can go: {count(answer.rules, 'rule')}"
         return
-    asked = "pods of today and pods to come without labels"
+    asked = "existing pods and pods to come without labels"
     if not answer.of_today:
         asked = (
-            f"pods of today, pods to come, and {answer.pods} with labels drawn from the selectors"
+            f"existing pods, pods to come, and {answer.pods} with labels drawn from the selectors"
         )
     proof = f"every verdict is the same before and after, for {asked}"
     how = "" if answer.written else "; --write edits the files"

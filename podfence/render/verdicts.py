@@ -237,12 +237,12 @@ def _said_of_ordered(rule: RuleReport) -> str:
         return "it matches nothing now"
     peers = ", ".join(rule.peer_paths)
     if peers and not rule.port_fits:
-        return f"near miss: the peer fits ({peers}), but it is only about {rule.ports}"
+        return f"near miss: the peer fits ({peers}), but it applies only to {rule.ports}"
     if peers:
         return f"near miss: the peer fits, but not on this port ({peers})"
     if rule.port_fits:
         return f"near miss: the port fits ({rule.ports}), but no peer does"
-    return f"neither peer nor port fits (it is about {rule.ports})"
+    return f"neither peer nor port fits (it applies to {rule.ports})"
 
 
 # -- the policies that add up

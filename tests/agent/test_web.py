@@ -67,7 +67,7 @@ def test_it_is_healthy_while_the_thread_comes_round(server: Server) -> None:
     assert server.get("/healthz") == (200, "ok\n")
     server.status = replace(WELL, turned=NOW - HUNG - 1)
     status, text = server.get("/healthz")
-    assert (status, "has not come round for 31 s" in text) == (503, True)
+    assert (status, "has been stuck for 31 s" in text) == (503, True)
 
 
 def test_it_is_ready_from_the_first_time_that_all_is_enforced(server: Server) -> None:
@@ -115,7 +115,7 @@ def test_nothing_else_is_there(server: Server, path: str, method: str, status: i
         b"\r\n\r\n",
     ],
 )
-def test_nonsense_harms_nobody(server: Server, data: bytes) -> None:
+def test_invalid_requests_do_not_disturb_the_server(server: Server, data: bytes) -> None:
     with server.connect() as client, suppress(OSError):
         client.sendall(data)
         while client.recv(65536):

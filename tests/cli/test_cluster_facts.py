@@ -169,7 +169,7 @@ NOBODY = {
 
 
 @pytest.mark.parametrize("code", NOBODY)
-def test_nobody_may_be_somebody_in_a_part_of_a_cluster(tmp_path: Path, code: str) -> None:
+def test_with_partial_input_a_finding_about_nobody_is_a_note(tmp_path: Path, code: str) -> None:
     """A finding that says "nobody" is proved by the input alone where that is all there is."""
     weights = dict(found(tmp_path, PARTIAL, WEB, *NOBODY[code]))
     assert weights[code] == "note"

@@ -185,7 +185,7 @@ def test_find_lists_entries(words: list[str], status: int, names: list[str]) -> 
         assert name in line
 
 
-def test_a_target_that_only_an_unknown_entry_may_reach_is_no_proof_of_nobody() -> None:
+def test_an_unknown_entry_leaves_open_that_nobody_reaches_its_target() -> None:
     closed = (
         WEB
         + """---

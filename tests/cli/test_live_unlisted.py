@@ -83,7 +83,7 @@ status: {phase: Running, podIP: 10.1.0.8, hostIP: 172.20.0.1}
 
 
 @pytest.mark.parametrize("runs", [False, True], ids=["between two runs", "while it runs"])
-def test_a_cronjob_is_somebody(runs: bool, tmp_path: Path) -> None:
+def test_a_cronjob_is_a_workload_with_and_without_a_run(runs: bool, tmp_path: Path) -> None:
     cluster = shop()
     cluster.apply(yaml.safe_load(BACKUP))
     if runs:

@@ -122,7 +122,7 @@ def test_a_workload_that_nobody_could_read_is_never_unchanged(tmp_path: Path, co
     done = podfence(words, directory=tmp_path)
     assert done.status == 2
     assert done.out.startswith("no verdict surely changes (1 edit)")
-    assert "changes nothing for sure: ~ NetworkPolicy default/closed" in done.out
+    assert "no certain effect: ~ NetworkPolicy default/closed" in done.out
     assert done.err.count("[PF007]") == 1
 
 

@@ -242,7 +242,7 @@ def test_without_the_token_nothing_is_told(tmp_path: Path) -> None:
         assert news.status == 401
 
 
-def test_of_files_it_says_that_nobody_tells() -> None:
+def test_a_page_of_files_says_that_it_has_no_drops() -> None:
     with Serving("-f", "examples/shop") as server, stream(server.port, server.token) as news:
         found = event(news)
         assert "this page shows files" in found["absent"]

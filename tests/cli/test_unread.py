@@ -83,7 +83,7 @@ def test_an_unread_object_is_not_one_of_another_namespace(tmp_path: Path) -> Non
     assert "--input-namespace" not in done.err
 
 
-def test_nobody_is_not_proved_where_a_workload_could_not_be_read() -> None:
+def test_an_unread_workload_leaves_open_that_nobody_reaches_a_pod() -> None:
     """It may be the one that reaches the pod."""
     closed = INPUT.split("---\n")
     read = "---\n".join([*closed[:2], CLOSED_DB])

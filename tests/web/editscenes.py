@@ -175,7 +175,7 @@ EDITS: Final = (
             View(
                 "saved",
                 f"#/edit?file={DB}",
-                ("Nothing is typed that is not saved.",),
+                ("Everything is saved.",),
                 until("document.querySelector('.cm-content') !== null"),
             ),
             View(

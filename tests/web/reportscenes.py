@@ -91,7 +91,7 @@ REPORTS: Final = (
             View("neighbourhood", "#/map?view=picture&item=shop/db", ("shop/db", "reaches")),
             View("table", "#/map?view=table", ("allowed pair",)),
             View("search", "#/map?q=backend", ("backend",)),
-            View("search-nothing", "#/map?q=nobody", ("Nothing is called “nobody”.",)),
+            View("search-nothing", "#/map?q=nobody", ("Nothing matches “nobody”.",)),
             View("policies", "#/policies", ("default-deny",)),
             View(
                 "policy",
@@ -103,7 +103,7 @@ REPORTS: Final = (
             View(
                 "map-hidden",
                 "#/map?hide=monitoring/prometheus",
-                ("Hide monitoring/prometheus", "talks with"),
+                ("Hide monitoring/prometheus", " peer"),
                 opened(1),
             ),
             View(
@@ -122,7 +122,7 @@ REPORTS: Final = (
             View(
                 "map-hidden-narrow",
                 "#/map?hide=monitoring/prometheus",
-                ("talks with",),
+                (" peer",),
                 opened(1),
                 360,
                 640,
@@ -167,7 +167,7 @@ REPORTS: Final = (
                 "policy-gone", "#/policies?policy=NetworkPolicy/shop/gone", ("There is no policy",)
             ),
             View("no-tests", "#/tests", ("No test file was given.", "podfence report --tests")),
-            View("edit-elsewhere", "#/edit", ("Files are edited in the page of podfence serve",)),
+            View("edit-elsewhere", "#/edit", ("This page does not edit files.",)),
             View("drops-elsewhere", "#/drops", ("told to the page of podfence serve",)),
             View("port", "#/map?port=tcp/5432&view=table", ("2 allowed pairs",)),
             View("port-wrong", "#/map?port=sql", ("Write a port such as 443 or 53/udp.",)),

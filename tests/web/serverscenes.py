@@ -93,7 +93,7 @@ def start_anew(browser: Browser) -> None:
     old, stack = _ENDED.pop()
     old.stop()
     stack.enter_context(Serving(*SHOP, "--port", str(old.port)))
-    browser.wait("document.querySelector('.banner')?.innerText.includes('started anew')")
+    browser.wait("document.querySelector('.banner')?.innerText.includes('restarted')")
 
 
 def live(*forbidden: str) -> Callable[[Path], AbstractContextManager[str]]:
@@ -159,8 +159,10 @@ SERVERS: Final = (
         served("--tests", "promise.yaml"),
         (
             View("tests", "#/tests", ("2 tests: 2 passed", "Run again")),
-            View("drops-of-files", "#/drops", ("No drops are told here", "shows files")),
-            View("counters-of-files", "#/counters", ("Nothing is counted here", "shows files")),
+            View("drops-of-files", "#/drops", ("There are no drops to show", "shows files")),
+            View(
+                "counters-of-files", "#/counters", ("There are no counters to show", "shows files")
+            ),
         ),
     ),
     Scene(
@@ -198,7 +200,7 @@ SERVERS: Final = (
     Scene(
         "state-started-anew",
         ended,
-        (View("map", "#/map", ("The server has been started anew.",), start_anew),),
+        (View("map", "#/map", ("The server has been restarted.",), start_anew),),
         anew=True,
         refused=True,
     ),
@@ -215,13 +217,13 @@ SERVERS: Final = (
             View(
                 "counters",
                 "#/counters",
-                ("All nodes that tell", "no agent runs there"),
+                ("All nodes that report", "no agent runs there"),
                 until("document.querySelector('.counters tfoot') !== null"),
             ),
             View(
                 "counters-narrow",
                 "#/counters",
-                ("All nodes that tell",),
+                ("All nodes that report",),
                 until("document.querySelector('.counters tfoot') !== null"),
                 360,
                 640,
@@ -243,7 +245,7 @@ SERVERS: Final = (
             View(
                 "drops-search-nothing",
                 "#/drops?q=nobody",
-                ("Nothing was denied that the search fits.",),
+                ("Nothing was denied that matches the search.",),
                 until("document.querySelector('.drops') !== null"),
             ),
         ),
@@ -261,7 +263,7 @@ SERVERS: Final = (
             View(
                 "counters",
                 "#/counters",
-                ("No use of a rule is told.",),
+                ("No agent reports uses of rules.",),
                 until("document.querySelector('.counters') !== null"),
             ),
         ),
@@ -269,7 +271,7 @@ SERVERS: Final = (
     Scene(
         "agents-silent",
         silent_agents,
-        (View("drops", "#/drops", ("The agents of the cluster are asked …",)),),
+        (View("drops", "#/drops", ("Asking the agents of the cluster …",)),),
     ),
     Scene(
         "live",
@@ -279,7 +281,7 @@ SERVERS: Final = (
             View(
                 "drops-without-agents",
                 "#/drops",
-                ("No drops are told here", "they are not installed there"),
+                ("There are no drops to show", "they are not installed there"),
                 until("document.querySelector('main h2') !== null"),
             ),
         ),

@@ -76,7 +76,9 @@ def test_of_files_it_says_what_is_not_there(browser: Browser) -> None:
         browser.own = (f"http://127.0.0.1:{server.port}/",)
         browser.visit(server.address)
         browser.go("#/counters")
-        browser.wait("document.querySelector('main h2')?.textContent === 'Nothing is counted here'")
+        browser.wait(
+            "document.querySelector('main h2')?.textContent === 'There are no counters to show'"
+        )
         assert "shows files" in browser.text("main")
         browser.leave()
 
@@ -95,7 +97,7 @@ def test_a_node_is_a_line_and_all_are_summed_below(browser: Browser, tmp_path: P
         assert (ill[0], ill[5], ill[6]) == ("worker-2", "1", "6")
         assert (silent[0], silent[1], silent[6:]) == ("worker-3", "no answer", [DASH] * 4)
         assert well[6:] == ["1,234", "0", "3", "9"]
-        assert total == ["All nodes that tell", "1,240", "0", "3", "9"]
+        assert total == ["All nodes that report", "1,240", "0", "3", "9"]
         text = browser.text(".counters")
         assert "KernelRefused i_1 for 2m: no" in text
         assert "1 of 9 looks saw only a part of the connections" in text

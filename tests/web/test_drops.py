@@ -23,7 +23,9 @@ def test_of_files_it_says_what_is_not_there(browser: Browser) -> None:
         browser.own = (f"http://127.0.0.1:{server.port}/",)
         browser.visit(server.address)
         browser.go("#/drops")
-        browser.wait("document.querySelector('main h2')?.textContent === 'No drops are told here'")
+        browser.wait(
+            "document.querySelector('main h2')?.textContent === 'There are no drops to show'"
+        )
         assert "shows files" in browser.text("main")
         browser.leave()
 

@@ -79,7 +79,7 @@ def test_a_text_that_cannot_be_read_keeps_the_last_answer(
     assert browser.text(".this-edit .summary") == before
     assert "PF1" in browser.text(".this-edit .findings")
     browser.press("Control+z", "Control+z", "Control+z")
-    said(browser, "Nothing is typed that is not saved.")
+    said(browser, "Everything is saved.")
 
 
 def test_each_text_has_its_own_undo(browser: Browser, server: Serving) -> None:

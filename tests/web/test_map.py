@@ -64,8 +64,8 @@ def test_a_search_looks_in_the_chosen_namespaces(browser: Browser, shop: Path) -
     ("fragment", "words"),
     [
         ("#/map?ns=gone", "Nothing is left in 1 namespace (gone)."),
-        ("#/map?ns=shop&q=prometheus", "Nothing is called “prometheus” in 1 namespace (shop)."),
-        ("#/map?ns=monitoring&hide=monitoring/prometheus", "besides who is hidden"),
+        ("#/map?ns=shop&q=prometheus", "Nothing matches “prometheus” in 1 namespace (shop)."),
+        ("#/map?ns=monitoring&hide=monitoring/prometheus", "without the hidden ones"),
     ],
 )
 def test_where_nothing_is_left_the_page_says_what_limits_it(
@@ -135,7 +135,7 @@ def test_those_that_talk_most_are_proposed(browser: Browser, shop: Path) -> None
     browser.run(f"{CHOICE.format(1)}.open = true")
     browser.settle()
     said = browser.run("[...document.querySelectorAll('.choices li')].map((e) => e.innerText)")
-    assert said[:2] == ["shop/gone\nnot on this map", "shop/db\ntalks with 2"]
+    assert said[:2] == ["shop/gone\nnot on this map", "shop/db\n2 peers"]
 
 
 def test_an_end_whose_name_has_commas_can_be_hidden(browser: Browser, shop: Path) -> None:

@@ -257,7 +257,7 @@ def test_a_change(browser: Browser, tmp_path: Path) -> None:
 
 def test_a_search_that_finds_nothing(browser: Browser, shop: Path) -> None:
     browser.open(shop, "#/map?q=nobody")
-    assert "Nothing is called “nobody”." in browser.text("main")
+    assert "Nothing matches “nobody”." in browser.text("main")
 
 
 def test_a_broken_file_says_so(browser: Browser, shop: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_token_leaves_the_address_and_a_reload_works(browser: Browser, shop:
 
 def test_without_the_token_the_page_says_how_to_get_in(browser: Browser, shop: Serving) -> None:
     browser.visit(f"http://127.0.0.1:{shop.port}/")
-    assert "open the address that podfence serve has printed" in browser.text("#app")
+    assert "Open the address that podfence serve has printed" in browser.text("#app")
     browser.leave(refused=True)
 
 
@@ -81,7 +81,7 @@ def test_a_new_address_in_the_same_tab_gives_access_and_keeps_the_view(
     browser.wait("document.querySelector('.banner[role=alert]') !== null")
     with Serving("-f", "shop", "--port", str(shop.port), directory=tmp_path) as anew:
         browser.wait(
-            "document.querySelector('.banner[role=alert]')?.innerText.includes('started anew')"
+            "document.querySelector('.banner[role=alert]')?.innerText.includes('restarted')"
         )
         browser.run(f"location.hash = 'token={anew.token}.'")  # with a full stop of the sentence
         browser.wait("document.querySelector('.banner[role=alert]') === null")
@@ -92,7 +92,7 @@ def test_a_new_address_in_the_same_tab_gives_access_and_keeps_the_view(
 def test_an_address_with_a_wrong_token_is_in_no_details(browser: Browser, shop: Serving) -> None:
     for written in (f"{shop.token[:-2]}x", f"%20{shop.token}"):
         browser.visit(f"http://127.0.0.1:{shop.port}/?{written[:3]}#token={written}")
-        assert "open the address that podfence serve has printed" in browser.text("#app")
+        assert "Open the address that podfence serve has printed" in browser.text("#app")
         assert browser.run("location.hash") == "#/map"
     browser.run("location.hash = 'token=" + shop.token + "'")
     browser.wait("document.documentElement?.dataset.state === 'ready'")

@@ -288,7 +288,7 @@ export class Desk {
    * asked for a proposal, as an address: `allow?from=…`, `fix?code=…`. */
   propose = async (question: string): Promise<{ file: string; line: number }> => {
     const { because, answer, texts } = await this.server.get<Proposal>(question);
-    if (texts.length === 0) throw new Error((because || answer?.repair?.because) ?? "it is allowed already");
+    if (texts.length === 0) throw new Error((because || answer?.repair?.because) ?? "it is already allowed");
     for (const { file } of texts) await this.read(file);
     // Nothing is awaited from here on: what somebody types while a file is read is seen, and kept.
     for (const { file, before } of texts) this.requireText(file, plain(before));
@@ -303,7 +303,7 @@ export class Desk {
     await this.read(file);
     const known = this.open.get(file);
     if (known === undefined) throw new Error(this.said(file));
-    if (known.saved.digest !== "" || known.text !== "") throw new Error(`${file} has a text already`);
+    if (known.saved.digest !== "" || known.text !== "") throw new Error(`${file} already has text`);
     this.type(file, text);
     return { file, line: 1 };
   };

@@ -147,20 +147,20 @@ function ServerBanners({ server, state, lost, step }: BannersProps) {
     <>
       {lost === "gone" && (
         <div class="banner" role="alert">
-          <strong>The server has ended or does not answer.</strong> What is shown is what it said last. If it only
-          was away, the page goes on by itself. If it has ended, start podfence serve again and open the address that
-          it prints.
+          <strong>The server has ended or does not answer.</strong> The page shows its last
+          state, and continues by itself once the server answers. If it has ended, start podfence serve again and open
+          the address that it prints.
         </div>
       )}
       {lost === "another" && (
         <div class="banner" role="alert">
-          <strong>The server has been started anew.</strong> What is shown is what the old one said last. Open the
-          address that podfence serve has printed now: each start makes a token of its own.
+          <strong>The server has been restarted.</strong> The page shows the last state of the old one. Open the
+          address that podfence serve has printed now: each start makes a new token.
         </div>
       )}
       {state.problem !== "" && (
         <div class="banner" role="alert">
-          <strong>The input cannot be read any more.</strong> What is shown is how it was before:{" "}
+          <strong>The input cannot be read any more.</strong> The page shows the last state that could be read:{" "}
           {visibleText(state.problem)} <CopyDetails title="The input cannot be read any more" text={state.problem} />
         </div>
       )}
@@ -189,8 +189,7 @@ function fail(root: HTMLElement, error: unknown): void {
     showFailure(
       root,
       "This page needs its token",
-      "It shows data only to whoever started it: open the address that podfence serve has printed. It ends in " +
-        "#token=… and is another one at each start.",
+      "Open the address that podfence serve has printed. It ends in #token=… and is another one at each start.",
     );
   } else {
     showFailure(root, "The page cannot be shown", messageOf(error));

@@ -159,7 +159,7 @@ export class Server {
       ({ status } = response);
       if (response.ok && response.body !== null) await read(response.body, tell, advance);
     } catch {
-      // Whoever asked goes on asking, whatever it was.
+      // The caller tries again after any error.
     }
     return status;
   }

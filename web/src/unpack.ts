@@ -39,7 +39,7 @@ export const before = (): (() => Promise<Reach>) | null =>
   document.getElementById("data-before") === null ? null : once(() => needed<Reach>("before"));
 export const rules = once(() => needed<Rules>("rules"));
 
-/** What is large and wanted late: made when first asked for, once. What has failed is tried anew. */
+/** Large values that are needed late: made on first use, once. A failure is tried again. */
 export function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | null = null;
   const forget = (error: unknown): never => {

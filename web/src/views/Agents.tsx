@@ -20,7 +20,7 @@ export function useNews<T extends News>(server: Server, what: "drops" | "counter
 export function Asked() {
   return (
     <p class="plain" role="status">
-      The agents of the cluster are asked …
+      Asking the agents of the cluster …
     </p>
   );
 }

@@ -60,12 +60,12 @@ function Notes({ notes }: { notes: readonly string[] }) {
 
 type Doubts = { doubts: About["doubts"]; open: number };
 
-/** Of a cluster: kinds that whoever asks may not list. */
+/** Of a cluster: kinds that the user may not list. */
 function Unlisted({ doubts, open, route }: Doubts & { route: Route }) {
   if (doubts.length === 0) return null;
   return (
     <div class="banner" role="note">
-      <strong>Not everything of the cluster may be listed:</strong>{" "}
+      <strong>Some kinds of the cluster may not be listed:</strong>{" "}
       {doubts.map((each) => visible(each.object)).join(", ")}. {concerned(open)}{" "}
       <a href={linkTo(route, {}, "findings")}>Which rule would allow it</a>
     </div>
@@ -96,5 +96,5 @@ function Unread({ doubts, open }: Doubts) {
 
 function concerned(open: number): string {
   if (open === 0) return "No verdict on this page depends on it.";
-  return `${count(open, "workload")} that it may concern ${open === 1 ? "is" : "are"} shown as unknown.`;
+  return `${count(open, "workload")} that it may affect ${open === 1 ? "is" : "are"} shown as unknown.`;
 }

@@ -1,4 +1,4 @@
-// A button beside an error, for whoever asks somebody else about it.
+// A button beside an error: copies it, to ask somebody about it.
 
 import { useState } from "preact/hooks";
 import { copyText } from "../clipboard";

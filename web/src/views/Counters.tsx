@@ -23,7 +23,7 @@ const COLUMNS = [
 export function Counters({ server, route }: { server: Server; route: Route }) {
   const told = useNews<Told>(server, "counters");
   if (told === null) return <Asked />;
-  if (told.absent !== "") return <Absent title="Nothing is counted here" news={told} />;
+  if (told.absent !== "") return <Absent title="There are no counters to show" news={told} />;
   const words = searchWords(route.asked.get("q") ?? "");
   const shown = told.counters.filter((each) => matches(each.node, words));
   return (
@@ -41,20 +41,21 @@ export function Counters({ server, route }: { server: Server; route: Route }) {
         <tfoot>
           <tr>
             <th scope="row" colSpan={6}>
-              All nodes that tell
+              All nodes that report
             </th>
             <Cells denied={told.total} />
           </tr>
         </tfoot>
       </Wide>
       <p class="remark">
-        “Otherwise” is what no policy is asked about: an address of the pod range that no known pod has, packets of
-        no connection, and pods that are closed. “Would be” passed: audited policies would have denied it.
+        “Otherwise” is for other reasons than a policy: an address of the pod range that no known pod has, packets
+        without a connection, and closed pods. “Would be denied” are packets that passed, but that audited policies would
+        have denied.
       </p>
       <Rules {...{ told, route, words }} />
       <p class="remark">
-        Bytes by rule are counted by nobody. Which policy denied what is on the page Drops; everything else that an
-        agent measures is for Prometheus (its /metrics).
+        Nothing counts bytes by rule. The page Drops shows which policy denied what. All other figures of an agent are
+        in its metrics for Prometheus (/metrics).
       </p>
     </div>
   );
@@ -71,13 +72,13 @@ function Rules({ told, route, words }: RulesProps) {
     <section>
       <h2>Rules</h2>
       <p class="count">
-        {count(shown.length, "rule")}. Connections that each let pass, or denied packets of one that denies, as agents have
-        seen them.{" "}
+        {count(shown.length, "rule")}. For a rule that allows, the connections that it allowed; for one that denies, the
+        packets that it denied, as far as agents have seen them.{" "}
         <a href={linkTo(route, { unused: unused ? "" : "1" })}>{unused ? "Show all" : "Only those without a use"}</a>
       </p>
       <Notes notes={told.missing} />
       {shown.length === 0 ? (
-        <p>{fitting.length > 0 ? "Every rule was used." : "No use of a rule is told."}</p>
+        <p>{fitting.length > 0 ? "Every rule was used." : "No agent reports uses of rules."}</p>
       ) : (
         <Wide label="Rules" many columns={["Policy", "Rule", "Uses", "Last used", "Counted since"]}>
           <tbody>

@@ -13,17 +13,17 @@ export function Drops({ server, world, route }: { server: Server; world: World; 
   const told = useNews<Denials>(server, "drops");
   const ends = useMemo(() => endpointOfPods(world), [world]);
   if (told === null) return <Asked />;
-  if (told.absent !== "") return <Absent title="No drops are told here" news={told} />;
+  if (told.absent !== "") return <Absent title="There are no drops to show" news={told} />;
   const words = searchWords(route.asked.get("q") ?? "");
   const shown = told.drops.filter((drop) => matches(`${drop.from} ${drop.to} ${drop.cause}`, words));
   return (
     <div class="drops">
       <p class="count" role="status">
-        {count(shown.length, "kind")} of denied packets, the latest first. Packets that are alike are one line.
+        {count(shown.length, "kind")} of denied packets, the latest first. Equal packets share a line.
       </p>
       <Notes notes={told.notes} />
       {shown.length === 0 ? (
-        <p>Nothing was denied{words.length > 0 ? " that the search fits" : " since the agents started"}.</p>
+        <p>Nothing was denied{words.length > 0 ? " that matches the search" : " since the agents started"}.</p>
       ) : (
         <Wide label="Drops" many columns={["Last", "Seen", "From", "To", "Port", "Denied by"]}>
           <tbody>

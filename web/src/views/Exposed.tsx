@@ -28,8 +28,8 @@ export function Exposed({ world, route, port }: Props) {
       <Ways {...{ world, route }} ways={outgoing.filter((way) => named(way.pod))} inward={false} />
       <h2>Isolated by no policy</h2>
       {openIn.length + openOut.length === 0 && <p>Every workload is isolated in both directions.</p>}
-      <Open {...{ world, route }} pods={openIn} title="Anybody may connect to" />
-      <Open {...{ world, route }} pods={openOut} title="May connect to anything that lets it in" />
+      <Open {...{ world, route }} pods={openIn} title="Open for connections from anywhere" />
+      <Open {...{ world, route }} pods={openOut} title="May connect to anything that allows it" />
     </div>
   );
 }

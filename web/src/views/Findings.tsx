@@ -112,7 +112,7 @@ export function FindingLine({ finding, route: from, fix, proposals }: LineProps)
             Fix this …
           </Propose>{" "}
           {visibleText(fix.does)}
-          {!fix.safe && "; it opens or closes what no text names, so look at what it does before you save"}
+          {!fix.safe && "; it may open or close more than the text says, so check its effect before you save"}
         </p>
       )}
     </li>

@@ -137,7 +137,7 @@ function Filters({ route, world, wanted: { namespaces, hidden } }: { route: Rout
       ...[...found.filter(isHidden), ...found.filter((each) => !isHidden(each)).slice(0, HUBS)].map(([name, talks]) => ({
         name,
         words: visible(name),
-        note: `talks with ${talks.toLocaleString("en")}`,
+        note: count(talks, "peer"),
       })),
     ];
   };
@@ -172,11 +172,11 @@ const firstOf = (names: readonly string[]): string =>
 function Nothing({ route, wanted: { query, namespaces, hidden } }: { route: Route; wanted: Wanted }) {
   const limits = [
     namespaces.length > 0 && `in ${count(namespaces.length, "namespace")} (${firstOf(namespaces)})`,
-    hidden.length > 0 && `besides who is hidden (${firstOf(hidden)})`,
+    hidden.length > 0 && `without the hidden ones (${firstOf(hidden)})`,
   ].filter(Boolean);
   return (
     <p class="plain">
-      {query === "" ? "Nothing is left" : `Nothing is called “${visible(query)}”`}
+      {query === "" ? "Nothing is left" : `Nothing matches “${visible(query)}”`}
       {limits.map((each) => ` ${each}`)}. <a href={linkTo(route, { q: "", ns: "", hide: "" })}>Show everything</a>
     </p>
   );

@@ -59,7 +59,7 @@ export function PairBeside({ world, route, isBefore }: { world: World; route: Ro
       <p>
         {isBefore ? "Allowed before" : "Allowed"}: <strong>{world.isOpen(from, to) ? "unknown" : allowedWords(world, from, to)}</strong>
       </p>
-      <p class="remark">{isBefore ? "One of both is not there after the change." : TO_COME}</p>
+      <p class="remark">{isBefore ? "One of the two does not exist after the change." : TO_COME}</p>
       {!isBefore && <Copied text={shellLine(["podfence", "find", ...(isNew ? ["from", endName(world, from)] : ["to", endName(world, to)])])} />}
     </PairPanel>
   );

@@ -31,14 +31,14 @@ export function Missing({ world, route }: { world: World; route: Route }) {
         <div class="banner" role="status">
           <strong>There is no such pair.</strong>{" "}
           {from === null || to === null
-            ? `“${visible(pair).replace("~", "” to “")}”: not both are on this map, now or under these names.`
+            ? `“${visible(pair).replace("~", "” to “")}”: this map does not have both, or not under these names.`
             : `${pairWords(world, from, to, null)}.`}{" "}
           <a href={linkTo(route, { pair: "", ask: "" })}>Close</a>
         </div>
       )}
       {item !== "" && !world.byName.has(item) && (
         <div class="banner" role="status">
-          <strong>“{visible(item)}” is not on this map,</strong> now or under this name.{" "}
+          <strong>“{visible(item)}” is not on this map,</strong> or not under this name.{" "}
           <a href={linkTo(route, { item: "" })}>Show the picture</a>
         </div>
       )}
@@ -48,9 +48,9 @@ export function Missing({ world, route }: { world: World; route: Route }) {
 
 const ELSEWHERE: Partial<Record<Page, string>> = {
   plan: "This page was made without --plan, so it shows no change.",
-  edit: "Files are edited in the page of podfence serve -f … --edit, and this is another one.",
-  drops: "What agents deny is told to the page of podfence serve, and this is a report.",
-  counters: "What agents count is told to the page of podfence serve, and this is a report.",
+  edit: "This page does not edit files. Use podfence serve -f … --edit.",
+  drops: "A report does not show denied packets. Use podfence serve.",
+  counters: "A report does not show counters. Use podfence serve.",
 };
 
 /** Instead of a page that is only elsewhere; null for one that is here. */

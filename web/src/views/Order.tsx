@@ -6,14 +6,14 @@ import type { ApplyOrder, ApplyStep } from "../unpack";
 
 /** `order`: null where it was not worked out. */
 export function Order({ order }: { order: ApplyOrder | null }) {
-  if (order === null) return <p class="plain">It is not worked out: too much to try, or part of the input could not be read.</p>;
+  if (order === null) return <p class="plain">There is no order: too much to try, or part of the input could not be read.</p>;
   if (order.steps.length === 0) return <p class="plain">There is nothing to apply.</p>;
   return (
     <>
       <p>
         {order.safe
-          ? "In this order no state in between cuts or opens more."
-          : "None was found that is safe at every step; this one does least harm."}
+          ? "In this order, no intermediate state cuts or opens more."
+          : "No order is safe at every step; this one does the least harm."}
       </p>
       <ol class="order">
         {order.steps.map((step, at) => (
@@ -43,7 +43,7 @@ function Commands({ steps }: { steps: readonly ApplyStep[] }) {
   return (
     <details class="as-test">
       <summary>As kubectl commands</summary>
-      {known.length < steps.length && <p>{count(steps.length - known.length, "step")} stand in no manifest and are not among them.</p>}
+      {known.length < steps.length && <p>{count(steps.length - known.length, "step")} have no manifest and are left out.</p>}
       <Copied text={text} />
     </details>
   );

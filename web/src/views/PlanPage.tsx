@@ -24,11 +24,11 @@ export function PlanPage({ plan, route, world }: { plan: Plan; route: Route; wor
         <span class="closes">− {count(summary.closed, "pair")} closed</span> by {count(summary.edits, "edit")}
         {silent > 0 && `; ${count(silent, "edit")} more without effect`}
       </p>
-      {!plan.changes && <p class="plain">No verdict changes, for the pods of today and those to come.</p>}
+      {!plan.changes && <p class="plain">No verdict changes, for existing pods and pods to come.</p>}
       {plan.undecided.length > 0 && (
         <p class="banner">Not certain, because an object could not be read: {plan.undecided.map(visible).join(", ")}.</p>
       )}
-      <Outcomes title="For the pods of today" outcomes={plan.outcomes.filter(wanted)} {...{ plan, route, world }} />
+      <Outcomes title="For existing pods" outcomes={plan.outcomes.filter(wanted)} {...{ plan, route, world }} />
       <Outcomes title="For pods to come" outcomes={plan.newcomers.filter(wanted)} {...{ plan, route, world }} />
       {plan.newcomers.length > 0 && (
         <p class="remark">shop/+ is a new pod without labels in shop; +/+ one in a new namespace.</p>

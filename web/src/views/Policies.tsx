@@ -228,7 +228,7 @@ function OwedTo({ asking, route, number }: { asking: Asking; route: Route; numbe
         Only it allows {owed.length > 0 && <small>{owed.length.toLocaleString("en")}</small>}
       </h3>
       {owed.length === 0 && whole && (
-        <p>Nothing: what its rules allow, rules of another policy allow too, or the other end denies it.</p>
+        <p>Nothing: another policy also allows what its rules allow, or the other end denies it.</p>
       )}
       {owed.length > 0 && (
         <Wide label="Only it allows" columns={["From", "To", "Ports"]}>
@@ -249,7 +249,7 @@ function OwedTo({ asking, route, number }: { asking: Asking; route: Route; numbe
         </Wide>
       )}
       {more}
-      {!whole && <p class="count">It selects too many for all of them to be looked at; there may be more.</p>}
+      {!whole && <p class="count">It selects too many pods to examine all of them; there may be more.</p>}
     </>
   );
 }

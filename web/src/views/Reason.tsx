@@ -28,7 +28,7 @@ export function Reason({ asking, route, answer }: Props) {
       ))}
       {decision.origins.length > QUOTED && (
         <details>
-          <summary>{decision.origins.length - QUOTED} more that say the same</summary>
+          <summary>{decision.origins.length - QUOTED} more with the same result</summary>
           {decision.origins.slice(QUOTED).map((origin) => (
             <Where key={`${origin.policy} ${origin.path}`} {...{ asking, route, origin }} />
           ))}
@@ -37,7 +37,7 @@ export function Reason({ asking, route, answer }: Props) {
       {looks.length > 0 && (
         <details>
           <summary>
-            {looks.length === 1 ? "The policy that was asked" : `All ${looks.length} policies that were asked`}
+            {looks.length === 1 ? "The policy that was evaluated" : `All ${looks.length} policies that were evaluated`}
           </summary>
           {looks.map((look) => (
             <Look key={look.isolation.policy + look.isolation.path} {...{ asking, route, look, direction }} />
@@ -163,10 +163,11 @@ const VERBS = { 0: ["allows", "would allow"], 1: ["denies", "would deny"], 2: ["
 function ruleWords(rule: RuleLook): string {
   const [does, would] = VERBS[rule.action];
   const ports = words(rule.ports);
+  const applies = rule.action === 0 ? "allows" : "applies to";
   if (rule.fits) return `${rule.reached ? does : would} this (${ports})`;
   const peers = rule.peers.length > 0;
-  if (peers && !rule.portFits) return `near miss: the peer fits, but it is about ${ports === "none" ? "no port" : `only ${ports}`}`;
+  if (peers && !rule.portFits) return `near miss: the peer fits, but it ${applies} ${ports === "none" ? "no port" : `only ${ports}`}`;
   if (peers) return "near miss: the peer fits, but not on this port";
   if (rule.portFits) return `near miss: the port fits (${ports}), but no peer does`;
-  return `neither peer nor port fits (it is about ${ports})`;
+  return `neither peer nor port fits (it ${applies} ${ports})`;
 }

@@ -13,7 +13,7 @@ import { useMost } from "./most";
 type Status = TestResult["status"];
 /** null where no test file was given, undefined until a server has told. */
 export type Results = readonly TestResult[] | null | undefined;
-/** `again`: of a server, reads the tests and what they are about and judges anew. */
+/** `again`: of a server, reads the tests and the input and judges again. */
 type Props = { tests: Results; world: World; route: Route; again: (() => Promise<void>) | null };
 
 /** In the order of the page: what asks for a hand first. */
@@ -66,8 +66,8 @@ function RunAgain({ again }: { again: () => Promise<void> }) {
     setRan("");
     void again()
       .then(
-        () => setRan("They were run again."),
-        (error: unknown) => setRan(`They were not run: ${messageOf(error)}`),
+        () => setRan("The tests were run again."),
+        (error: unknown) => setRan(`The tests were not run: ${messageOf(error)}`),
       )
       .finally(() => setRunning(false));
   };
@@ -98,7 +98,7 @@ function NoTests({ anonymous, served }: { anonymous: boolean; served: boolean })
   return (
     <p class="plain">
       No test file was given. A test file says in words what must stay open and what must stay closed;{" "}
-      <code>{command} --tests FILE</code> shows here which of it is kept. <code>podfence test --init NAMESPACE</code>{" "}
+      <code>{command} --tests FILE</code> shows the results here. <code>podfence test --init NAMESPACE</code>{" "}
       writes a first one, for you to edit.
     </p>
   );

@@ -36,17 +36,17 @@ export function ThisEdit({ desk, route, world }: Props) {
             <span class="opens">+ {count(plan.summary.opened, "pair")} opened</span>{" "}
             <span class="closes">− {count(plan.summary.closed, "pair")} closed</span>
           </p>
-          <Outcomes outcomes={plan.outcomes} {...{ route, world }} title="For the pods of today" />
+          <Outcomes outcomes={plan.outcomes} {...{ route, world }} title="For existing pods" />
           <Outcomes outcomes={plan.newcomers} {...{ route, world }} title="For pods to come" />
           {plan.newcomers.length > 0 && (
             <p class="remark">shop/+ is a new pod without labels in shop; +/+ one in a new namespace.</p>
           )}
-          {!plan.changes && <p class="plain">No verdict changes, for the pods of today and those to come.</p>}
+          {!plan.changes && <p class="plain">No verdict changes, for existing pods and pods to come.</p>}
           {desk.turning !== null && <TurnedTests turning={desk.turning} />}
           <SafeOrder desk={desk} />
           {last?.text !== undefined && (
             <details>
-              <summary>As podfence plan says it</summary>
+              <summary>As the text of podfence plan</summary>
               <pre tabIndex={0}>{last.text.split("\n").map((line) => `${visibleText(line)}\n`)}</pre>
             </details>
           )}
@@ -75,11 +75,11 @@ function Pointed({ desk: { selected } }: { desk: Desk }) {
 function said({ progress, dirty, last, failure }: Desk): string {
   switch (progress) {
     case "saved":
-      return "Nothing is typed that is not saved.";
+      return "Everything is saved.";
     case "reading":
       return "Judging …";
     case "invalid":
-      return last?.plan === undefined ? "Not valid yet." : "Not valid yet. What is below is how it was before.";
+      return last?.plan === undefined ? "Not valid yet." : "Not valid yet. Below is the last valid result.";
     case "failed":
       return `This could not be judged: ${visibleText(failure)}`;
     case "judged":
