@@ -135,7 +135,7 @@ class Position(Struct, frozen=True, order=True):
 
 
 Locate = Callable[[Source | None, str], Position | None]
-"""Where a field of an object stands, by its path; None where nobody knows."""
+"""The position of a field of an object, by its path; None if it is unknown."""
 
 
 class Problem(Struct, frozen=True):

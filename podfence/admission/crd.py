@@ -91,8 +91,8 @@ def crd_problems(value: Any, schema: CrdType, path: str = "") -> Iterator[Proble
     """Everything that the server has against a value of which nulls are gone, path by path.
 
     PF201 unknown field, PF202 wrong type, PF203 violation: all are errors. A rule of the schema is
-    judged where nothing that it may look at is wrong in a way that keeps the server from judging
-    rules; the server then judges none of the object.
+    evaluated only if no error in its fields keeps the server from evaluating rules; the server then
+    evaluates none of the object.
     """
     match schema:
         case Object() if isinstance(value, dict):
@@ -121,7 +121,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def member_path(path: str, name: str) -> str:
-    """The path of a field; names that would make it ambiguous are bracketed."""
+    """The path of a field; ambiguous names are in brackets."""
     if _PLAIN_KEY.fullmatch(name):
         return f"{path}.{name}" if path else name
     return f"{path}{bracketed(name)}"
@@ -132,7 +132,7 @@ def member_path(path: str, name: str) -> str:
 _BLOCKING = frozenset(
     {"FieldValueRequired", "FieldValueNotSupported", "FieldValueTooLong", "FieldValueTooMany"}
 )
-"""Besides wrong types: errors that keep rules from being judged."""
+"""Errors besides wrong types that keep rules from being evaluated."""
 _TYPE_NAMES: Mapping[type[CrdType], str] = {
     String: "string",
     BoundedInteger: "integer",
@@ -160,7 +160,7 @@ def _wrong_type(value: Any, schema: CrdType, path: str, shown_path: str = "") ->
     shown = shown_path or path
     given, wanted = quote(_type_name(value)), _TYPE_NAMES[type(schema)]
     if isinstance(schema, BoundedInteger) and isinstance(value, bool | dict | float | int):
-        # The server speaks of the format where it cannot even compare the types.
+        # The server reports the format if it cannot compare the types.
         given, wanted = quote("float64" if is_number(value) else ""), "int32"
     text = f"{shown}: Invalid value: {given}: {shown} in body must be of type {wanted}: {given}"
     text = with_hint(text, _type_hint(value, schema))
@@ -306,7 +306,8 @@ def _unknown_element(name: str, schema: Object, path: str) -> Problem:
 
 
 def _unknown_fields(value: Any, schema: CrdType, path: str) -> Iterator[Problem]:
-    """Those at any depth; the server knows none in what should be no object."""
+    """Unknown fields at any depth; the server reports none inside a value that should not be an
+    object."""
     if isinstance(value, list):
         item = schema.item if isinstance(schema, Array) else _EMPTY
         for index, member in enumerate(value):

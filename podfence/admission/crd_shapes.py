@@ -1,8 +1,8 @@
-"""Shapes of custom resources: what their schema admits, as data.
+"""Shapes of custom resources: their schema as data.
 
-Rule: the part of structural schemas that podfence's kinds need, and no more. ``crd`` speaks for the
-server where a value has another shape. An ``Object`` that is ``open`` may be written for a newer
-schema: if its single field is not known, it is clear what it means (CNP-25).
+Rule: the part of structural schemas that podfence's kinds need, and no more. ``crd`` gives the
+server's errors for other shapes. An ``Object`` that is ``open`` may be written for a newer schema:
+if its single field is unknown, its meaning is clear (CNP-25).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ValidationRule(Struct, frozen=True):
 
 
 def never(value: Any) -> bool:
-    """False: the check of what no value is."""
+    """Always false: the check of a rule that no value meets."""
     return False
 
 
@@ -52,7 +52,7 @@ class String(Struct, frozen=True):
     """Of values that are refused: whether an older version of the schema stored them, so that it is
     clear what they mean."""
     hint: Callable[[str], str] = _no_hint
-    """What would be right instead of a value that is refused, "" when there is nothing to add."""
+    """The right value in place of a refused one, "" for no hint."""
 
 
 class BoundedInteger(Struct, frozen=True):
@@ -67,11 +67,11 @@ class StringMap(Struct, frozen=True):
 
 
 class Opaque(Struct, frozen=True):
-    """Something that is not looked into, or looked into elsewhere."""
+    """A value that is not checked here."""
 
 
 class Unstored(Struct, frozen=True):
-    """Something that the server drops after it looked for unknown fields: ``status``."""
+    """A field that the server drops after the check for unknown fields: ``status``."""
 
     value: CrdType
 
@@ -104,7 +104,7 @@ class Object(Struct, frozen=True, eq=False):
     """Of values that break the rule: as for ``String``."""
 
     def unknown_field(self, value: Mapping[Any, Any]) -> str | None:
-        """The single field of an open object that nobody here knows, else None."""
+        """The single field of an open object, if it is unknown; otherwise None."""
         if not self.open or len(value) != 1:
             return None
         (name,) = value

@@ -1,8 +1,8 @@
-"""One API object as plain JSON -> a value, or everything that is wrong with it.
+"""One API object as plain JSON -> a value, or all of its problems.
 
-Rule: no input raises. An object whose meaning an error leaves open gives no value; a kind of the
-same name in another API group is not ours and gives neither value nor problem (``is_wanted`` says
-so), except that no policy is ever ignored in silence.
+Rule: no input raises. An object whose meaning is unclear because of an error gives no value. A kind
+of the same name in another API group gives neither value nor problem (see ``is_wanted``), but no
+policy is ignored silently.
 """
 
 from __future__ import annotations
@@ -53,9 +53,8 @@ class Decoded(Struct, frozen=True):
 
 
 def is_wanted(data: Mapping[str, Any]) -> bool:
-    """Whether ``decode`` has anything to say about an object: its kind is wanted, and its API group
-    is one of Kubernetes' own, where no other kind has that name, or missing. Every policy is
-    wanted, whatever its group.
+    """Whether ``decode`` handles an object: its kind is wanted, and its API group is missing or one
+    of Kubernetes' own, in which no other kind has that name. Every policy is wanted, in any group.
     """
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in WANTED_KINDS:
@@ -100,7 +99,7 @@ def _decode_kind(
 
 
 def _tier_decoder(kind: str) -> Callable[..., tuple[ClusterObject | None, tuple[Problem, ...]]]:
-    """Imported when such a policy is met: most clusters have none."""
+    """Imported on first use: most clusters have no such policy."""
     from podfence.admission import decode_adminnetworkpolicy as older
     from podfence.admission import decode_clusternetworkpolicy as newer
 
@@ -120,13 +119,13 @@ def _version_text(kind: str, api_version: object) -> str:
         return f"{kind} of {api_version} is no longer served since Kubernetes 1.16: use {wanted}"
     if group.endswith("projectcalico.org"):
         return f"{kind} of {api_version} is Calico's own kind, which podfence does not judge"
-    if kind in CLUSTER_SCOPED & POLICY_KINDS:  # not built in: other versions may well be served
+    if kind in CLUSTER_SCOPED & POLICY_KINDS:  # not built in: the server may have other versions
         return f"{kind} of {api_version} is not supported: use {wanted}"
     return f"no matches for kind {quote(kind)} in version {quote(api_version)}; use {wanted}"
 
 
 def _shown(kind: str, data: Mapping[str, Any]) -> str:
-    """``Kind namespace/name``, as far as the object tells."""
+    """``Kind namespace/name``, as far as the object has them."""
     metadata = data.get("metadata")
     known = metadata if isinstance(metadata, dict) else {}
     name, namespace = known.get("name"), known.get("namespace")

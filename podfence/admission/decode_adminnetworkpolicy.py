@@ -1,6 +1,6 @@
 """AdminNetworkPolicy and BaselineAdminNetworkPolicy (v1alpha1) -> ClusterNetworkPolicy.
 
-Rule: what these kinds say otherwise is translated here, nothing is added. ``Allow`` is Accept; the
+Rule: the differences of these kinds are translated here, nothing is added. ``Allow`` is Accept; the
 kind is the tier; ``ports`` are protocols, TCP by default. A protocol other than TCP, UDP and SCTP
 and a range that ends before it starts are stored by the server, and unknown here.
 """
@@ -158,7 +158,7 @@ def _decode(manifest: Json, source: Source, schema: Object, tier: Tier) -> Decod
 
 
 def _odd_ports(spec: Json) -> Iterator[Problem]:
-    """PF209 for ports that the server stores without looking at their sense."""
+    """PF209 for ports that the server stores although they make no sense."""
     for direction in ("ingress", "egress"):
         for index, rule in enumerate(spec.get(direction, ())):
             for number, item in enumerate(rule.get("ports", ())):

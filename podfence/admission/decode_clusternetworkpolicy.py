@@ -1,8 +1,8 @@
-"""ClusterNetworkPolicy manifest -> value: what the server would store, as it would store it.
+"""ClusterNetworkPolicy manifest -> value, as the server would store it.
 
-Rule: a value comes out unless the server refuses the object. Elements that are stored, but that
-nobody here can read, come out as ``unknown``, each with a warning; the rest of the object is as
-written. Null fields are not there (the server drops them), ``metadata.namespace`` is ignored.
+Rule: a value comes out unless the server refuses the object. Elements that the server stores but
+podfence cannot read become ``unknown``, each with a warning; the rest of the object is as written.
+Null fields count as absent (the server drops them); ``metadata.namespace`` is ignored.
 """
 
 from __future__ import annotations
@@ -74,8 +74,7 @@ def decode_clusternetworkpolicy(
 def stored_form(
     manifest: Json, source: Source, schema: Object
 ) -> tuple[Json | None, tuple[Problem, ...]]:
-    """The object as the server would store it, its name filled in; None when its meaning is not
-    clear."""
+    """The object as the server would store it, with a name; None if its meaning is unclear."""
     named, problems = _with_metadata(manifest, source)
     problems += dropped_labels(named, schema)
     stored: Json = without_nulls(named, schema)
@@ -85,7 +84,7 @@ def stored_form(
 
 
 def _with_metadata(manifest: Json, source: Source) -> tuple[dict[str, Any], list[Problem]]:
-    """The object with its name filled in, and what the server has against its metadata."""
+    """The object with a name, and the server's errors about its metadata."""
     metadata = manifest.get("metadata")
     if metadata is None:
         metadata = NOTHING
@@ -178,7 +177,7 @@ def _peer(peer: Json, schema: Object) -> Peer:
 
 
 def normal_name(name: str) -> str:
-    """A domain name, or a pattern of names, as it is compared: case and a final dot are nothing."""
+    """A domain name or pattern in the form for comparison: lower case, without a final dot."""
     return name.lower().removesuffix(".")
 
 

@@ -1,7 +1,7 @@
 """Namespace, Node, Pod, Service and workload manifests -> values.
 
-Rule: only the fields that some rule of the semantics needs are read, and no default of the API is
-forgotten. Every function notes its problems in ``Fields`` and still returns a value.
+Rule: only fields that the semantics need are read, with every default of the API. Every function
+notes its problems in ``Fields`` and still returns a value.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def _addresses(fields: Fields, status: Json, key: str) -> tuple[IPAddress, ...]:
 
 
 def _single_text(status: Json, key: str) -> str:
-    """The only address, as it is written, of nearly every pod; "" where it takes a closer look."""
+    """The only address of a pod, as text; "" if the full decoder is needed. Nearly every pod has
+    one."""
     listed = status.get(f"{key}s")
     if listed is None:
         only = status.get(key)
@@ -132,14 +133,15 @@ def _single_text(status: Json, key: str) -> str:
 
 @lru_cache(maxsize=1 << 14)
 def _alone(text: str) -> tuple[IPAddress, ...]:
-    """The address by itself; () where the text is none. The pods of a node share their host's."""
+    """The address as a tuple; () if the text is not an address. The pods of a node share their
+    host's."""
     address = parse_address(text)
     return () if address is None else (address,)
 
 
 def pod_ports(fields: Fields, spec: Json, path: str) -> tuple[ContainerPort, ...]:
-    """The ports of a pod's containers. The pods of a workload repeat them, so each distinct
-    spelling is read once; one with a problem is read again for every pod."""
+    """The ports of a pod's containers. The pods of a workload repeat them, so each distinct text is
+    read once; one with a problem is read again for every pod."""
     written = _spelling((spec.get("containers"), spec.get("initContainers")))
     known = _known_ports.get(written)
     if known is not None:
@@ -158,7 +160,7 @@ _known_ports: dict[bytes | None, tuple[ContainerPort, ...]] = {}
 
 
 def _spelling(value: object) -> bytes | None:
-    """Equal for values that say the same; None for what JSON cannot say, as YAML can."""
+    """Equal for equal values; None for values of YAML that JSON does not have."""
     try:
         return _ENCODER.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
@@ -284,7 +286,7 @@ _SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 def decode_endpoint_slice(fields: Fields, data: Json) -> EndpointSlice:
-    """An EndpointSlice: the addresses that a node's proxy would send to. Domain names are none."""
+    """An EndpointSlice: the addresses that a node's proxy would send to, without domain names."""
     metadata = metadata_of(fields, data)
     service = dict(fields.labels(metadata, "labels", "metadata.labels")).get(_SERVICE_LABEL, "")
     texts: list[tuple[str, str]] = []

@@ -1,7 +1,7 @@
 """Ingress, Gateway API routes and OpenShift Routes -> entries; webhooks and bindings of rights.
 
-Rule: unknown fields are ignored, as the server of their kind may know more of them; a needed field
-that cannot be used is a problem, and reading goes on without it.
+Rule: unknown fields are ignored, because servers may have newer versions; a needed field that
+cannot be used is a problem, and reading continues without it.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _of_ingress(
     else:  # extensions/v1beta1
         name = fields.text(backend, "serviceName", f"{path}.serviceName")
         port = _port(fields, backend, "servicePort", f"{path}.servicePort")
-    if name:  # else a resource of another API, which no policy knows
+    if name:  # otherwise a resource of another API
         target = ObjectRef("Service", ref.namespace, name)
         yield EntryPoint(
             ref,
@@ -137,7 +137,7 @@ def decode_gateway(fields: Fields, data: Json) -> Iterator[EntryObject]:
 
 
 def _taken(fields: Fields, listener: Json, path: str) -> LabelSelector | None:
-    """The namespaces of which a listener takes routes; a selector that is not plain means all."""
+    """The namespaces whose routes a listener accepts; a selector with expressions counts as all."""
     path = f"{path}.allowedRoutes.namespaces"
     allowed = fields.mapping(listener, "allowedRoutes", path.rpartition(".")[0])
     namespaces = fields.mapping(allowed, "namespaces", path)
@@ -265,7 +265,7 @@ def decode_route(fields: Fields, data: Json) -> Iterator[EntryObject]:
 def _callback(
     fields: Fields, ref: ObjectRef, what: str, parent: Json, path: str
 ) -> Iterator[EntryObject]:
-    """A reference to a Service; the port is 443 where none is given."""
+    """A reference to a Service; the default port is 443."""
     service = fields.mapping(parent, "service", f"{path}.service")
     name = fields.text(service, "name", f"{path}.service.name")
     space = fields.text(service, "namespace", f"{path}.service.namespace")

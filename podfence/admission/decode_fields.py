@@ -1,7 +1,7 @@
 """Reading needed fields of objects other than policies.
 
-Rule: unknown fields are ignored; a needed field that cannot be used is a PF207 error with its
-path, and reading goes on with an empty value, so that one pass finds everything.
+Rule: unknown fields are ignored; a needed field that cannot be used is a PF207 error with its path,
+and reading continues with an empty value, so that one pass finds all errors.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Fields:
         self.problems: list[Problem] = []
 
     def refuse(self, path: str, text: str) -> None:
-        """Notes a PF207 error."""
+        """Add a PF207 error."""
         self.problems.append(Problem("PF207", Severity.ERROR, f"{path}: {text}", path=path))
 
     def _mistyped(self, path: str, value: Any, expected: str, hint: str = "") -> None:

@@ -1,7 +1,7 @@
-"""Policies of other APIs -> whom they may touch.
+"""Policies of other APIs -> the pods that they may touch.
 
-Rule: a selector is understood only where it is as plain as labels with values. Whatever else stands
-there, all pods of the namespace or the cluster are meant, so that nobody is left out.
+Rule: only a selector of labels with values is understood. Any other selector counts as all pods of
+the namespace or the cluster, so that no pod is missed.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from podfence.model.selectors import LabelSelector
 
 _ALL: Final[tuple[LabelSelector, ...]] = (LabelSelector(),)
 _MESH_ROOT: Final = "istio-system"
-"""A policy without a selector there is about all pods of the mesh."""
+"""The namespace in which a policy without a selector applies to all pods of the mesh."""
 _CILIUM_NAMESPACE: Final = "io.kubernetes.pod.namespace"
 _CALICO_TERM: Final = re.compile(r"""\s*([A-Za-z0-9./_-]+)\s*==\s*(?:'([^']*)'|"([^"]*)")\s*""")
 _MOST_TERMS: Final = 64
 
 
 def decode_foreign(data: Json, source: Source) -> ForeignPolicy:
-    """Whom a policy may touch; never raises, whatever the object holds."""
+    """The pods that a policy may touch; raises nothing for any content."""
     kind, group = str(data.get("kind")), group_of(str(data.get("apiVersion")))
     metadata = _mapping(data, "metadata")
     name = metadata.get("name")

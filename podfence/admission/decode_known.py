@@ -1,9 +1,9 @@
-"""NetworkPolicy manifests of which nothing is to be said, in parts that were met before -> values.
+"""NetworkPolicy manifests without findings, part by part from a cache -> values.
 
-Rule: this decoder answers only where strict decoding and validation have no remark about any part,
-and then with the value that ``decode_policy`` would make; for anything else it declines. Policies
-of a cluster repeat their selectors, peers and ports: each distinct spelling of a part is judged and
-decoded once (decision 16).
+Rule: this decoder answers only if strict decoding and validation have no finding for any part, and
+then with the value of ``decode_policy``; for anything else it declines. Policies of a cluster
+repeat their selectors, peers and ports: each distinct spelling of a part is judged and decoded once
+(decision 16).
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _UNMET: Final = object()
 
 
 class _Parts(Generic[Value]):
-    """One kind of part. ``remarks``: everything to be said of one that has the ``wire`` type;
-    ``made``: the value of one without remarks."""
+    """One kind of part. ``remarks``: the findings for a part of the ``wire`` type; ``made``: the
+    value of a part without findings."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class _Parts(Generic[Value]):
         self._known: dict[bytes, Any] = {}
 
     def value(self, part: Any) -> Value | None:
-        """None where there is a remark."""
+        """None for a part with findings."""
         try:
             # Told apart by type as well as by value: true is not 1. Version 2 of the format says
             # nothing of how often a text is shared, so equal parts are written alike.
@@ -103,7 +103,7 @@ _SPEC_KEYS = frozenset({"podSelector", "policyTypes", "ingress", "egress"})
 
 
 def decode_known(manifest: Json, source: Source) -> NetworkPolicy | None:
-    """The policy, where nothing is to be said of it and it names itself and its namespace."""
+    """The policy, if it has no findings, a name and a namespace."""
     metadata, spec = manifest.get("metadata"), manifest.get("spec")
     if type(metadata) is not dict or type(spec) is not dict:
         return None

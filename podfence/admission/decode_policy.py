@@ -1,9 +1,9 @@
 """NetworkPolicy manifest -> value: strictly decoded, defaulted, validated, as the server does it.
 
-Rule: a value comes out only when it is clear what the policy means, also where the server would not
-store it (``Problem.refused_only``). Defaults: policyTypes (NP-8),
-protocol TCP (NP-30), namespace ``default``; null, absent and empty lists are the same (NP-9); null
-items are zero values (NP-15a). An explicit protocol "" is not defaulted, but refused.
+Rule: there is a value only if the meaning of the policy is clear, even if the server would not
+store it (``Problem.refused_only``). Defaults: policyTypes (NP-8), protocol TCP (NP-30), namespace
+``default``; null, absent and empty lists are the same (NP-9); null items are zero values (NP-15a).
+An explicit protocol "" is not defaulted, but refused.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def decode_policy(
 def decode_unknown(
     manifest: Json, source: Source, strict_cidrs: bool = True
 ) -> tuple[NetworkPolicy | None, tuple[Problem, ...]]:
-    """The same, whatever was met before."""
+    """The same without the cache."""
     problems = [] if NETWORK_POLICY.conforms(manifest) else list(strict_problems(manifest))
     wrong = [problem.path for problem in problems if problem.code == "PF202"]
     defaulted = _with_names(readable_part(manifest) if wrong else manifest, source)
@@ -60,8 +60,8 @@ def decode_unknown(
 
 
 def leave_meaning(problem: Problem) -> Problem:
-    """The problem, marked where it leaves no doubt what the policy means: metadata and status have
-    no part in that, but for the names of the policy and its namespace."""
+    """The problem, marked if the meaning of the policy stays clear: metadata and status do not
+    matter for that, except for the names of the policy and its namespace."""
     if problem.severity is not Severity.ERROR or not re.match(_NO_MEANING, problem.path):
         return problem
     if problem.code == "PF202" and re.fullmatch(_WHERE_IT_IS, problem.path):
@@ -79,7 +79,7 @@ def _may_be_namespace(path: str) -> bool:
 
 
 def takes_meaning(problem: Problem) -> bool:
-    """Whether an object with this problem cannot be judged."""
+    """Whether an object with this problem has no clear meaning."""
     return problem.severity is Severity.ERROR and not problem.refused_only
 
 

@@ -72,7 +72,7 @@ def bracketed(key: str) -> str:
 
 
 def strict_problems(manifest: Mapping[str, Any]) -> Iterator[Problem]:
-    """Everything that strict decoding has to say about a NetworkPolicy manifest.
+    """The findings of strict decoding for a NetworkPolicy manifest.
 
     PF201 unknown field, PF202 wrong type (both errors), PF204 null where a value belongs (warning).
     """
@@ -178,7 +178,7 @@ def plain(value: Any) -> str:
 
 
 def type_hint(value: Any, wire: WireType) -> str:
-    """What would be right instead of a value of the wrong type; "" when there is nothing to add."""
+    """The right value in place of one of the wrong type; "" for no hint."""
     match wire:
         case Text() if isinstance(value, bool) or is_number(value):
             became = "boolean" if isinstance(value, bool) else "number"
@@ -206,7 +206,7 @@ _KEY_AND_VALUE = r"""["']?[A-Za-z0-9](?:[-\w./]*\w)?["']?:(?!//)\S"""
 
 
 def missing_space(value: Any) -> str:
-    """What is wrong with a text that was meant as ``key: value``, "" if it was not."""
+    """The hint for a text that was meant as ``key: value``, "" for any other."""
     if not isinstance(value, str) or not re.match(_KEY_AND_VALUE, value.lstrip()):
         return ""
     first, *_ = value.split()
@@ -305,7 +305,7 @@ _NULL_ITEMS = {
 
 
 def _null_item_text(names: str, item: WireType) -> str:
-    """NP-15a: what a null list item becomes."""
+    """NP-15a: the meaning of a null list item."""
     fallback = 'null item is read as ""' if isinstance(item, Text) else "null item is read as {}"
     return f"{_NULL_ITEMS.get(names, fallback)}; write what is meant or delete the lone dash"
 

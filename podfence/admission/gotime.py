@@ -1,7 +1,7 @@
 """Times as the server reads them: Go's ``time.Parse`` with the layout RFC 3339.
 
-Rule: what is taken is what Go takes (an hour of one digit, a comma before the fraction), and the
-text of a refusal is Go's.
+Rule: the accepted forms are Go's (an hour of one digit, a comma before the fraction), and so is the
+text of a refusal.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 _LAYOUT = "2006-01-02T15:04:05Z07:00"
 _COMMON = rb"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ"
-"""What servers write themselves, but for the last days of a month."""
+"""The usual form, as servers write it, without the last days of a month."""
 _PARTS = (
     ("2006", rb"\d{4}", range(10_000), ""),
     ("-", rb"-", None, ""),
@@ -24,7 +24,7 @@ _PARTS = (
     (":", rb":", None, ""),
     ("05", rb"\d\d", range(60), "second"),
 )
-"""Each element of the layout: what it matches, the numbers that it takes, and its name."""
+"""Each element of the layout: its pattern, its range and its name."""
 _FRACTION = rb"[.,]\d+"
 _ZONE = rb"(?s)(.)(..):(..)"
 _LONGEST_HOURS, _LONGEST_MINUTES = 24, 60
@@ -32,7 +32,7 @@ _ASCII = range(0x20, 0x80)
 
 
 def time_complaint(text: str) -> str:
-    """What Go says of a time that it cannot parse; "" when it can."""
+    """Go's error for a time that it cannot parse; "" if it can."""
     value = text.encode("utf-8", "replace")
     if re.fullmatch(_COMMON, value):
         return ""

@@ -1,8 +1,8 @@
-"""Kinds of API objects: those that podfence reads, and what is to be said of others.
+"""Kinds of API objects: those that podfence reads, and facts about others.
 
-Rule: a kind belongs to an API group. Kubernetes' own groups are known whole, so that a kind which
-they do not have is a slip of the pen where it resembles one that they have; a kind of another
-group is never taken for one of ours, but it is known which of them are policies too.
+Rule: a kind belongs to an API group. Kubernetes' own groups are known completely, so a kind that
+they do not have is a misspelling if it resembles one that they have. A kind of another group is
+never taken for one of ours, but it is known which of them are policies too.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ API_VERSIONS = {
     "AdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
     "BaselineAdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
 }
-"""The version to write of each kind."""
+"""The version of each kind that podfence writes."""
 _ALSO_SERVED = {"ClusterNetworkPolicy": ("policy.networking.k8s.io/v1alpha2",)}
 """Older versions with the same schema."""
 WANTED_KINDS = frozenset(API_VERSIONS)
-"""Kinds that judgements depend on."""
+"""Kinds that verdicts depend on."""
 TESTS_KIND = "PolicyTests"
-"""Of podfence's own test files, which may lie among manifests; no server knows it."""
+"""The kind of podfence's own test files, which may be among manifests; no server has it."""
 POLICY_KINDS = frozenset(kind for kind in API_VERSIONS if kind.endswith("NetworkPolicy"))
 """Kinds whose absence changes what is allowed."""
 CLUSTER_SCOPED = frozenset({"Namespace", "Node", *POLICY_KINDS} - {"NetworkPolicy"})
@@ -55,7 +55,7 @@ _POLICIES = frozenset(
 )
 """Kinds of other APIs that deny connections, besides all that are a ``...NetworkPolicy``."""
 _NOT_ENFORCED = ("Staged", "MultiNetworkPolicy")
-"""How policies begin that deny nothing yet, or on secondary networks alone."""
+"""Prefixes of kinds that deny nothing yet, or only on secondary networks."""
 
 NAMESPACED_ELSEWHERE = frozenset(
     {
@@ -85,8 +85,8 @@ _BESIDE = {
     "ClusterRoleBinding": frozenset({"rbac.authorization.k8s.io"}),
     **dict.fromkeys(_GATEWAY_KINDS, frozenset({"gateway.networking.k8s.io"})),
 }
-"""Kinds that tell who wants to be reached, or to reach the API, with their groups. No verdict
-depends on them."""
+"""Kinds about ways into the cluster or to the API, with their groups. No verdict depends on
+them."""
 
 KUSTOMIZATIONS = frozenset({"Kustomization", "Component"})
 """Kinds of ``is_kustomization``."""
@@ -159,7 +159,7 @@ def is_policy_elsewhere(kind: str, group: str) -> bool:
 
 
 def is_entry(kind: str) -> bool:
-    """Whether a kind tells who wants to be reached, or to reach the API, in some group."""
+    """Whether a kind is about ways into the cluster or to the API, in some group."""
     return kind in _BESIDE
 
 
@@ -169,11 +169,11 @@ def may_be_beside(kind: str) -> bool:
 
 
 def is_beside(kind: str, group: str) -> bool:
-    """Whether an object decides over no verdict and yet is kept, because answers speak of it."""
+    """Whether an object is kept because answers mention it, although no verdict depends on it."""
     return group in _BESIDE.get(kind, ()) or is_policy_elsewhere(kind, group)
 
 
 def is_kustomization(kind: str, api_version: str) -> bool:
-    """Whether an object is what ``kubectl kustomize`` builds from, not an object of the API."""
+    """Whether an object is input of ``kubectl kustomize``, not an object of the API."""
     group = group_of(api_version)
     return kind in KUSTOMIZATIONS and (group == _KUSTOMIZE or not api_version)

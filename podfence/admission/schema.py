@@ -16,7 +16,7 @@ from podfence.admission.gotime import time_complaint
 Json = Mapping[str, Any]
 """A JSON object."""
 NOTHING: Json = {}
-"""What an object that is absent or null is read as."""
+"""The value of an absent or null object."""
 
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
@@ -33,7 +33,8 @@ class Text(msgspec.Struct, frozen=True):
 
 
 class Integer(msgspec.Struct, frozen=True):
-    """A JSON integer within ``bounds``; a bool or a float is none, whatever Python thinks."""
+    """A JSON integer within ``bounds``; a bool is not one, unlike in Python, and neither is a
+    float."""
 
     go: str
     bounds: range
@@ -74,7 +75,7 @@ class Timestamp(msgspec.Struct, frozen=True):
 
 
 class Anything(msgspec.Struct, frozen=True):
-    """A field that podfence does not look into."""
+    """A field whose content is not checked."""
 
     go: str = "any"
 

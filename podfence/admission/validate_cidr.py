@@ -1,4 +1,4 @@
-"""CIDR texts: what the server can read, what it refuses, what it warns about.
+"""CIDR texts: which the server can read, which it refuses, and which it warns about.
 
 Rule: reading is as generous as the server's (leading zeros, host bits, IPv4-mapped IPv6), because
 the order and number of its complaints depend on that; ``complaints`` then holds the strict mode,
@@ -49,7 +49,9 @@ class Cidr(Struct, frozen=True):
         """The network, masked; an IPv4-mapped one is of IPv4, as Go compares it (NP-29)."""
         if self.bits == 32:
             return IPv4Network((self.first, self.length))
-        if _is_mapped(self.first, self.bits):  # not with fewer bits: masking takes the prefix
+        if _is_mapped(
+            self.first, self.bits
+        ):  # not with fewer bits, because masking would cut the prefix
             return IPv4Network((self.first & 0xFFFFFFFF, self.length - 96))
         return IPv6Network((self.first, self.length))
 

@@ -2,7 +2,7 @@
 
 Rule: the schema is that of the experimental channel (v0.3.0), which has every field; ``channel``
 names those that the standard channel lacks. Selectors are checked for their types alone by the
-server (CNP-24), so a selector that cannot be evaluated is a warning, as is everything that fails
+server (CNP-24), so a selector that cannot be evaluated is a warning, like everything that fails
 closed (CNP-25). The v1alpha1 kinds (``decode_adminnetworkpolicy``) are built from the same parts.
 """
 

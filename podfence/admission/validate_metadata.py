@@ -21,7 +21,7 @@ _STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 
 
 def metadata_refusals(metadata: Json, *, namespaced: bool, built_in: bool) -> list[Problem]:
-    """Everything against the metadata of an object whose name is filled in.
+    """The errors of the metadata of an object with a name.
 
     ``built_in`` kinds alone want finalizers that are qualified.
     """
@@ -71,7 +71,7 @@ def _owner_references(references: list[Json | None]) -> list[Problem]:
     controllers: list[str] = []
     stored: list[dict[str, Any]] = []
     for reference in (_stored_reference(item or NOTHING) for item in references):
-        if reference not in stored:  # the server drops repetitions before it looks
+        if reference not in stored:  # the server drops repetitions first
             stored.append(reference)
     for index, reference in enumerate(stored):
         problems += _owner_reference(reference, f"{path}[{index}]")
@@ -126,7 +126,7 @@ def _finalizers(finalizers: list[str], built_in: bool) -> list[Problem]:
 
 
 def label_refusals(labels: Json | None, path: str) -> list[Problem]:
-    """Everything against a map of labels; the path is that of the map for every entry."""
+    """The errors of a map of labels; the path is that of the map for every entry."""
     if not labels:
         return []
     problems: list[Problem] = []
@@ -140,7 +140,7 @@ def label_refusals(labels: Json | None, path: str) -> list[Problem]:
 
 
 def selector_refusals(selector: Json | None, path: str) -> list[Problem]:
-    """Everything against a label selector; none is as good as an empty one."""
+    """The errors of a label selector; a missing one counts as empty."""
     if not selector:
         return []
     problems = label_refusals(selector.get("matchLabels"), f"{path}.matchLabels")

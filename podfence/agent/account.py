@@ -148,7 +148,7 @@ class Account:
     def publish(
         self, state: ReconcileState, wanted: DesiredState, queued: int, *, idle: bool
     ) -> None:
-        """Make the status anew, unless there is more to do and it is fresh."""
+        """Make the status again, unless there is more to do and it is fresh."""
         now = self._clock()
         if not idle and now - self.published < FRESH:
             return

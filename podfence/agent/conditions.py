@@ -37,7 +37,8 @@ class ConditionKind(Enum):
     SWEEP_FAILED = "SweepFailed"
     """Connections may keep marks of old epochs."""
     NOT_FAIL_CLOSED = "NotFailClosed"
-    """The pod ranges of the node are not known: a pod that nobody knows yet is not closed."""
+    """The pod ranges of the node are unknown: a pod that the API does not have yet is not
+    closed."""
     BYPASSED = "Bypassed"
     """Packets of pods do not meet the rules: a bridge, eBPF, Open vSwitch, IPVS, a flowtable."""
     SECOND_ENFORCER = "SecondEnforcer"

@@ -105,7 +105,7 @@ class Enforcer:
 
     @property
     def ranges(self) -> tuple[IPNetwork, ...]:
-        """The ranges that are closed for whom nobody knows."""
+        """The ranges that are closed for unknown pods."""
         return self._wanted.ranges
 
     def run(self, between: Callable[[DesiredState], object] = bool) -> None:
@@ -172,7 +172,7 @@ class Enforcer:
     def _synced(self) -> None:
         seconds = self._account.synced()
         if self._is_foreign:
-            self._forget_marks()  # until now the other table wrote them, with epochs nobody knows
+            self._forget_marks()  # until now the other table wrote them, with unknown epochs
         gc.collect()
         gc.freeze()  # what is there now stays for long: it is not looked through again and again
         self._log.info(
@@ -262,7 +262,7 @@ class Enforcer:
         return Swept(action.quarter, True)
 
     def _forget_marks(self) -> None:
-        """Without our table nobody knows which epochs connections carry from an earlier life."""
+        """Without our table, the epochs that connections carry from an earlier life are unknown."""
         try:
             self._table.sweep_all()
         except NftError as error:

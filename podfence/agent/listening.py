@@ -44,7 +44,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     timeout = SECONDS
 
     def setup(self) -> None:
-        """A request has few bytes, whoever asks."""
+        """A request has few bytes, from any client."""
         super().setup()
         self.rfile: Any = _RequestHead(self.rfile)
 

@@ -73,8 +73,8 @@ class Meter:
             return Machine(dict(self._denied), self.conntrack(), _process())
 
     def _count(self) -> None:
-        """The kernel's counters start again when their chain is written anew or goes. What they had
-        stays counted, except for what came after the last reading."""
+        """The kernel's counters start again when their chain is written again or goes. What they
+        had stays counted, except for what came after the last reading."""
         try:
             with NftSocket(self._namespace_fd) as opened:
                 now = counted(opened, self._table)

@@ -80,7 +80,7 @@ def _api(status: NodeStatus, now: float) -> Iterator[Iterator[str]]:
     )
     yield counter(
         "relists_total",
-        "Lists that were begun again.",
+        "Lists that were started again.",
         [
             ({**_labels(each), "reason": reason}, number)
             for each in status.sources

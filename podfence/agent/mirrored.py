@@ -177,7 +177,8 @@ class _MirrorStream:
         self.version = version
 
     def line(self, line: bytes) -> tuple[list[ObjectChange[ReadObject]], float]:
-        """What changed with it, and how old the mirror's knowledge is. Raises ClusterError."""
+        """The changes of a line, and the age of the mirror's state in seconds. Raises ClusterError,
+        and ServerRefusal for an error of the mirror."""
         told = read_line(line)
         if isinstance(told, Failure):
             raise ServerRefusal(told.message, told.status, told.message)

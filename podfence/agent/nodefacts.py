@@ -66,7 +66,8 @@ def device_facts(namespace_fd: int | None = None) -> HostFacts:
 
 
 def passing_facts(namespace_fd: int | None = None) -> HostFacts:
-    """All that may keep packets from our rules and comes and goes. Cheap; for who may write rules.
+    """All that may keep packets from our rules and comes and goes. Cheap; needs the right to write
+    rules.
 
     Raises HostError, NftError, OSError.
     """

@@ -61,7 +61,7 @@ class NodeReport(Struct, frozen=True):
     node: str
     version: str = ""
     alive: bool = True
-    """The thread that enforces comes round."""
+    """Whether the thread that enforces runs."""
     in_sync: bool = False
     uptime: float = 0.0
     epoch: Count = 0

@@ -2,7 +2,7 @@
 
 Rule: only the API says what a pod is (labels, ports, host network). The runtime adds the address
 and nothing else, and only until the API tells one. So a pod that starts is enforced by the same
-policies as ever, a second or two earlier.
+policies as usual, a second or two earlier.
 """
 
 from __future__ import annotations

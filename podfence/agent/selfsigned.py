@@ -61,8 +61,8 @@ def pem() -> str:
 def issued(
     name: str, life: timedelta, extensions: Iterable[tuple[ExtensionType, bool]] = ()
 ) -> tuple[bytes, bytes]:
-    """A certificate that vouches for itself, and its new key, in PEM. ``extensions``: each with
-    whether it is critical."""
+    """A self-signed certificate and its new key, in PEM. ``extensions``: each with whether it is
+    critical."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -32,7 +32,7 @@ class WatchedKind(Struct, frozen=True):
     heard: float | None = None
     """When the server last said anything about it, bookmarks included; None: never."""
     relists: Mapping[str, int] = {}
-    """Lists that were begun again, by reason."""
+    """Lists that were started again, by reason."""
 
 
 class Waiting(Struct, frozen=True):
@@ -70,7 +70,7 @@ class NodeStatus(Struct, frozen=True):
     node: str
     started: float
     turned: float
-    """When the thread that enforces last came round."""
+    """When the thread that enforces last made a turn."""
     in_sync: bool = False
     """Everything was listed, and the kernel holds what follows from it, except for what
     ``conditions`` name. It stays true."""
@@ -110,5 +110,5 @@ class NodeStatus(Struct, frozen=True):
     """What DNS answers told."""
 
     def is_alive(self, now: float) -> bool:
-        """Whether the thread that enforces comes round."""
+        """Whether the thread that enforces runs."""
         return now - self.turned < HUNG

@@ -1,4 +1,4 @@
-"""Our table in the kernel of this node, through a socket that is made anew when it fails."""
+"""Our table in the kernel of this node, through a socket that is made again when it fails."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class KernelTable:
 
     def run(self, transaction: Transaction) -> None:
         """Apply a transaction. Raises NftError when the kernel refuses it. Raises NftUnanswered
-        when nobody knows; then there is a new socket, or the next call makes one."""
+        when the result is unknown; then there is a new socket, or the next call makes one."""
         is_large = sum(map(_size, transaction)) >= MANY
         try:
             if self._notices is not None and is_large:
@@ -103,7 +103,7 @@ class KernelTable:
         return self._table.generation() - self._socket.taken
 
     def _is_still(self, others: int) -> bool:
-        """Whether others did nothing since; False where nobody knows."""
+        """Whether others did nothing since; False if that is unknown."""
         try:
             return self._others() == others
         except NftError:

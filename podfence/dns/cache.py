@@ -110,7 +110,7 @@ class Cache:
             end, name, at = heappop(self._ends)
             until = self._names.get(name, {}).get(at)
             if until is None or end not in (until, until + KEPT):
-                continue  # told anew since then
+                continue  # told again since then
             self._changed.add(name)
             if end == until:
                 heappush(self._ends, (until + KEPT, name, at))

@@ -120,7 +120,7 @@ def _remote(attempt: Attempt, direction: Direction) -> At:
 
 
 def _asked(attempt: Attempt) -> tuple[str, int]:
-    """Protocol and port as rules know them. A port that nobody knows is none that a rule names."""
+    """Protocol and port as rules have them. An unknown port is one that no rule names."""
     return attempt.protocol, 0 if attempt.protocol == OTHER else (attempt.port or 0)
 
 

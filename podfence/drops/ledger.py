@@ -18,7 +18,7 @@ from podfence.nft.lowering.deny import AUDIT
 MOST = 4096
 """Entries."""
 HOLDS = 10.0
-"""Seconds after which an entry that sees packets again is asked anew who and why."""
+"""Seconds after which an entry with new packets is attributed again."""
 
 
 class Attributed(Struct, frozen=True):

@@ -1,9 +1,9 @@
 """ClusterPairs: all pairs of a cluster in one family, followed from state to state.
 
-Rule: equal to ``all_pairs`` of the same index (a law that tests hold it to). Rows are made anew for
-destinations whose own policies have changed; of all other rows only the sources are put elsewhere
-whose policies have changed, where that changes what they may send. A row that stays is the same
-value.
+Rule: equal to ``all_pairs`` of the same index (a law that tests hold it to). Rows are made again
+for destinations whose own policies have changed; of all other rows only the sources are put
+elsewhere whose policies have changed, where that changes what they may send. A row that stays is
+the same value.
 """
 
 from __future__ import annotations
@@ -144,13 +144,13 @@ class _Patch:
         rows = dict(self._old_rows)
         for number in affected.classes:
             rows.pop(number, None)
-        anew = (self._moved(Direction.INGRESS) | affected.classes) & everyone
-        changed = BitMap(anew)
-        if anew:
+        fresh = (self._moved(Direction.INGRESS) | affected.classes) & everyone
+        changed = BitMap(fresh)
+        if fresh:
             found = AllPairs(self._index, partitions, self._egress)
-            rows.update(found.rows(FrozenBitMap(anew)))
+            rows.update(found.rows(FrozenBitMap(fresh)))
         sources = self._moved(Direction.EGRESS) | affected.classes
-        for destination, added in self._sent(sources, everyone - anew):
+        for destination, added in self._sent(sources, everyone - fresh):
             blocks = _moved(rows[destination], sources, added)
             if blocks != rows[destination]:
                 rows[destination] = blocks

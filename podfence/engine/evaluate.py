@@ -68,7 +68,7 @@ class Judge:
     def between(
         self, source: EvaluatedEnd, destination: EvaluatedEnd, flow: Flow, *, through: bool = False
     ) -> Verdict:
-        """The same for ends that are known: a pod is itself, whoever else has its address."""
+        """The same for known ends: a pod is itself, even if another pod has its address."""
         ask = (flow.source.version, flow.protocol, flow.port)
         if is_itself(source.subjects, destination.subjects):
             return self._brought_back(source, ask) if through else _ITSELF

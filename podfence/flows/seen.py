@@ -2,7 +2,7 @@
 
 Rule: records that say the same are one value as soon as they are read, so that memory grows with
 what is different and not with what is read. All text comes from packets and logs and is hostile;
-whoever prints it escapes it.
+all output escapes it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What stands beside policies and pods: ways in from outside, and policies of other APIs.
+"""Objects beside policies and pods: ways in from outside, and policies of other APIs.
 
-Rule: none of it decides over a verdict. An object that cannot be read is a warning with its
-position, and the rest is kept. Nothing is read, or imported for it, where there is none.
+Rule: no verdict depends on them. An object that cannot be read is a warning with its position, and
+the rest is kept. Without such objects, nothing is read or imported.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ BESIDE_CODES = {"PF122": "an object beside the policies that cannot be read"}
 
 
 class Beside(Struct, frozen=True, dict=True):
-    """The objects beside, read when they are asked for. ``counted``: policies of other APIs that
-    are known by number alone."""
+    """The objects beside, read on first use. ``counted``: policies of other APIs of which only the
+    number is known."""
 
     documents: tuple[Document, ...] = ()
     counted: Mapping[str, int] = {}
@@ -51,7 +51,7 @@ class Beside(Struct, frozen=True, dict=True):
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What could not be read of them."""
+        """Problems of these objects."""
         return self._read[1] if self.documents else ()
 
     @property
@@ -70,12 +70,12 @@ class Beside(Struct, frozen=True, dict=True):
 
     @property
     def routes(self) -> Entries:
-        """The entries that a controller serves, and what the API server calls."""
+        """The entries that a controller serves, and the Services that the API server calls."""
         return self._read[0]
 
     def entries(self, cluster: Cluster, raw: Callable[[Source | None], Json | None]) -> Entries:
-        """All entries, with those of Services and of ports of nodes. ``raw``: how an object was
-        written, None where that is not known."""
+        """All entries, with those of Services and of ports of nodes. ``raw``: returns an object as
+        it was written, None if that is unknown."""
         from podfence.intake.entries import with_services
 
         return with_services(self.routes, cluster, raw)

@@ -1,7 +1,7 @@
 """Documents -> Cluster: decode, validate, expand workloads, give addresses.
 
 Rule: nothing is silently missing. An object that could not be read is a problem with its position
-and a doubt of the cluster, so that nobody judges what it could change.
+and a doubt of the cluster, so that no verdict is given that it could change.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from podfence.model.workloads import Workload, expand
 
 
 class Intake(Struct, frozen=True):
-    """A cluster, and what is to be said of the objects that it was made of."""
+    """A cluster, and the problems of its objects."""
 
     cluster: Cluster
     problems: tuple[Problem, ...]
-    """Those that the objects have; those of their texts are known to the source."""
+    """Problems of the objects; the source has those of the texts."""
     kinds: Mapping[str, int]
     """Objects read, by kind."""
     foreign: Mapping[str, int]
-    """Objects of a kind that only has the name of one of ours, by kind."""
+    """Objects of foreign API groups whose kind has the name of one of ours, by kind."""
 
 
 class Reading(Struct, frozen=True):
-    """What a source read, and what it already found wrong."""
+    """The result of a source, and the problems that it found."""
 
     documents: tuple[Document, ...]
     unreadable: tuple[Unreadable, ...] = ()
@@ -53,8 +53,8 @@ class Reading(Struct, frozen=True):
 def build_cluster(
     reading: Reading, *, strict_cidrs: bool = True, kept: DecodedDocuments | None = None
 ) -> Intake:
-    """The cluster of what was read. ``strict_cidrs``: as ``admission.decode.decode``; ``kept``:
-    of readings before."""
+    """Build the cluster. ``strict_cidrs``: as in ``admission.decode.decode``; ``kept``: documents
+    decoded by earlier readings."""
     builder = _Builder(reading, strict_cidrs, kept)
     for document in reading.documents:
         builder.take(document)
@@ -91,17 +91,17 @@ class _Builder:
         self._problems += decoded.problems
         self._problems += self._duplicate(document, data)
         self._kinds[kind] += 1
-        # A key that stands twice was read, but perhaps not as it was meant.
+        # A repeated key was read, but perhaps not as it was meant.
         said = self._text_faults.get(document.source, ())
         faults = [p for p in said if can_matter(kind, p.path)]
         if not decoded.objects or faults:
             doubt = doubt_of(document, [*decoded.problems, *faults])
             if self._first.get(key_of(data), document) is not document:
-                # It may or may not take the place of another, whose pods are doubtful then, too.
+                # It may replace another object, whose pods are then doubtful, too.
                 doubt = replace(doubt, selector=LabelSelector(), types=BOTH_TYPES)
             self._doubts.append(doubt)
             if doubt.kind == "Namespace" and doubt.keys is not None:
-                # Only its other labels are in doubt: rules may ask for those that could be read.
+                # Only its other labels are in doubt: rules may use those that could be read.
                 self._plain += _with_readable_labels(data, document.source)
             return
         for thing in decoded.objects:
@@ -157,7 +157,7 @@ class _Builder:
 
 
 def _with_readable_labels(data: Json, source: Source) -> Iterator[Namespace]:
-    """The Namespace without the labels that are no text."""
+    """The Namespace without labels whose value is not text."""
     metadata = data["metadata"]
     labels = {
         key: value
@@ -171,7 +171,7 @@ def _with_readable_labels(data: Json, source: Source) -> Iterator[Namespace]:
 
 
 def key_of(data: Json) -> tuple[str, str] | None:
-    """Kind and name, with the namespace; None where the name is not known."""
+    """Kind, namespace and name; None if the name is unknown."""
     metadata = data.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         return None

@@ -1,4 +1,4 @@
-"""What every source of objects hands over: documents, and what it could not read.
+"""The output of every source of objects: documents, and what could not be read.
 
 Rule: a source decides nothing about meaning. It may be files or a live cluster.
 """
@@ -22,34 +22,34 @@ class Document(Struct, frozen=True):
 
     source: Source
     content: dict[str, Any] | Raw
-    """Its value, or JSON text that is known to be good. The values of a large input take four
-    times the memory of its text, and each of them is needed for a moment only."""
+    """Its value, or valid JSON text. The values of a large input take four times the memory of its
+    text, and each is needed only briefly."""
 
     @property
     def data(self) -> dict[str, Any]:
-        """The object as JSON values, parts of which may be shared: read only. They are made of a
-        text anew each time, so ask once."""
+        """The object as JSON values, parts of which may be shared: read only. A text is decoded at
+        each call, so call once."""
         if isinstance(self.content, Raw):
             value: dict[str, Any] = _DECODER.decode(self.content)
             return value
         return self.content
 
     def may_hold(self, name: str) -> bool:
-        """Whether a field may have this name, of ASCII letters; False is certain. Few objects have
-        what is looked for in all of them, and asking their texts is cheaper than their values."""
+        """Whether a field may have this name, of ASCII letters; False is certain. Rare fields are
+        looked for in all objects, and searching a text is cheaper than decoding it."""
         if not isinstance(self.content, Raw):
             return True
         text = bytes(self.content)
-        return name.encode() in text or b"\\" in text  # an escape may stand for any letter
+        return name.encode() in text or b"\\" in text  # an escape may be any letter
 
 
 class Unreadable(Struct, frozen=True):
     """A document, an item of a List, or a whole file that could not be read.
 
-    ``kind`` and ``namespace`` are guesses from the text, ``""`` where there is none. A kind of
-    ``""`` or ``List`` may hide any object; a namespace of ``""`` may be any namespace.
-    ``addresses``: those that stand in the text, None where the text is not known. ``listed_in``: of
-    a kind that could not be listed, the namespaces in which it could; None for an object.
+    ``kind`` and ``namespace`` are guesses from the text, ``""`` for none. A kind of ``""`` or
+    ``List`` may hide any object; a namespace of ``""`` may be any namespace. ``addresses``: those
+    in the text, None if the text is unknown. ``listed_in``: of a kind that could not be listed, the
+    namespaces in which it could; None for an object.
     """
 
     source: Source

@@ -1,7 +1,7 @@
 """Objects that could not be read -> doubts: what is still known of each.
 
-Rule: what is said here is certain. A part that cannot be read is widened, never guessed: a pod
-selector that is not known selects every pod, a namespace that is not known may be any.
+Rule: a doubt never claims too little. A part that cannot be read is widened, never guessed: an
+unknown pod selector selects every pod, an unknown namespace may be any.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def doubt_of(document: Document, problems: Iterable[Problem]) -> Doubt:
 
 
 def doubt_of_unreadable(unreadable: Unreadable) -> Doubt | None:
-    """The same for text that is no object; None where it surely is none that matters."""
+    """The same for text that is not an object; None if it certainly cannot matter."""
     kind = unreadable.kind.removesuffix("List")
     if kind and kind not in WANTED_KINDS:
         return None
@@ -124,7 +124,7 @@ def _owner(document: Document, metadata: Json) -> ObjectRef | None:
 
 
 def _subject(document: Document) -> LabelSelector:
-    """The pod selector, decoded alone; every pod where it cannot be read."""
+    """The pod selector, decoded separately; every pod if it cannot be read."""
     spec = _mapping(document.data.get("spec"))
     alone = {
         "metadata": {"name": "x", "namespace": "x"},
@@ -135,7 +135,7 @@ def _subject(document: Document) -> LabelSelector:
 
 
 def _types(data: Json, paths: Iterable[str]) -> frozenset[PolicyType]:
-    """NP-8, as far as it is certain."""
+    """The directions by NP-8, as far as they are certain."""
     spec = data.get("spec")
     if not isinstance(spec, Mapping) or any(re.fullmatch(r"[^.]*|spec\.[^.\[]*", p) for p in paths):
         return BOTH_TYPES  # a misspelt field may have been policyTypes or egress
@@ -155,13 +155,13 @@ def _unread_keys(kind: str, paths: list[str]) -> frozenset[str] | None:
 
 
 def _hides_address(kind: str, paths: Iterable[str]) -> bool:
-    """Whether one of the faults is where an address of the object stands: it may be any."""
+    """Whether one of the faults is in an address of the object, which may then be any."""
     fields = _OF_ADDRESSES.get(kind)
     return fields is not None and any(re.fullmatch(fields, path, re.DOTALL) for path in paths)
 
 
 def _addresses(data: Json) -> Iterator[IPAddress]:
-    """Every address by which a question might name the object."""
+    """Every address that a question may use for the object."""
     spec, status = _mapping(data.get("spec")), _mapping(data.get("status"))
     texts = [spec.get("clusterIP"), status.get("podIP")]
     texts += [*_items(spec.get("clusterIPs")), *_items(spec.get("externalIPs"))]

@@ -1,6 +1,6 @@
 """Objects beside the policies -> entries from outside, and policies of other APIs.
 
-Rule: what cannot be read is a warning with its position, and the rest is kept.
+Rule: an object that cannot be read is a warning with its position, and the rest is kept.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _FROM_OUTSIDE = frozenset({"LoadBalancer", "NodePort"})
 
 
 def entries_of(documents: Iterable[Document]) -> tuple[Entries, tuple[Problem, ...]]:
-    """What objects tell of who wants to be reached, and what could not be read of them."""
+    """The entries of objects, and the problems of objects that could not be read."""
     entries: list[EntryPoint] = []
     gateways: dict[ObjectRef, Gateway] = {}
     classes: list[ControllerClass] = []
@@ -86,7 +86,7 @@ def entries_of(documents: Iterable[Document]) -> tuple[Entries, tuple[Problem, .
 def foreign_of(
     documents: Iterable[Document], counted: Mapping[str, int]
 ) -> tuple[ForeignPolicy, ...]:
-    """Policies of other APIs. ``counted``: those that are known by number alone."""
+    """Policies of other APIs. ``counted``: those of which only the number is known."""
     found = [
         decode_foreign(document.data, document.source)
         for document in documents
@@ -104,8 +104,8 @@ def foreign_of(
 def with_services(
     routes: Entries, cluster: Cluster, raw: Callable[[Source | None], Json | None]
 ) -> Entries:
-    """With the entries of Services and of ports of nodes. ``raw``: how an object was written, None
-    where that is not known."""
+    """Add the entries of Services and of ports of nodes. ``raw``: returns an object as it was
+    written, None if that is unknown."""
     services = (each for s in cluster.services for each in _of_service(s, raw(s.source)))
     ports = _of_host_ports(cluster, raw)
     return replace(routes, entries=(*routes.entries, *services, *ports))
@@ -159,8 +159,8 @@ def _of_service(service: Service, data: Json | None) -> Iterator[EntryPoint]:
 
 
 def _node_port(spec: Mapping[str, object], number: int) -> str:
-    """The port of the nodes that leads to a port of a Service. Where none is written, the API
-    server chooses one."""
+    """The node port that leads to a port of a Service. If none is written, the API server chooses
+    one."""
     ports = spec.get("ports")
     port = ports[number] if isinstance(ports, list) and number < len(ports) else None
     found = port.get("nodePort") if isinstance(port, Mapping) else None
@@ -228,7 +228,7 @@ def _container_ports(data: Json | None) -> Iterator[tuple[str, Mapping[str, obje
 
 
 def _is_loopback(address: object) -> bool:
-    """Whether nobody but the node itself can ask at an address."""
+    """Whether only the node itself can reach an address."""
     try:
         return isinstance(address, str) and ip_address(address).is_loopback
     except ValueError:

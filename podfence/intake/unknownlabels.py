@@ -1,7 +1,7 @@
-"""Selectors that ask for labels whose values only running pods have -> warnings and doubts.
+"""Selectors with labels whose values only running pods have -> warnings and doubts.
 
-Rule: a pod of a workload has such a label for sure, with a value that nobody knows. Whether it is
-selected is open where only the value decides; everything else about the policy is certain.
+Rule: a pod of a workload certainly has such a label, with an unknown value. Whether it is selected
+is open only if the value decides; everything else about the policy is certain.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class _Selection(Struct, frozen=True):
     pods: LabelSelector
     namespaces: LabelSelector = _EVERYTHING
     namespace: str = ""
-    """The only namespace that it looks into, "" for all that ``namespaces`` selects."""
+    """Its only namespace, "" for all that ``namespaces`` selects."""
 
 
 def unknown_labels(cluster: Cluster) -> Iterator[tuple[Problem, Doubt]]:
-    """A warning and a doubt for each policy that may select pods by a value that is not known."""
+    """A warning and a doubt for each policy that may select pods by an unknown value."""
     for policy in chain[_Policy](cluster.policies, cluster.admin_policies):
         found = [
             (each, pods)
@@ -56,7 +56,7 @@ def unknown_labels(cluster: Cluster) -> Iterator[tuple[Problem, Doubt]]:
 
 
 def _selections(policy: _Policy) -> Iterator[_Selection]:
-    """Those that ask for the value of a label that only running pods have."""
+    """The selections that compare the value of a label that only running pods have."""
     if isinstance(policy, ClusterNetworkPolicy):
         return _of_tier_policy(policy)
     return _of_network_policy(policy)
@@ -105,7 +105,7 @@ def _asked_by_value(selector: LabelSelector) -> tuple[str, ...]:
 
 
 def _perhaps_selected(selection: _Selection, cluster: Cluster) -> list[Pod]:
-    """The pods that the selection takes in for some values of their unknown labels, and not for
+    """The pods that the selection matches for some values of their unknown labels, and not for
     others."""
     keys = _asked_by_value(selection.pods)
     widened = _widened(selection.pods)
@@ -123,7 +123,7 @@ def _perhaps_selected(selection: _Selection, cluster: Cluster) -> list[Pod]:
 
 
 def _widened(selector: LabelSelector) -> LabelSelector:
-    """The selector, which an unknown value always meets. NotIn does so as it stands."""
+    """The selector, changed so that any unknown value matches. NotIn needs no change."""
     known = [label for label in selector.match_labels if label[0] not in UNKNOWN_KEYS]
     asked = [label for label in selector.match_labels if label[0] in UNKNOWN_KEYS]
     requirements = [

@@ -1,7 +1,7 @@
-"""Kinds that a cluster did not let be listed, or whose objects podfence does not judge.
+"""Kinds that could not be listed in a cluster, or whose objects podfence does not judge.
 
-Rule: a gap is a value that travels: a live cluster gives it, a snapshot writes it down as an object
-of its own, and whoever reads the snapshot meets the same gap as who asked the cluster.
+Rule: a gap is a value: a live cluster yields it, a snapshot stores it as an object of its own, and
+a reader of the snapshot gets the same gap as a reader of the cluster.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ _MEANINGS: Final = {
 
 
 class Unlisted(Struct, frozen=True):
-    """A kind of which not every object is known."""
+    """A kind whose objects are not all known."""
 
     kind: str
     """``NetworkPolicy``."""
     message: str
-    """Why, in the server's words, and which rule of RBAC would allow it."""
+    """The reason, in the server's words, and the RBAC rule that would allow it."""
     listed_in: tuple[str, ...] = ()
     """The namespaces in which it could be listed."""
 
     @property
     def text(self) -> str:
-        """What is said of it: the kind, what that means for answers, and why."""
+        """As text: the kind, the consequence for answers, and the reason."""
         where = f" outside namespace {', '.join(self.listed_in)}" if self.listed_in else ""
         meaning = _MEANINGS.get(self.kind, "verdicts that it could change are left open")
         return f"{self.kind}{where}: {meaning}; {self.message}"
@@ -58,15 +58,16 @@ class Unlisted(Struct, frozen=True):
         return Problem("PF117", Severity.ERROR, self.text, source)
 
     def note(self) -> Problem:
-        """The same, where it takes no verdict away: nobody that is there now is missing."""
+        """The same as a note, if no verdict depends on the kind because no existing pod is
+        missing."""
         return Problem("PF118", Severity.NOTE, self.text)
 
     def unreadable(self, source: Source) -> Unreadable:
-        """What a cluster is built with in its place."""
+        """Its substitute for building a cluster."""
         return Unreadable(source, self.kind, "", None, frozenset(self.listed_in))
 
     def document(self) -> dict[str, Any]:
-        """The object that stands for it in a snapshot."""
+        """Its object in a snapshot."""
         return {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -83,10 +84,10 @@ class Elsewhere(Struct, frozen=True):
     kind: str
     """``CiliumNetworkPolicy.cilium.io``."""
     number: int
-    """-1: that cannot be told."""
+    """-1: unknown."""
 
     def problem(self, source: Source | None) -> Problem:
-        """What is said of them."""
+        """As a problem."""
         name, _, group = self.kind.partition(".")
         number = "an unknown number of" if self.number < 0 else self.number
         text = (
@@ -97,7 +98,7 @@ class Elsewhere(Struct, frozen=True):
         return Problem("PF113", Severity.WARNING, text, source, "kind")
 
     def document(self) -> dict[str, Any]:
-        """The object that stands for them in a snapshot."""
+        """Their object in a snapshot."""
         return {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -108,7 +109,7 @@ class Elsewhere(Struct, frozen=True):
 
 
 def read_unlisted(data: dict[str, Any]) -> Unlisted | Elsewhere | None:
-    """What an object of a snapshot stands for; None for one that no podfence has written."""
+    """Read such an object of a snapshot; None if podfence did not write it."""
     kind, number, message = data.get("of"), data.get("number"), data.get("message")
     if not isinstance(kind, str) or not kind:
         return None

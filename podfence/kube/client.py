@@ -141,7 +141,7 @@ class Client:
         """Send an object, or a part of one. Returns the body of a 200, 201 or 202. The request is
         made once.
 
-        Raises ServerRefusal for any other answer. Raises Lost for none: then nobody knows whether
+        Raises ServerRefusal for any other answer. Raises Lost for none: then it is unknown whether
         the change was made.
         """
         sent = _RequestBody(method, body, content_type)

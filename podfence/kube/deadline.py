@@ -1,7 +1,7 @@
 """How long an exchange with a server that is not trusted may take.
 
-Rule: who sends a byte now and then is never silent, in headers, trailers and the sizes of pieces as
-well as in a body. So the connection is cut from outside, and whoever reads looks at why.
+Rule: a server that sends a byte now and then is never silent, in headers, trailers and chunk sizes
+as well as in a body. So the connection is cut from outside, and the reader then checks the reason.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Deadline:
         self.stop()
 
     def begin(self) -> None:
-        """There is a connection that can be cut. A second request begins anew."""
+        """There is a connection that can be cut. A second request begins again."""
         self.stop()
         if self._longest:
             self._timer = threading.Timer(self._longest, self._end)

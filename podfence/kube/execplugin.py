@@ -52,7 +52,7 @@ class ExecPlugin:
         self._kept: tuple[Credential, datetime | None] | None = None
 
     def get(self) -> Credential:
-        """The program's credential, asked anew when it has expired. Raises ClusterError."""
+        """The program's credential, asked again when it has expired. Raises ClusterError."""
         if self._kept is not None:
             credential, expires = self._kept
             if expires is None or datetime.now(UTC) + EARLY < expires:

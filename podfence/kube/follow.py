@@ -64,7 +64,7 @@ class Item(Struct, Generic[T], frozen=True):
 
 
 ReadFunction = Callable[[Resource, Raw], Item[T]]
-"""Reads the bytes of one object, once. Raises ClusterError for what is no object, or has no name;
+"""Reads the bytes of one object, once. Raises ClusterError for anything but an object with a name;
 an object that does not have the form of its kind takes nothing away from the others. Threads call
 it, each with a kind of its own."""
 
@@ -150,10 +150,10 @@ class Follow(Generic[T]):
         """The next pause in seconds, at the least and at the most."""
         self._only = resources[0].only
         self.remark = ""
-        """What is said of a part that is live all the same."""
+        """A remark about a part that is live nevertheless."""
         self.state = KindState(self.kind, SyncState.SYNCING, only=self._only)
         self.relists: dict[str, int] = {}
-        """Lists that are begun again though the kind was known, by reason."""
+        """Lists that are started again although the kind was known, by reason."""
 
     @property
     def version(self) -> str:

@@ -49,7 +49,8 @@ class TokenFile:
 
 
 def in_cluster(environment: Mapping[str, str], account: Path = ACCOUNT) -> Access | None:
-    """The access of the pod that this process runs in, None outside a cluster."""
+    """The access of the pod that this process runs in, None outside a cluster. Raises ClusterError
+    if the certificate cannot be read."""
     host = environment.get("KUBERNETES_SERVICE_HOST")
     port = environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port or not (account / "token").is_file():

@@ -242,7 +242,7 @@ def _server(cluster: _NamedEntry) -> ServerAddress:
 
 
 def _is_address(url: str) -> bool:
-    """Whether it can be asked, whoever answers there."""
+    """Whether it is the URL of a server."""
     try:
         parts = urlsplit(url)
         _ = parts.port

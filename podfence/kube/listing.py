@@ -1,6 +1,6 @@
 """Lists of one kind, page by page; and work done one step ahead of its reader.
 
-Rule: a list is complete, or it is begun again. Pages are asked for without a resourceVersion, so
+Rule: a list is complete, or it is started again. Pages are asked for without a resourceVersion, so
 that each list is of one moment. When its pages expire (410), the reader is told to forget them.
 """
 
@@ -26,10 +26,11 @@ T = TypeVar("T")
 PAGE: Final = 500
 """Objects a page: what kubectl asks for, too."""
 RESTARTS: Final = 3
-"""Times that a list is begun before it is given up because its pages expire."""
+"""Times that a list is started before it fails because its pages expire."""
 GONE: Final = 410
 _INTERRUPTED: Final = 0.02
-"""Seconds until whoever goes on is interrupted again: a request may have been about to begin."""
+"""Seconds between two interrupts of a maker that continues: a request may have been about to
+begin."""
 Decode = Callable[[bytes], Page]
 
 

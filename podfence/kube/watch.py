@@ -68,7 +68,7 @@ class Batch(Struct, Generic[T], frozen=True):
 
 class WatchStatus(Struct, frozen=True):
     """The state of a kind now. ``heard``: when the server last said anything about it, in seconds
-    of the monotonic clock; None: never. ``relists``: lists that were begun again, by reason."""
+    of the monotonic clock; None: never. ``relists``: lists that were started again, by reason."""
 
     state: KindState
     heard: float | None
@@ -184,7 +184,8 @@ class Watch(Generic[T]):
             try:
                 self._tell(self._counting(*found))
             except ClusterError as error:
-                # It is no fault of the server, after which one would go on without these changes.
+                # Not an error of the server: after one of those, the watch would continue without
+                # these changes.
                 raise RuntimeError(f"changes were not taken: {error.message}") from error
 
     def _counting(self, follow: Follow[T], batch: Batch[T]) -> Batch[T]:

@@ -78,7 +78,7 @@ def is_up(name: str) -> bool:
 
 def take_down(name: str) -> bool:
     """End a lab and wait until it is gone. False when there was none; a socket that a dead lab left
-    is removed."""
+    is removed. Raises LabError if it does not end in time."""
     if not is_up(name):
         return False
     try:
@@ -130,7 +130,7 @@ def directory() -> Path:
 
 
 def socket_path(name: str) -> Path:
-    """The socket of a lab. Raises LabError for what is no name."""
+    """The socket of a lab. Raises LabError for an invalid name."""
     if not _NAME.fullmatch(name):
         raise LabError(
             f"{name!r} is not a valid name for a lab: use at most 32 lower-case letters, digits "

@@ -130,7 +130,7 @@ class Session:
             lab.call(Enforce(node, load(rules)))
 
     def do(self, message: Message[Any]) -> object:
-        """The reply to one message, of the type that the message says."""
+        """The reply to one message, of the type that the message says. Raises PodfenceError."""
         match message:
             case Apply(read, traffic):
                 return self.apply(read, traffic=traffic)

@@ -67,7 +67,7 @@ class ClassTable(Struct, frozen=True, eq=False):
             for address, endpoint in self.by_address.items():
                 if any(int(address) in each.family(address.version) for each in come):
                     found.add(endpoint.endpoint_class)
-            for claim in self.claims.values():  # addresses that are nobody's for sure
+            for claim in self.claims.values():  # addresses that are nobody's for certain
                 names = (f"{pod.namespace}/{pod.name}" for pod in claim.pods)
                 found.update(self.endpoints[name].endpoint_class for name in names)
         return [*found]

@@ -91,7 +91,7 @@ def _counted(
 
 
 def _cut(cuts: Cuts, users: Mapping[Block, int]) -> Cuts:
-    """Both address lines, cut anew. Numbers of blocks that are gone stay free for now: a signature
+    """Both address lines, cut again. Numbers of blocks that are gone stay free for now: a signature
     of before must not mean something else."""
     taken = set(cuts.numbers.values())
     free = (number for number in count() if number not in taken)

@@ -159,7 +159,7 @@ def _of_kind(
 
 
 def _in_force(thing: ClusterObject | None) -> ClusterObject | None:
-    """An audited policy is none to whoever asks what holds (AUD-2)."""
+    """An audited policy does not exist for questions about the enforced state (AUD-2)."""
     audited = isinstance(thing, NetworkPolicy | ClusterNetworkPolicy) and thing.audited
     return None if audited else thing
 

@@ -261,7 +261,8 @@ class _TableStep:
                 self._died.add(number)
 
     def _contested(self) -> Mapping[IPAddress, Contested]:
-        """A class for each address that is no pod's for sure; nothing is outside in it (NP-60a)."""
+        """A class for each address that is no pod's for certain; nothing is outside in it
+        (NP-60a)."""
         old, new = self._old.contested, {}
         for address, claim in self._claims.items():
             if len(claim.holders) > 1:

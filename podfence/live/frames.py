@@ -146,7 +146,8 @@ class Identities:
     def take(self, frame: Frame) -> tuple[list[PodFacts], list[Key]]:
         """The pods of other nodes that are there now, and the names of pods that are not.
 
-        Raises ClusterError for an identity that no frame has told: then nothing is known for sure.
+        Raises ClusterError for an identity that no frame has told: then nothing is known for
+        certain.
         """
         for each in frame.began:
             labels = bytes(each.labels)

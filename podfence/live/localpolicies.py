@@ -1,8 +1,8 @@
 """Policies -> what applies to each profile that has pods on this node.
 
 Rule: what a rule means is known to the compilers of the full compile. This module decides which
-policies have to be compiled, and which compiled ones still hold. A policy is compiled anew when its
-peers, port names or doubtful addresses mean something else.
+policies have to be compiled, and which compiled ones still hold. A policy is compiled again when
+its peers, port names or doubtful addresses mean something else.
 """
 
 from __future__ import annotations

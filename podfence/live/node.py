@@ -185,7 +185,7 @@ class LiveIndex:
         self._forget({ref})
 
     def _forget(self, refs: Iterable[ObjectRef]) -> None:
-        """Policies have to be compiled anew."""
+        """Policies have to be compiled again."""
         for ref in refs:
             self.policies.forget(ref)
             if ref.kind == NETWORK_POLICY:
@@ -235,7 +235,7 @@ class LiveIndex:
             self._profiles.settle(moved)
 
     def _doubts(self) -> dict[At, frozenset[Profile]]:
-        """Who may have the addresses that are nobody's for sure."""
+        """Who may have the addresses that are nobody's for certain."""
         return {
             at: frozenset(holder.variant.profile for holder in holders)
             for at, holders in self._pods.contested.items()

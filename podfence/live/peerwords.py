@@ -179,7 +179,7 @@ class WordPorts(NamedPorts):
         return any(self._lies_in(self._profiles.by_number[number], within) for number in profiles)
 
     def _lies_in(self, profile: Profile, within: AddressSet) -> bool:
-        """Whether a pod of a profile has an address in there, for sure or perhaps."""
+        """Whether a pod of a profile has an address in there, for certain or perhaps."""
         for family in FAMILIES:
             intervals = within.family(family)
             if intervals and any(address in intervals for address in profile.members(family)):

@@ -17,7 +17,7 @@ from podfence.sets.members import Members
 At = tuple[int, int]
 """Family and address."""
 Holders = tuple[PodEntry, ...]
-"""The pods that an address may belong to: one has it for sure, several do not."""
+"""The pods that an address may belong to: one has it for certain, several do not."""
 
 
 class PodListener(Protocol):
@@ -45,7 +45,7 @@ class Pods:
         self.claims: dict[At, Holders] = {}
         """Addresses that several pods have, with all of these."""
         self.contested: dict[At, Holders] = {}
-        """Those of them that are nobody's for sure."""
+        """Those of them that are nobody's for certain."""
         self.touched: set[At] = set()
         """Addresses that pods of this node had or have, where that changed."""
         self.owned: dict[At, bool] = {}

@@ -268,7 +268,7 @@ class Selections:
 
     def means(self, selection: Selection, family: int, address: int, of: Profile | None) -> bool:
         """Whether a selection means an address that is surely one of a profile's; ``of`` None: it
-        is nobody's for sure."""
+        is nobody's for certain."""
         if address in selection.addresses.family(family):
             return True
         if selection.names:

@@ -1,7 +1,7 @@
-"""Objects that bring others: what Argo CD and Flux are to render and apply.
+"""Objects from which Argo CD and Flux render and apply others.
 
-Rule: nothing is fetched and nothing is rendered for them. It is told that the input lacks what they
-bring, and where that comes from.
+Rule: nothing is fetched or rendered for them. A warning says that the input lacks their objects,
+and names their source.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _KINDS: Final = {
     ("helm.toolkit.fluxcd.io", "HelmRelease"): (("chart", "spec", "chart"), ("chartRef", "name")),
     ("kustomize.toolkit.fluxcd.io", "Kustomization"): (("path",),),
 }
-"""What brings objects, and where its spec says from what."""
+"""Each kind, with the fields of its spec that name its sources."""
 DELIVERY_KINDS: Final = frozenset({"Application", "HelmRelease"})
-"""Kinds of which no verdict depends on any; one that cannot be parsed is a warning."""
+"""These kinds. No verdict depends on them, so one that cannot be parsed is a warning."""
 _SHOWN: Final = 5
 
 
 class Delivery(Struct, frozen=True):
-    """One such object. ``text``: its kind and name, and what it brings; text of the API."""
+    """One such object. ``text``: its kind, name and sources; text of the API."""
 
     source: Source
     text: str
 
 
 def delivery_of(source: Source, value: Mapping[str, Any]) -> Delivery | None:
-    """The same as a value; None for an object that brings none."""
+    """Read such an object; None for any other."""
     kind = str(value.get("kind"))
     fields = _KINDS.get((group_of(version_of(value)), kind))
     if fields is None:

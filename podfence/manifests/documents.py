@@ -1,6 +1,6 @@
 """Manifests in files, directories and on standard input, to API objects as plain JSON values.
 
-Rule: what is wrong with one file says nothing of another; the files are read in their order.
+Rule: an error in one file does not affect another; the files are read in order.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ __all__ = ["PROBLEM_CODES", "Document", "Manifests", "Unreadable", "manifests_of
 
 
 class Manifests(Struct, frozen=True):
-    """All that was read. ``problems`` have their position; ``files`` counts those that were read.
+    """The result. ``problems`` have their position; ``files`` counts the files that were read.
 
     ``passed_over`` counts objects of other kinds; a kind that is wanted but belongs to a foreign
-    API group is counted as ``Kind.group``. ``policies_elsewhere``: the kinds of them that are
-    policies of another API, each with its first object. ``kustomization``: the first object that is
-    to be built, not applied. ``left_out``: what directories hold besides manifests.
+    API group is counted as ``Kind.group``. ``policies_elsewhere``: those of the kinds that are
+    policies of another API, each with its first object. ``kustomization``: the first object for
+    kustomize, which is not applied itself. ``left_out``: other files of directories.
     """
 
     documents: tuple[Document, ...]
@@ -46,9 +46,9 @@ class Manifests(Struct, frozen=True):
     without_namespace: tuple[Document, ...] = ()
     """Those of ``documents`` that got their namespace here."""
     beside: tuple[Document, ...] = ()
-    """Objects of other kinds that answers speak of; they are counted as passed over, too."""
+    """Objects of other kinds that answers mention; they count as passed over, too."""
     deliveries: tuple[Delivery, ...] = ()
-    """Objects that bring others, which were not read."""
+    """Objects of Argo CD and Flux whose results were not read."""
 
 
 def read_manifests(
@@ -61,7 +61,7 @@ def read_manifests(
     """Read files, directories (recursively) and ``-``, in the order given.
 
     ``kinds`` are the kinds wanted, as ``NetworkPolicy``. ``exclude``: patterns of what is not read
-    of directories. Lists are unfolded. Never raises for anything found in the input.
+    of directories. Lists are unfolded. Raises nothing for the content of the input.
     """
     return manifests_of(read_inputs(paths, stdin, exclude), kinds=kinds)
 
@@ -73,8 +73,8 @@ def manifests_of(
     kept: DecodedDocuments | None = None,
     namespace: str = "",
 ) -> Manifests:
-    """The same of files that are read already. ``kept``: of another reading. ``namespace``: that
-    of objects that name none, though their kind has one; "" leaves them without."""
+    """The same for files that were read before. ``kept``: decoded documents of another reading.
+    ``namespace``: of objects of a namespaced kind that name none; "" leaves them without."""
     collected = _Collected(kinds, kept, namespace)
     with collector_paused():
         for each in files:

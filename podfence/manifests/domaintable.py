@@ -27,7 +27,8 @@ from podfence.sets.addresses import IPAddress, unmapped
 NAME_TABLE_CODES: Final = {"PF111": "a table of names (--resolve) that cannot be used"}
 
 MAX_PROBLEMS: Final = 20
-"""Problems reported of one table: a file that is no table must not fill the screen."""
+"""The most problems that are reported for one table: a file that is not a table must not fill the
+screen."""
 _LONGEST: Final = 253
 _LABEL: Final = r"[a-z0-9_](?:[-a-z0-9_]*[a-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -79,7 +80,7 @@ class _TableReader(Struct):
             for word in others:
                 position = Position(file.path, number, word.start() + 1)
                 if not self._address(name, word[0], position):
-                    break  # the words after it are probably no addresses either
+                    break  # the words after it are probably not addresses either
 
     # -- mappings
 

@@ -1,8 +1,8 @@
 """The text of one file, to API objects as plain JSON values.
 
-Rule: everything wrong becomes a problem with its position, and no document takes another with it.
-Values are what ``kubectl`` would send for the same text. Objects of other kinds are counted and,
-where their text leaves no doubt about the kind, not even parsed.
+Rule: every error becomes a problem with its position, and no document affects another. Values are
+what ``kubectl`` would send for the same text. Objects of other kinds are counted and, if their text
+leaves no doubt about the kind, not parsed.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ class FileContents(Struct):
     kustomization: Source | None = None
     deliveries: list[Delivery] = field(default_factory=list)
     left_out: bool = False
-    """It is no manifest, and says nothing of the cluster: only ``passed_over`` may be filled."""
+    """The file is not a manifest, so only ``passed_over`` may have entries."""
     is_template: bool = False
 
 
 class FileReader:
-    """Reads one file. ``lines`` and ``positions`` are those of all files, ``kept`` may be of
-    another reading. ``namespace``: that of objects that name none."""
+    """Reads one file. ``lines`` and ``positions`` are shared by all files, ``kept`` perhaps by
+    another reading. ``namespace``: of objects that name none."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class FileReader:
         self._holds_others = False
 
     def read(self, file: InputFile) -> FileContents:
-        """What the file holds; nothing where it is left out."""
+        """The content of a file; empty if the file is left out."""
         self._was_found = bool(file.walked)
         if file.error:
             self._read_error(file)
@@ -137,7 +137,7 @@ class FileReader:
         self._contents.unreadable.append(Unreadable(source, "", "", None))
 
     def _read_chunk(self, file: str, number: int, chunk: Chunk) -> int:
-        """Read what stands between two markers; the number of documents that it was."""
+        """Read the text between two markers; returns the number of documents."""
         kind = sure_kind(chunk)
         if kind and not self._may_matter(kind, chunk):
             self._contents.passed_over[kind] += 1
@@ -155,8 +155,8 @@ class FileReader:
         return 1
 
     def _take_entry(self, source: Source, chunk: Chunk, kind: str) -> None:
-        """An object that no verdict depends on: one that cannot be parsed is a warning, and a
-        template is nobody's fault."""
+        """Read an object that no verdict depends on: one that cannot be parsed is a warning, and a
+        template is not an error."""
         parsed = self._parse_yaml(chunk)
         if isinstance(parsed.value, dict) and parsed.readable:
             self._positions.add_document(
@@ -171,8 +171,8 @@ class FileReader:
             self._problem(source, found, format_path(each.steps))
 
     def _may_matter(self, kind: str, chunk: Chunk) -> bool:
-        """Whether a document of the kind must be parsed: wanted, a List, a slip of the pen for one
-        of these, or of no part in a cluster's policies and yet worth a warning."""
+        """Whether a document of the kind must be parsed: it is wanted, a List, a misspelling of one
+        of these, or a kind that deserves a warning."""
         if kind in self._kinds or is_list_of(kind, self._kinds) or kind == unlisted.KIND:
             return True
         if may_be_misspelt(kind) and meant_kind(kind, sure_version(chunk)):
@@ -182,7 +182,7 @@ class FileReader:
         return may_be_beside(kind) or kind in KUSTOMIZATIONS or kind in DELIVERY_KINDS
 
     def _read_flow(self, file: str, number: int, chunk: Chunk) -> int:
-        """Read JSON values, or YAML in flow style if that is what the text rather is."""
+        """Read JSON values, or YAML in flow style if the text is that."""
         # Imported when JSON is met: msgspec takes longer to import than a small input to read.
         from podfence.manifests import jsonreader
 
@@ -231,7 +231,7 @@ class FileReader:
             if self._values is not None:
                 self._values[text] = value
             return Parsed(value, is_plain=True)
-        # Imported when it is met: most manifests need the line reader alone.
+        # Imported on first use: most manifests need only the line reader.
         from podfence.manifests.yamlreader import read_yaml
 
         return read_yaml(chunk.text, chunk.line, self._lines.scalars)
@@ -251,14 +251,14 @@ class FileReader:
             listed, kept = [], []
             for each in unfold(parsed.value, self._kinds):
                 counts = self._take_object(source, each)
-                if parsed.findings:  # else the value of an item is not needed any longer
+                if parsed.findings:  # otherwise the value of an item is no longer needed
                     listed.append(each)
                     kept += [each] if counts else []
             for finding in parsed.findings:
                 self._report(source, finding, listed, kept)
 
     def _take_object(self, document: Source, listed: Listed) -> bool:
-        """Keep, count or report one object; whether findings in it matter."""
+        """Keep, count or report one object; returns whether findings in it matter."""
         source = document
         if listed.item is not None:
             source = replace(document, item=listed.item)
@@ -285,8 +285,8 @@ class FileReader:
         return True
 
     def _keep(self, source: Source, listed: Listed) -> None:
-        """Keep an object as kubectl sends it: with a namespace. One whose metadata cannot be read
-        is left as it is."""
+        """Keep an object as kubectl sends it: with a namespace. If its metadata cannot be read, it
+        is kept unchanged."""
         value = listed.value
         namespaced = value if value["kind"] in CLUSTER_SCOPED else self._namespaced(value)
         if namespaced is not value:
@@ -297,7 +297,7 @@ class FileReader:
         self._contents.documents.append(document)
 
     def _namespaced(self, value: dict[str, Any]) -> dict[str, Any]:
-        """An object with the namespace of those that name none; itself where it names one."""
+        """The object with the default namespace of this reader, unless it names one."""
         metadata = value.get("metadata") or {}
         names_one = not isinstance(metadata, dict) or metadata.get("namespace") not in (None, "")
         if names_one or not self._namespace:
@@ -305,7 +305,7 @@ class FileReader:
         return {**value, "metadata": {**metadata, "namespace": self._namespace}}
 
     def _take_gap(self, source: Source, value: dict[str, Any]) -> bool:
-        """What a snapshot does not hold of its cluster."""
+        """Read a gap of a snapshot."""
         gap = unlisted.read_unlisted(value)
         self._note_object(True)
         if isinstance(gap, unlisted.Elsewhere):
@@ -321,7 +321,7 @@ class FileReader:
         return True
 
     def _note_object(self, may_be_object: bool) -> None:
-        """A document that is an object, or may be one, keeps its file from being left out."""
+        """A file with a document that is an object, or may be one, is not left out."""
         if may_be_object:
             self._holds_objects = True
         elif self._was_found:
@@ -392,7 +392,7 @@ class FileReader:
 
 
 def _is_template(parsed: Parsed, text: str) -> bool:
-    """Whether text that cannot be parsed was to be rendered first."""
+    """Whether text that cannot be parsed is a template."""
     return "{{" in text and any(each.code in ("PF101", "PF104") for each in parsed.findings)
 
 

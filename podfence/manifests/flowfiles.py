@@ -1,7 +1,7 @@
 """Files of flow records, read as a stream: gzip too, and standard input.
 
-Rule: never more than a piece of a file is in memory. A file that cannot be read is an error; a
-record that cannot be is counted.
+Rule: only a piece of a file is in memory at a time. A file that cannot be read is an error; a
+record that cannot be read is counted.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from podfence.text import printable
 _PIECE: Final = 1 << 20
 """Bytes of lines that are decoded at once."""
 _LONGEST: Final = 1 << 24
-"""Bytes of a line at most; what is longer is no record."""
+"""The longest line in bytes; a longer one is not a record."""
 _GZIP: Final = b"\x1f\x8b"
 
 
 def read_flows(paths: Iterable[str], stdin: BinaryIO | None) -> FlowRecords:
-    """What all files say together. Raises PodfenceError (PF011) for one that cannot be read."""
+    """The records of all files together. Raises PodfenceError (PF011) for one that cannot be
+    read."""
     seen = FlowRecords()
     for path in paths:
         try:
@@ -54,13 +55,13 @@ def _read(file: BinaryIO, path: str, seen: FlowRecords) -> None:
 
 
 def _plain(file: BinaryIO) -> BinaryIO:
-    """The file, unpacked if it is packed."""
+    """The file, decompressed if needed."""
     start = file.peek(2)[:2] if isinstance(file, BufferedReader) else b""
     return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if start == _GZIP else file
 
 
 def _pieces(file: BinaryIO) -> Iterator[list[bytes]]:
-    """Whole lines, so many at a time, without their line breaks."""
+    """Whole lines in batches, without their line breaks."""
     rest = b""
     while piece := file.read(_PIECE):
         lines = piece.split(b"\n")

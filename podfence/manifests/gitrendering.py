@@ -1,8 +1,7 @@
-"""What charts and kustomizations of a revision give.
+"""The output of charts and kustomizations of a revision.
 
-Rule: programs read files, so the revision is written into a folder of its own, which is gone
-afterwards; the repository and its working tree stay as they are. Names are those of the revision,
-never those of the folder.
+Rule: programs read files, so the revision is written into a temporary folder; the repository and
+its working tree stay unchanged. File names are those of the revision, never those of the folder.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def rendered_revision(
     everything: bool,
 ) -> Replaced:
     """The files of the paths in a revision, as ``with_rendered`` gives those of a disk. A path that
-    the revision does not have holds nothing. Raises RenderError, GitError."""
+    is not in the revision is empty. Raises RenderError, GitError."""
     try:
         with TemporaryDirectory(prefix="podfence-") as folder:
             root = os.path.realpath(folder)

@@ -1,7 +1,7 @@
-"""The files of a revision, read out of git's store: nothing is checked out, no shell is run.
+"""The files of a revision, read from git's object store: nothing is checked out, no shell is run.
 
-Rule: of a directory the same files are read as of one on disk (``inputfiles``). A link is followed
-where it leads to something of the same revision.
+Rule: the same files of a directory are read as on disk (``inputfiles``). A link is followed if its
+target is in the same revision.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _LINK: Final = "120000"
 _SUBMODULE: Final = "160000"
 _NO_FILES: Final = {_LINK, _SUBMODULE}
 MAX_WRITTEN: Final = 1 << 28
-"""Bytes of the files of a revision that are written at most."""
+"""The most bytes of a revision that are written."""
 _SHORT: Final = 16
-"""Digits of a commit that nobody named."""
+"""Digits that are shown of a commit without a name."""
 _MOST_LINKS: Final = 40
-"""Links that are followed one after the other, as a kernel does."""
+"""The longest chain of links that is followed, as in the kernel."""
 
 
 class GitError(PodfenceError):
@@ -52,8 +52,8 @@ class Range(Struct, frozen=True):
 
 
 def read_range(text: str) -> Range:
-    """``REV``: it against the working tree. ``A..B``: two revisions. ``A...`` or ``A...B``: from
-    where B (or HEAD) left A. Raises GitError."""
+    """``REV``: a revision and the working tree. ``A..B``: two revisions. ``A...`` or ``A...B``: the
+    merge base of A and B (or HEAD), and B (or the working tree). Raises GitError."""
     old, dots, new = text.partition("...")
     if dots:
         base = _git("merge-base", "--end-of-options", commit_of(old), commit_of(new or "HEAD"))
@@ -63,7 +63,7 @@ def read_range(text: str) -> Range:
 
 
 def commit_of(revision: str) -> str:
-    """The commit that a revision names. Raises GitError for one that git does not know."""
+    """The commit of a revision. Raises GitError for an unknown one."""
     asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     done = _run(asked)
     if done.returncode == 0:
@@ -113,7 +113,7 @@ class _TreeEntry(Struct, frozen=True):
 
 
 class GitTree(Struct):
-    """The files of one revision. ``revision``: as a person calls it."""
+    """The files of one revision. ``revision``: as the user wrote it."""
 
     revision: str
     _entries: dict[str, _TreeEntry] = field(default_factory=dict)
@@ -146,7 +146,7 @@ class GitTree(Struct):
 
     def files(self, paths: Iterable[str], exclude: Sequence[str] = ()) -> Iterator[InputFile]:
         """Every file that ``paths`` name in the revision, as ``inputfiles.read_inputs`` reads it of
-        a disk. A path that the revision does not have holds nothing. Raises GitError."""
+        a disk. A path that is not in the revision is empty. Raises GitError."""
         found: dict[str, InputFile] = {}
         for path in paths:
             for tree_path, file in self._named(path, exclude):
@@ -172,7 +172,7 @@ class GitTree(Struct):
             yield real, InputFile(path)
 
     def tree_path(self, path: str) -> str:
-        """Where a path of the working directory stands in the tree. Raises GitError for one that is
+        """Where a path of the working directory stands in the tree. Raises GitError for a path
         outside of it."""
         tree_path = posixpath.normpath(posixpath.join(self._prefix, path.replace(os.sep, "/")))
         if tree_path == ".." or tree_path.startswith(("../", "/")):
@@ -188,8 +188,8 @@ class GitTree(Struct):
         return real in self._entries and is_source(path)
 
     def write(self, folder: str) -> None:
-        """Write all files into an empty folder, byte by byte as git keeps them. A link that leads
-        out of the revision is left out, and so is a submodule. Raises GitError, OSError."""
+        """Write all files into an empty folder, unchanged. Links out of the revision and submodules
+        are left out. Raises GitError, OSError."""
         whole = [path for path, each in self._entries.items() if each.mode not in _NO_FILES]
         sizes = "".join(f"{self._entries[path].object}\n" for path in whole)
         said = _git("cat-file", "--batch-check=%(objectsize)", given=sizes.encode())
@@ -231,7 +231,7 @@ class GitTree(Struct):
         return ""
 
     def _followed(self, tree_path: str) -> str | None:
-        """Where a path leads, links in it followed; None where it leads out of the revision."""
+        """The target of a path with its links followed; None if it is outside of the revision."""
         for _ in range(_MOST_LINKS):
             link = self._first_link(tree_path)
             if link is None:

@@ -1,7 +1,7 @@
 """Positions inside the items of one JSON List, of which there may be many thousands.
 
 Rule: this finder answers only for ASCII text that is valid and has no key twice, and then as
-``jsonpositions`` would. msgspec says how long each value is, so none is made of what is passed by.
+``jsonpositions`` would. msgspec finds the length of each value, so skipped values are not created.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ _KEY = re.compile(r'"(?:[^"\\]|\\.)*"[ \t\n\r]*:[ \t\n\r]*')
 
 
 class JsonItems:
-    """The items of the List that begins at ``start`` of a text, in its ``line``, and ends before
-    ``end``."""
+    """The items of the List from ``start`` of a text, on ``line``, to ``end``."""
 
     def __init__(self, text: str, start: int, end: int, line: int) -> None:
         self._text = text

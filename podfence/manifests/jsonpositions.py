@@ -17,7 +17,7 @@ from podfence.manifests.fieldpaths import FieldSteps, PathStep
 T = TypeVar("T")
 
 _CONTAINERS: Final = 64
-"""Objects, and lists, of which it is kept what they hold."""
+"""The most objects and lists whose content is cached."""
 
 _BLANK = re.compile(r"[ \t\n\r]*")
 _COLON = re.compile(r"[ \t\n\r]*:?[ \t\n\r]*")
@@ -42,7 +42,7 @@ def line_and_column(text: str, start: int, offset: int) -> tuple[int, int]:
 
 
 class JsonSpans:
-    """Finds fields in one text. What the containers last looked into hold is kept, so that many
+    """Finds fields in one text. The content of the containers last used is cached, so that many
     questions about one long list cost one pass over it."""
 
     def __init__(self, text: str) -> None:

@@ -1,8 +1,8 @@
 """JSON text, one value or many, to plain values.
 
-Rule: good input is decoded once by msgspec; only what it refuses is looked at piece by piece.
-Repeated keys are found by counting: every key costs one colon, so text whose value, written
-again, has as many colons has lost no key.
+Rule: valid input is decoded once by msgspec; only input that it refuses is read piece by piece.
+Repeated keys are found by counting: every key has one colon, so if the value, written again, has as
+many colons as the text, no key was lost.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ESCAPED_COLON = re.compile(r"\\u003[aA]")
 
 
 class _BadNumber(ValueError):
-    """A number that JSON does not have, or that no computer float holds; ``token`` is its text."""
+    """A number that JSON does not have, or that no float can represent; ``token`` is its text."""
 
     def __init__(self, token: str, message: str) -> None:
         super().__init__(message)
@@ -104,8 +104,8 @@ _NOT_FIRST: Final = (
 
 
 def _list_of_texts(text: str) -> Parsed | None:
-    """A List whose items are texts, all of them good JSON; None for any other value and for one
-    that there is something to say of.
+    """A List whose items are texts, all valid JSON; None for any other value, and for one with
+    findings.
 
     A large cluster is one List. The values of its items take several times the memory of the text,
     and most of the time that reading takes goes into getting that memory.
@@ -125,12 +125,12 @@ def _list_of_texts(text: str) -> Parsed | None:
 
 
 READER: Final = msgspec.json.Decoder(float_hook=_float)
-"""Of one good value."""
+"""Decodes one valid value."""
 _ENCODER: Final = msgspec.json.Encoder()
 
 
 def _colons(value: Any) -> int:
-    """How many colons the text of a value holds that has no key twice."""
+    """The number of colons in the text of a value without repeated keys."""
     return _ENCODER.encode(value).count(b":")
 
 
@@ -148,7 +148,7 @@ def _stream(text: str, start: int, line: int) -> Iterator[JsonDocument]:
 
 
 def _one(text: str, start: int, line: int) -> tuple[int, Parsed]:
-    """The value at ``start`` and where it ends; after an error, where reading can go on."""
+    """The value at ``start`` and its end; after an error, where reading can continue."""
     try:
         value, end = _DECODER.raw_decode(text, start)
         return end, _checked(value, text[start:end], line)
@@ -175,7 +175,7 @@ def _sentence(message: str) -> str:
 
 
 def _checked(value: Any, text: str, line: int) -> Parsed:
-    """The value, with repeated keys reported; refused if it is too deep or no Unicode."""
+    """The value, with repeated keys reported; refused if it is too deep or not Unicode."""
     if not surely_shallow(text) and not _shallow(value):
         return unreadable("PF105", _TOO_DEEP, line, 1)
     try:

@@ -1,8 +1,8 @@
-"""Files of a directory that are no manifests: which these are, and what is said of them.
+"""Files of a directory that are not manifests, and the warning about them.
 
-Rule: a file that a person named is a manifest or an error. A file that was only found in a
-directory is left out when none of its documents can be an object of the API, and so is a template
-that was not rendered. All of them make one warning.
+Rule: a file that the user named is a manifest or an error. A file that was found in a directory is
+left out if none of its documents can be an object of the API, or if it is a template that was not
+rendered. There is one warning for all of them.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _POLICY: Final = r"""kind["']?[ \t]*:[ \t]*["']?(\w+)"""
 
 
 class LeftOut(Struct, frozen=True):
-    """A file, or a link, that was found in the directory ``walked`` and is not read as manifests.
+    """A file or a link that was found in the directory ``walked`` and is not read as manifests.
 
     ``chart``: the Helm chart around it, "" for none. ``is_template``: it was not rendered;
-    ``holds_policy``: what would be rendered are policies, too. ``is_link``: it leads back up.
+    ``holds_policy``: it would give policies, too. ``is_link``: it leads back up.
     """
 
     path: str
@@ -47,7 +47,7 @@ class LeftOut(Struct, frozen=True):
 
     @staticmethod
     def of(file: InputFile, *, is_template: bool) -> LeftOut:
-        """What is to be said of a file."""
+        """The entry of a file."""
         kinds = set(re.findall(_POLICY, file.text)) if is_template else set()
         return LeftOut(
             file.path, file.walked, file.chart, is_template, not kinds.isdisjoint(POLICY_KINDS)
@@ -55,12 +55,12 @@ class LeftOut(Struct, frozen=True):
 
     @staticmethod
     def of_link(link: Skipped) -> LeftOut:
-        """The same for a link."""
+        """The entry of a link."""
         return LeftOut(link.path, link.walked, is_link=True)
 
 
 def may_be_object(value: Any) -> bool:
-    """Whether a document with something wrong may be meant as an object, or as some."""
+    """Whether a document with errors may be meant as one object or several."""
     if isinstance(value, str):
         return text_may_be_object(value)
     if isinstance(value, list):

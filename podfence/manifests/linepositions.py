@@ -1,6 +1,6 @@
 """Positions of fields in the plain block style, without composing nodes.
 
-Rule: this finder answers only for text that the line reader takes, and then as ``yamlpositions``
+Rule: this finder answers only for text that the line reader accepts, and then as ``yamlpositions``
 would. Importing PyYAML for the position of one field takes longer than answering the question.
 """
 
@@ -28,8 +28,8 @@ def find_in_lines(
     text: str, steps: FieldSteps, lines: Lines, *, is_plain: bool = False
 ) -> tuple[int, int] | None:
     """Line and column, from 0, of the field or of its nearest existing parent; None for text that
-    has to be composed. ``text``: a document without its marker. ``lines``: those that were met
-    before. ``is_plain``: it is known that the line reader takes the text."""
+    has to be composed. ``text``: a document without its marker. ``lines``: cached lines.
+    ``is_plain``: the line reader is known to accept the text."""
     if not is_plain and read_lines(text, lines) is DECLINED:
         return None
     tokens = list(_tokens(text.rstrip("\n "), lines))

@@ -80,7 +80,7 @@ def _items(value: Any, kinds: frozenset[str]) -> list[Any] | None:
 
 
 def _typed(item: Any, parent: dict[str, Any]) -> Any:
-    """The item; in a ``PodList`` from the server it has no kind of its own, the list tells it."""
+    """The item; in a ``PodList`` from the server it has no kind, so it gets that of the list."""
     if parent["kind"] == "List" or not isinstance(item, dict):
         return item
     inherited = {"apiVersion": parent.get("apiVersion"), "kind": parent["kind"][:-4]}
@@ -97,7 +97,7 @@ def kind_of(value: Any) -> str:
 
 
 def version_of(value: Any) -> str:
-    """The object's ``apiVersion``, ``""`` where it has none that is text."""
+    """The object's ``apiVersion``, ``""`` if it is missing or not text."""
     version = value.get("apiVersion") if isinstance(value, dict) else None
     return version if isinstance(version, str) else ""
 
@@ -138,7 +138,7 @@ def what_is_wrong(value: Any, kind: str, kinds: frozenset[str]) -> tuple[str, st
 
 
 def wanted_kind_of(value: Any) -> str:
-    """The wanted kind that an object is, or that it was meant to be; ``""`` for none."""
+    """The wanted kind of an object, or the one that its kind misspells; ``""`` for none."""
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str):
         return ""

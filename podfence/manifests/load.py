@@ -65,21 +65,21 @@ class Loaded(Struct, frozen=True):
     positions: Positions
     without_namespace: int = 0
     live: str = ""
-    """What the cluster is called that was asked; "" for files."""
+    """The name of the live cluster; "" for files."""
     absent: tuple[str, ...] = ()
-    """Wanted kinds that the asked cluster does not have."""
+    """Wanted kinds that the live cluster does not have."""
     beside: Beside = NOTHING_BESIDE
     """Ways in from outside, and policies of other APIs."""
     _by_source: dict[Source, Document] = {}
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """The problems that are not mere warnings."""
+        """The problems that are errors."""
         return tuple(p for p in self.problems if p.severity is Severity.ERROR)
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """The objects of which it is not clear what they mean."""
+        """The objects whose meaning is unclear."""
         return self.cluster.doubts
 
     def locate(self, source: Source | None, path: str) -> Position | None:
@@ -107,12 +107,12 @@ def load(
     kept: DecodedDocuments | None = None,
     onto: Reading | None = None,
 ) -> Loaded:
-    """Read everything under ``paths``; never raises for what the files hold.
+    """Read everything under ``paths``; raises nothing for the content of the files.
 
     ``namespace``: that of objects that name none, None for ``default``. ``exclude``: patterns of
     what is not read of directories, as in ``.gitignore``. ``strict_cidrs``: as
-    ``admission.decode.decode``. ``kept``: of the reading of another version. ``onto``: what is
-    there besides, and stays where no file has an object of the same kind and name.
+    ``admission.decode.decode``. ``kept``: decoded documents of another version. ``onto``: further
+    objects, replaced by those of the files with the same kind and name.
     """
     files = read_inputs(paths, stdin, exclude)
     return load_files(
@@ -129,7 +129,7 @@ def load_files(
     kept: DecodedDocuments | None = None,
     onto: Reading | None = None,
 ) -> Loaded:
-    """The same of files that are read already. ``paths``: what a person calls them."""
+    """The same for files that were read before. ``paths``: as the user named them."""
     with collector_paused():
         manifests = manifests_of(
             files, kinds=WANTED_KINDS, kept=kept, namespace=namespace or DEFAULT_NAMESPACE
@@ -182,7 +182,8 @@ def _build(
 
 
 def _key(document: Document) -> tuple[object, ...]:
-    """What an object is called; a file may say it in another version than a cluster."""
+    """The identity of an object, without its version, which may differ between a file and a
+    cluster."""
     data = document.data
     metadata = data.get("metadata")
     named = metadata if isinstance(metadata, Mapping) else {}
@@ -190,7 +191,7 @@ def _key(document: Document) -> tuple[object, ...]:
 
 
 def _weighed(manifests: Manifests) -> Iterator[Problem]:
-    """The problems of the texts; a fault in a field that no verdict depends on is told apart."""
+    """The problems of the texts; those in fields that no verdict depends on are marked."""
     faulty = {problem.source for problem in manifests.problems}
     kinds = {d.source: str(d.data["kind"]) for d in manifests.documents if d.source in faulty}
     for problem in manifests.problems:
@@ -200,7 +201,7 @@ def _weighed(manifests: Manifests) -> Iterator[Problem]:
 
 
 def _remarks(manifests: Manifests, paths: Sequence[str]) -> Iterator[Problem]:
-    """What is to be said of the input as a whole."""
+    """Problems of the input as a whole."""
     yield from left_out_problems(manifests.left_out)
     if not (manifests.documents or manifests.passed_over or manifests.unreadable):
         yield _without_objects(paths, manifests)
@@ -229,7 +230,7 @@ _NOT_BUILT = (
 
 
 def _without_pods(without_namespace: Sequence[Document], pods: Sequence[Pod]) -> Iterator[Problem]:
-    """Policies that name no namespace most likely belong to one that the input does have."""
+    """A warning for policies without a namespace, if no pod is in theirs."""
     policies = [each for each in without_namespace if each.data["kind"] in POLICY_KINDS]
     if not policies or not pods or any(pod.namespace == DEFAULT_NAMESPACE for pod in pods):
         return

@@ -1,4 +1,4 @@
-"""What reading one document yields, whichever format it is written in.
+"""The result of reading one document, in any format.
 
 Rule: a reader of a format never raises for bad text; it returns findings with their positions.
 """
@@ -22,10 +22,10 @@ PROBLEM_CODES: Final[dict[str, str]] = {
     "PF107": "the document is not a Kubernetes object: no mapping, kind or apiVersion",
     "PF108": "a tag or a value that JSON does not have",
 }
-"""Every code that reading input can give, with its meaning in one line."""
+"""The codes of reading input, each with its meaning in one line."""
 
 MAX_DEPTH: Final = 100
-"""Deepest nesting of mappings and lists that is read; no Kubernetes type comes near it."""
+"""The deepest nesting of mappings and lists that is read; no Kubernetes type comes near it."""
 
 MAX_FINDINGS: Final = 100
 """Findings kept of one document: a hostile file must not fill the screen."""
@@ -46,22 +46,22 @@ class ParseProblem(Struct, frozen=True):
 
 
 class Parsed(Struct):
-    """A document's value and findings. Where ``readable`` is false, ``value`` means nothing."""
+    """A document's value and findings. If ``readable`` is false, ``value`` has no meaning."""
 
     value: Any = None
     findings: list[ParseProblem] = field(default_factory=list)
     readable: bool = True
     is_plain: bool = False
-    """Whether it is YAML that the line reader takes."""
+    """Whether it is YAML that the line reader accepts."""
 
     @property
     def is_syntax_error(self) -> bool:
-        """Whether the text is not of the format that it was read as."""
+        """Whether the text is not of the expected format."""
         return not self.readable and any(each.code == "PF101" for each in self.findings)
 
 
 def unreadable(code: str, message: str, line: int, column: int) -> Parsed:
-    """A document of which nothing but one finding is known."""
+    """A document of which only one finding is known."""
     return Parsed(None, [ParseProblem(code, message, line, column)], readable=False)
 
 

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from podfence.manifests.jsonpositions import JsonSpans
 
 _SERVED: Final = r"""["']?\bresourceVersion["']?\s*:"""
-"""A field that API servers write and people do not."""
+"""A field that API servers write and users do not."""
 _MAX_TREES: Final = 8
-"""Composed documents kept for the next question."""
+"""The most composed documents in the cache."""
 _BY_LINES: Final = 20
-"""Questions about one document that are answered line by line: each reads its lines again. For more
-it is worth composing it."""
+"""The number of questions about one document that are answered line by line, each reading its lines
+again; after that, composing it costs less."""
 MAX_COMPOSED: Final = 1 << 24
-"""Characters of the longest document that is composed where its lines can be read as well."""
+"""The longest document in characters that is composed although its lines could be read."""
 
 
 class _Extent(Struct, frozen=True):
@@ -51,7 +51,7 @@ class _Extent(Struct, frozen=True):
 
 
 class Positions(Struct):
-    """Answers where a field is written. Filled by the reader; empty, it knows only ``Source``."""
+    """Finds the position of a field. Filled by the reader; empty, it knows only ``Source``."""
 
     _texts: dict[str, str] = field(default_factory=dict)
     _extents: dict[tuple[str, int], _Extent] = field(default_factory=dict)
@@ -64,7 +64,8 @@ class Positions(Struct):
     _trees: OrderedDict[tuple[str, int], Node | None] = field(default_factory=OrderedDict)
     _lines: Lines = field(default_factory=lambda: Lines(Scalars()))
     _asked: dict[tuple[str, int], int] = field(default_factory=dict)
-    """How often a document was asked line by line; more than that where it cannot be."""
+    """The number of line-by-line questions about a document; above the limit if that is
+    impossible."""
 
     def add_file(self, file: str, text: str) -> None:
         """Keep the text of a file, in which ``add_document`` then names documents."""

@@ -1,7 +1,7 @@
-"""Edits of objects -> the new texts of their files, and the input as it is afterwards.
+"""Edits of objects -> the new texts of their files, and the edited input.
 
-Rule: nothing is written here. The edited input is made of the same edits as the texts, and a text
-whose values are not those is refused (``yamledit``).
+Rule: nothing is written here. The edited input is made from the same edits as the texts, and a text
+with other values is refused (``yamledit``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from podfence.model.cluster import Cluster
 from podfence.questions.repair.changes import FieldEdit, NewObject, ObjectPatch, applied
 
 _NEW = 1_000_000
-"""Documents that are not there yet are counted from here."""
+"""New documents are numbered from here."""
 
 
 class Rewritten(Struct, frozen=True):
@@ -33,7 +33,7 @@ class Rewritten(Struct, frozen=True):
 
 
 def rewritten(loaded: Loaded, edits: Sequence[ObjectPatch | NewObject]) -> Rewritten:
-    """What edits make of the files. Raises CannotEdit, and then none of them may be made."""
+    """Apply edits to the files. Raises CannotEdit; then none of them may be made."""
     return Rewritten(edited_texts(loaded, edits), edited_cluster(loaded, edits))
 
 
@@ -67,7 +67,7 @@ def _text(loaded: Loaded, edit: ObjectPatch | NewObject) -> str:
 
 
 def _in_document(loaded: Loaded, text: str, edits: Sequence[ObjectPatch | NewObject]) -> str:
-    """The text of a file with one document edited; those behind it may be edited already."""
+    """The text of a file with one document edited; later documents may have been edited before."""
     _, start, end, _ = loaded.positions.extent_of(_source(edits[0]))
     head, document, rest = text[:start], text[start:end], text[end:]
     patches = [edit for edit in edits if isinstance(edit, ObjectPatch)]
@@ -87,7 +87,7 @@ def _in_document(loaded: Loaded, text: str, edits: Sequence[ObjectPatch | NewObj
 
 
 def edited_cluster(loaded: Loaded, edits: Iterable[ObjectPatch | NewObject]) -> Cluster:
-    """The input as it is with the edits made."""
+    """The input with the edits applied."""
     changes: dict[Source, list[FieldEdit]] = defaultdict(list)
     new: list[Document] = []
     for edit in edits:

@@ -1,5 +1,4 @@
-"""Which files of an input are sources of others: charts and kustomizations, found and replaced by
-what they give.
+"""Charts and kustomizations among the files of an input, replaced by their output.
 
 Rule: a ``Chart.yaml`` or ``kustomization.yaml`` is one if it was named, or the directory that holds
 it was; those further below are only when that was asked for. The files that a chart or a
@@ -37,7 +36,7 @@ _LIBRARY: Final = "library"
 
 
 class Replaced(Struct, frozen=True):
-    """``files``: with what was rendered in the place of its sources; ``said``: a line for each of
+    """``files``: with rendered output in place of its sources; ``said``: a line for each of
     these."""
 
     files: tuple[InputFile | Skipped, ...]
@@ -51,7 +50,8 @@ def with_rendered(
     *,
     everything: bool,
 ) -> Replaced:
-    """``paths``: what was named; ``everything``: also what is below. Raises RenderError."""
+    """``paths``: as the user named them; ``everything``: also render what is below. Raises
+    RenderError."""
     read = tuple(files)
     roots_named = {os.path.realpath(path) for path in paths}
     sources = [
@@ -116,7 +116,7 @@ def origins(paths: Iterable[str], *, everything: bool) -> tuple[str, ...]:
 
 
 def _read(path: str) -> InputFile:
-    """A file, without text where it cannot be read: whoever renders it says so."""
+    """A file, without text if it cannot be read: the program that renders it will report that."""
     try:
         with open(path, encoding="utf-8") as file:
             return InputFile(path, file.read())
@@ -125,7 +125,7 @@ def _read(path: str) -> InputFile:
 
 
 def _render(file: InputFile, options: ChartOptions) -> Rendered | None:
-    """None for a chart that gives no objects by itself."""
+    """None for a chart that has no objects of its own."""
     if not is_chart(file.path):
         return render_kustomization(file.path)
     chart = _mapping(file)

@@ -1,7 +1,7 @@
-"""A file's text cut into documents, and what can be said of one without parsing it.
+"""A file's text split into documents, and facts about a document without parsing it.
 
-Rule: a ``---`` or ``...`` at the start of a line is always a marker, whatever stands around it;
-so one broken document cannot swallow the others. Guesses are made only where they cannot be wrong.
+Rule: a ``---`` or ``...`` at the start of a line is always a marker, whatever surrounds it, so a
+broken document does not affect the others. A guess is made only if it cannot be wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LOOSE_ADDRESS = (
     r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}[0-9.]*)"
     r"(?![\w.:])"
 )
-"""What may be an IP address; it is not said that it is one."""
+"""A candidate for an IP address."""
 _LOOSE_NAMESPACE = r"""(?:^|[{,\s])["']?namespace["']?[ \t]*:[ \t]*["']?([a-z0-9][a-z0-9.-]*)"""
 
 AFTER_END = (
@@ -113,7 +113,7 @@ def _lead(chunk: str, start: int) -> int | None:
 
 
 def sure_kind(chunk: Chunk) -> str:
-    """Kind of a document in block style where the text leaves no doubt, else ``""``.
+    """The kind of a document in block style if the text leaves no doubt, otherwise ``""``.
 
     Sure means: the first content is a plain key at the margin, exactly one line begins with
     ``kind``, its value is one plain word, and no quote before it could still be open.

@@ -1,6 +1,6 @@
 """Test files: documents of kind PolicyTests with their positions.
 
-Rule: a file that cannot be read, or that holds no tests, is an error, whatever the others hold.
+Rule: a file that cannot be read, or that contains no tests, is an error.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Files that podfence makes or replaces for its user: all of them whole, or none.
+"""Creates or replaces files for the user: all of them completely, or none.
 
 Rule: a reader gets the old file or the new one, never a part. When anything fails, every file is as
 it was. A link stays a link, and the file behind it is written. A file keeps its mode and, where
 this user may give it away, its owner. A read-only file stays as it is. A device or a pipe is
 written to and never replaced. New bytes reach the disk before a name stands for them.
 
-What an agent keeps for itself has another home (``agent.keptfiles``): nobody else may read it.
+An agent's own files, which only it may read, are written by ``agent.keptfiles``.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
 _DESCRIPTOR: Final = re.compile(r"/dev/(std(in|out|err)|fd/\d+)|/proc/(self|\d+)/fd/\d+")
-"""Names of what a process has open, which may be a file. Others below /dev, such as files of
-/dev/shm, are what they are."""
+"""Names of open files of a process, which may be regular files. Other names below /dev, such as
+those of /dev/shm, are not special."""
 _NEW: Final = 0o666
 """The mode of a new file, less the process's mask."""
 _MAY_WRITE: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-"""What a file system says that has no hard links, or the kernel that does not want this one."""
+"""Errors of a file system without hard links, or of a kernel that refuses one."""
 
 
 class ReadOnlyFile(PermissionError):
-    """A file that nobody, or not this user, is meant to write to. ``mode``: its permissions."""
+    """A file that is write-protected, for everyone or for this user. ``mode``: its permissions."""
 
     def __init__(self, path: str, mode: int) -> None:
         super().__init__(errno.EACCES, "the file is read-only", path)

@@ -1,7 +1,7 @@
 """Changes of an object -> the text of its file with as few characters changed as possible.
 
-Rule: comments, order and quotes of everything else stay. What was written is read again: if any
-value of the file is not what the changes make of it, nothing is edited.
+Rule: comments, order and quotes of everything else stay. The new text is read again: if any of its
+values differs from the expected one, nothing is edited.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ class CannotEdit(PodfenceError):
 
 
 MAX_EDITED = 1_000_000
-"""Characters of the longest document that is edited: all of it is read again for each edit."""
+"""The longest document in characters that is edited, because it is read again for each edit."""
 _ONE_BY_ONE = 5_000_000
-"""Characters that are read again where edits of one document have to be made one by one."""
+"""The most characters that are read again if the edits of one document have to be made one by
+one."""
 
 
 def edited(text: str, changes: Sequence[tuple[FieldSteps, FieldEdit]]) -> str:
-    """One document with the changes made, each beside the steps to its object, in a List. A path
-    means what it means when the changes before it are made. Raises CannotEdit."""
+    """One document with the changes made, each with the steps to its object in a List. A path
+    refers to the text after the changes before it. Raises CannotEdit."""
     if len(text) > MAX_EDITED:
         raise CannotEdit("its document is too large to edit; put its objects into separate files")
     made = _all_at_once(text, changes) if len(changes) > 1 else None
@@ -61,7 +62,7 @@ def edited(text: str, changes: Sequence[tuple[FieldSteps, FieldEdit]]) -> str:
 
 
 def _all_at_once(text: str, changes: Sequence[tuple[FieldSteps, FieldEdit]]) -> str | None:
-    """None where an edit is about what another has made."""
+    """None if an edit depends on another one."""
     try:
         root = _root(text)
         made = _put(text, [_span(root, text, *each) for each in changes])
@@ -89,7 +90,7 @@ def new_document(value: Any) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes the words that kubectl reads as true or false, and PyYAML as text."""
+    """Quotes words that kubectl reads as booleans and PyYAML as text."""
 
 
 def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
@@ -162,7 +163,7 @@ def _span(root: Node, text: str, prefix: FieldSteps, change: FieldEdit) -> Span:
 
 @lru_cache(maxsize=4)
 def _is_json(text: str) -> bool:
-    """Whether a text in flow style is JSON, where every word stands in quotes."""
+    """Whether a text in flow style is JSON, in which every word is quoted."""
     try:
         json.loads(text)
     except ValueError:
@@ -196,7 +197,7 @@ class _SpanWriter:
         self._is_json = is_json
 
     def put(self, parent: Node, last: PathStep, value: Any) -> Span:
-        """A field that is ``value`` afterwards."""
+        """Set a field to ``value``."""
         known = _member(parent, last)
         if known is None:
             return self._add_key(parent, str(last), value)
@@ -209,7 +210,7 @@ class _SpanWriter:
         return Span(old.start_mark.index, end, f"{' ' * _is_null(old)}{self.flow(value)}")
 
     def append(self, parent: Node, key: str, value: Any) -> Span:
-        """A list with one item more."""
+        """Append an item to a list. Raises CannotEdit."""
         known = _member(parent, key)
         if known is None:
             return self._add_key(parent, key, [value])
@@ -229,8 +230,8 @@ class _SpanWriter:
         return Span(start, max(self._end(node), start), self._item(value, column))
 
     def without(self, parent: Node, last: PathStep) -> Span:
-        """A list with one item less. Remarks on lines of their own above the item, as far to the
-        left as its dash, are about it and go with it."""
+        """Remove an item of a list, with the comment lines above it that are indented like its
+        dash. Raises CannotEdit."""
         item = _below(parent, last)[1]
         if not isinstance(parent, SequenceNode) or len(parent.value) < 2:
             raise CannotEdit("it is not an item beside others; edit it by hand")
@@ -288,7 +289,7 @@ class _SpanWriter:
         return end_of(node, self._text)
 
     def _line_end(self, at: int) -> int:
-        """The end of a line: a remark behind a value stays with it."""
+        """The end of a line, so that a comment behind a value stays with it."""
         found = self._text.find("\n", at)
         return len(self._text) if found < 0 else found
 
@@ -320,5 +321,5 @@ def _is_block_list(node: Node) -> bool:
 
 
 def _is_null(node: Node) -> bool:
-    """Whether nothing at all is written."""
+    """Whether the value is empty text."""
     return isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index

@@ -1,9 +1,9 @@
 """The plain block style that tools write, read line by line.
 
-Rule: this reader answers only where every line is of a shape that leaves no doubt (a key, dashes,
-a simple scalar), and then exactly as the full reader would; for anything else it declines. Most
-manifests have this style, and it takes a fifth of the full reader's time (decisions 6 and 16 in
-docs). Most lines of a large input repeat others, so each distinct line is looked at once.
+Rule: this reader answers only if every line has an unambiguous shape (a key, dashes, a simple
+scalar), and then exactly as the full reader would; for anything else it declines. Most manifests
+have this style, and it takes a fifth of the full reader's time (decisions 6 and 16 in docs). Most
+lines of a large input repeat others, so each distinct line is parsed once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from podfence.manifests.parsed import MAX_DEPTH
 from podfence.manifests.yamlscalars import Scalars
 
 DECLINED: Final = object()
-"""Answer for text that must be read by the full reader."""
+"""The result for text that needs the full reader."""
 
 _KEY = r"[A-Za-z][A-Za-z0-9_./-]{0,253}"
 _MAX_WORDS: Final = 100
@@ -46,11 +46,11 @@ item of a list; value; and the column again where a collection may follow below 
 
 
 class _Doubt(Exception):
-    """A line stands where this reader cannot say what it belongs to."""
+    """The parent of a line is unclear to this reader."""
 
 
 class Lines(dict[str, YamlLine]):
-    """Lines that were met before, over all documents; the values in them are shared.
+    """Parsed lines of all documents; their values are shared.
 
     Raises ``_Doubt`` for a line that is not of the plain style.
     """
@@ -104,8 +104,8 @@ def read_lines(text: str, lines: Lines) -> Any:
 
 
 def _assembled(lines: Iterable[YamlLine]) -> Any:
-    """The collections that the lines make. Most lines go on in the mapping of the line before: they
-    are worth a loop that calls nothing."""
+    """The collections that the lines make. Most lines continue the mapping of the line before, so
+    the loop handles them without calls."""
     root: dict[str, Any] = {}
     columns: list[int] = []  # of the collections that are open, outermost first
     collections: list[Any] = []

@@ -2,8 +2,8 @@
 
 Rule: libyaml's tree is walked once; every value follows ``yamlscalars``, every oddity becomes a
 finding with its position. The tree is checked before it is built, because libyaml's composer
-recurses in C: depth, aliases and merges are bounded, so that no text costs more than time in
-proportion to its length.
+recurses in C: depth, aliases and merges are bounded, so that the time is proportional to the length
+of the text.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class TooDeep(Exception):
 
 
 def _refuse_deep_nesting(text: str) -> None:
-    """Follow the parser's events, which need no stack, and raise ``TooDeep`` at the level."""
+    """Follow the parser's events, which need no stack, and raise ``TooDeep`` at the limit."""
     loader = _Loader(text)
     depth = 0
     try:
@@ -144,7 +144,7 @@ _UNPRINTABLE: Final = (
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str) -> str:
-    """The parser's message, with the fix where the cause is a usual one."""
+    """The parser's message, with the fix for common causes."""
     problem = str(error.problem or "invalid YAML")
     mark = error.problem_mark
     if mark is not None:
@@ -192,7 +192,7 @@ def _template_problem(position: tuple[int, int], first_line: int) -> Parsed:
 
 
 def compose_or_none(text: str) -> Node | None:
-    """Node tree of a document, ``None`` where it cannot be composed: then it has no positions."""
+    """Node tree of a document, ``None`` if it cannot be composed."""
     try:
         return compose(text)
     except (yaml.YAMLError, TooDeep):

@@ -1,8 +1,8 @@
 """From libyaml's nodes to plain JSON values.
 
-Rule: one walk, linear in the length of the text whatever the aliases say; a node that is used twice
-is built once and shared. Oddities are remembered with their nodes; a path is looked for only when
-there is something to report.
+Rule: one walk, linear in the length of the text whatever its aliases are; a node that is used twice
+is built once and shared. Findings are stored with their nodes; paths are computed only when there
+is something to report.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OTHER: Final = "other"
 """Tag of every other node without an explicit tag."""
 
 MAX_ALIASED: Final = 400_000
-"""Most values that aliases may add to one document; kubectl's own limit is of this size."""
+"""The most values that aliases may add to one document; kubectl's own limit is of this size."""
 
 _MAX_MERGED: Final = 100_000
 _COLLECTION_TAGS: Final = frozenset(

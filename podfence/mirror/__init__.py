@@ -1,1 +1,1 @@
-"""A cluster's pods, told to many agents: one reader of the API for thousands of nodes."""
+"""Serves a cluster's pods to many agents: one watch at the API server for thousands of nodes."""

@@ -1,7 +1,7 @@
-"""The certificate by which agents know a mirror, from a Secret.
+"""The certificate of a mirror, from a Secret.
 
-Rule: agents believe a mirror, so its certificate is checked, unlike an agent's own. The files are
-read again when they change; while they cannot be used, the certificate of before stays.
+Rule: agents trust a mirror, so they check its certificate, unlike an agent's own. The files are
+read again when they change; while they cannot be used, the previous certificate stays.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Certificate:
         self._context = self._made()
 
     def context(self) -> ssl.SSLContext:
-        """TLS 1.2 or newer with the certificate of now."""
+        """TLS 1.2 or newer with the present certificate."""
         times = self._times()
         if times != self._read:
             self._read = times
@@ -52,7 +52,7 @@ class Certificate:
     def _made(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # Who comes back has a new connection all the same, and tickets are bytes for each.
+        # A client that reconnects gets a new connection anyway, and tickets take memory for each.
         context.num_tickets = 0
         try:
             context.load_cert_chain(self._folder / CERTIFICATE, self._folder / KEY)
@@ -67,7 +67,7 @@ class Certificate:
 
 
 def secret(name: str, namespace: str, hosts: Sequence[str], days: int) -> dict[str, object]:
-    """A Secret with a key and a certificate that vouches for itself, for these host names."""
+    """A Secret with a key and a self-signed certificate for these host names."""
     from cryptography import x509
 
     names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])

@@ -1,8 +1,8 @@
-"""What a mirror knows: the pods as the API tells them, and the changes that led there.
+"""The state of a mirror: the pods, and the changes that led to it.
 
-Pure: a function of what the watch of the API tells. Rules: all versions are the API server's own,
-so that a version means the same to every mirror, and a reader may go on at another one. Where the
-changes since a version are not known for sure, a reader gets a snapshot.
+Pure: a function of the batches of the API watch. Rules: all versions are the API server's own, so
+that a version means the same to every mirror, and a reader may continue at another one. If the
+changes since a version are not known for certain, a reader gets a snapshot.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from podfence.live.wire import ReadObject
 from podfence.model.facts import NO_ADDRESS, PodFacts
 
 WINDOW = 600.0
-"""Seconds for which frames are kept for who comes back."""
+"""Seconds for which frames are kept for readers that reconnect."""
 ENTRIES = 1 << 14
-"""Frames that are kept at the most."""
+"""The largest number of frames that are kept."""
 PART = 2000
-"""Pods of one part of a snapshot."""
+"""The number of pods in one part of a snapshot."""
 
 
 class KeptFrame(Struct, frozen=True):
-    """One frame. ``since``: the version of the frame before. ``broken``: the changes from there to
-    here are not known, so no reader on the way can use it. ``at``: when it was made."""
+    """One frame. ``since``: the version of the frame before. ``broken``: the changes between the
+    two are unknown, so no reader can continue across it. ``at``: when it was made."""
 
     since: int
     frame: Frame
@@ -40,18 +40,18 @@ class KeptFrame(Struct, frozen=True):
 
 
 class NoResume(Enum):
-    """Why a reader cannot go on from a version."""
+    """Why a reader cannot continue from a version."""
 
     EXPIRED = "expired"
-    """What came after it is forgotten, or was never known."""
+    """The changes since then are no longer kept, or were never known."""
     AHEAD = "ahead"
-    """It is newer than anything that is known here."""
+    """It is newer than the state of this mirror."""
 
 
 class History:
     """Pods by name, and the latest frames. Frames have numbers without gaps; ``first`` is the
     number of the oldest frame that is kept. ``restored``: how often the API server went back in
-    time; readers of before know nothing then."""
+    time; after that, earlier readers must start again."""
 
     def __init__(self, window: float = WINDOW) -> None:
         self._window = window
@@ -69,7 +69,7 @@ class History:
         self.restored = 0
 
     def __len__(self) -> int:
-        """How many pods are there."""
+        """The number of pods."""
         return len(self._rows)
 
     @property
@@ -90,8 +90,8 @@ class History:
     # -- what the API tells
 
     def take(self, changes: Iterable[ObjectChange[ReadObject]], version: str) -> None:
-        """What a watch brought, and its version afterwards; "" while a list is under way. Raises
-        ClusterError for a version that is no number."""
+        """Process the changes of a watch; ``version`` is its version afterwards, "" during a list.
+        Raises ClusterError for a version that is not a number."""
         self._listing = self._listing or not version
         for change in changes:
             facts = None if change.data is None else change.data.facts
@@ -108,7 +108,7 @@ class History:
 
     def cut(self, now: float, age: float = 0.0) -> Frame | None:
         """One more frame: the changes since the last one; None while they are not known. ``age``:
-        seconds since the API server said anything."""
+        seconds since the API server last sent anything."""
         while self._entries and self._is_old(now):
             self._entries.popleft()
             self.first += 1
@@ -125,13 +125,13 @@ class History:
 
     @property
     def has_news(self) -> bool:
-        """Whether a frame would say anything about pods."""
+        """Whether a frame would contain a change of pods."""
         return bool(self._touched or self._changed or self._broken) and not self._listing
 
     # -- who asks
 
     def resume(self, version: int) -> int | NoResume:
-        """The number of the first frame for who knows the pods of a version."""
+        """The number of the first frame for a reader that has the pods of a version."""
         if version > self.version:
             return NoResume.AHEAD
         if not self._entries or version < self._entries[0].since:
@@ -148,12 +148,12 @@ class History:
 
     @property
     def is_settled(self) -> bool:
-        """Whether ``version`` is all that was taken."""
+        """Whether ``version`` covers every processed change."""
         return self.is_known and not self._listing and not self.has_news
 
     def snapshot(self) -> Iterator[Frame]:
-        """All pods at ``version``, in parts; that these are all is told after them. Only where it
-        is settled; the parts may be made later, and by another thread."""
+        """All pods at ``version``, in parts; the caller sends the end mark. Call it only if the
+        state is settled; the parts may be made later, and by another thread."""
         return _parts(str(self.version), [*self._rows.values()], dict(self._identities))
 
     # -- inside

@@ -36,9 +36,9 @@ from podfence.mirror.web import MirrorPages
 
 PORT: Final = 9742
 _REVIEW: Final = 5.0
-"""Seconds of silence of the API server after which nobody's right is known."""
+"""Seconds without an answer of the API server after which a review fails."""
 _RATE: Final = 250
-"""Reviews a second: agents that lost a mirror come to the others all at once."""
+"""Reviews a second: agents that lose a mirror connect to the others all at the same time."""
 _REVIEWERS: Final = 8
 _HUNG: Final = 30.0
 _PATIENCE: Final = 10.0
@@ -120,7 +120,8 @@ class Mirror:
 
 
 def _more_files(agents: int) -> None:
-    """A connection is a file; what may not be had is not needed for fewer agents."""
+    """Each connection needs a file descriptor. A limit that cannot be raised allows fewer
+    agents."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * agents + 1024
     limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -1,6 +1,6 @@
-"""Lines as they travel: packed once, and sent to everybody.
+"""Compresses lines once, for all readers.
 
-Rule: each block of a packed stream stands alone, so that a stream may begin with any block.
+Rule: each block of a compressed stream is independent, so that a stream may start with any block.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def packed(lines: bytes) -> bytes:
-    """Lines as one chunk of an answer. The chunk refers to nothing that was sent before, and ends
-    at a full byte (RFC 1951, 3.2.4), so that any other chunk may follow."""
+    """Lines as one chunk of an answer. The chunk does not refer to earlier data, and ends at a full
+    byte (RFC 1951, 3.2.4), so that any other chunk may follow."""
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     return chunk(packer.compress(lines) + packer.flush(zlib.Z_SYNC_FLUSH))
 
@@ -36,7 +36,7 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 def beginning() -> bytes:
-    """What every stream begins with."""
+    """The first bytes of every stream."""
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n"
         "Transfer-Encoding: chunked\r\n\r\n"
@@ -45,7 +45,7 @@ def beginning() -> bytes:
 
 
 def snapshot(parts: Iterable[Frame], version: int) -> Iterator[bytes]:
-    """All pods, and that these are all (as WatchList of the API says it)."""
+    """All pods, and the end mark (as in WatchList of the API)."""
     for frame in parts:
         yield packed(line_of(frame))
     notes = {"k8s.io/initial-events-end": "true"}
@@ -54,12 +54,12 @@ def snapshot(parts: Iterable[Frame], version: int) -> Iterator[bytes]:
 
 
 def error(status: HTTPStatus, message: str) -> bytes:
-    """The last event of a stream that cannot go on."""
+    """The last event of a stream that cannot continue."""
     return packed(_encode({"type": "ERROR", "object": _status(status, message)}) + b"\n")
 
 
 def refusal(status: HTTPStatus, message: str, pause: int = 0) -> bytes:
-    """A whole answer. ``pause``: the seconds after which to ask again; 0: not said."""
+    """A whole answer. ``pause``: the seconds of Retry-After; 0: none."""
     body = _encode(_status(status, message))
     after = f"Retry-After: {pause}\r\n" if pause else ""
     head = (

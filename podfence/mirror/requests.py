@@ -1,7 +1,7 @@
 """A request of an agent to a mirror: a GET with a few words and a token. Pure.
 
-Rule: the bytes are a stranger's. A request that no agent would send is refused, and the refusal
-does not repeat its text.
+Rule: the bytes come from an unknown client. A request that no agent would send is refused, and the
+refusal does not repeat its text.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ LARGEST: Final = 1 << 15
 _LINES: Final = 64
 _WORDS: Final = 16
 _DIGITS: Final = 20
-"""Digits of a version at the most; etcd counts with 64 bits."""
+"""The most digits of a version; etcd counts with 64 bits."""
 
 
 class BadMirrorRequest(Exception):
-    """A request that is not answered; the message says what would be right."""
+    """A request that is refused; the message says what would be right."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
         super().__init__(message)
@@ -31,8 +31,8 @@ class BadMirrorRequest(Exception):
 
 
 class MirrorRequest(Struct, frozen=True):
-    """``token``: of who asks, "" for none. ``version``: the one whose pods are known, or that a
-    snapshot must have reached; None: none. ``initial``: all pods come first."""
+    """``token``: of the client, "" for none. ``version``: the one that the client has, or that a
+    snapshot must have reached; None: none. ``initial``: send all pods first."""
 
     token: str
     version: int | None
@@ -40,7 +40,7 @@ class MirrorRequest(Struct, frozen=True):
 
 
 def parse(head: bytes) -> MirrorRequest:
-    """The request whose head, up to the empty line, this is. Raises Refused."""
+    """Parse the head of a request, up to the empty line. Raises BadMirrorRequest."""
     try:
         first, *lines = head.decode("ascii").split("\r\n")
     except UnicodeDecodeError:
@@ -66,7 +66,7 @@ def parse(head: bytes) -> MirrorRequest:
 
 
 def _header(line: str) -> tuple[str, str]:
-    """Raises Refused."""
+    """Raises BadMirrorRequest."""
     name, colon, value = line.partition(":")
     if not colon or not name or name != name.strip():
         raise BadMirrorRequest(HTTPStatus.BAD_REQUEST, "a header is a name, a colon and a value")
@@ -74,7 +74,7 @@ def _header(line: str) -> tuple[str, str]:
 
 
 def _asked(token: str, query: str) -> MirrorRequest:
-    """Raises Refused."""
+    """Raises BadMirrorRequest."""
     try:
         words = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_WORDS))
     except ValueError:

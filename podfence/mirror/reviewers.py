@@ -1,7 +1,7 @@
-"""Several threads ask the API server whether an agent may ask.
+"""Several threads ask the API server whether agents are authorised.
 
-Rule: a token is always asked about by the same one, which remembers the answer. Agents that lost a
-mirror come to the next one all at once, and must not wait for one answer after the other.
+Rule: a token is always reviewed by the same thread, which caches the answer. Agents that lose a
+mirror connect to the next one all at the same time, so reviews must run in parallel.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from podfence.agent.reviews import Reviewer, ReviewOutcome, Wish
 
 
 class Authorizer(Protocol):
-    """Who says whether somebody may ask (``Reviewer``, ``Reviewers``)."""
+    """Decides whether a client is authorised (``Reviewer``, ``Reviewers``)."""
 
     def review(self, token: str, wish: Wish) -> ReviewOutcome:
-        """Whether whom a token belongs to may read this; may wait."""
+        """Whether the owner of a token may read this; may block."""
 
 
 class Reviewers:
-    """For any thread. What is remembered of a token is with one of them."""
+    """For any thread. The cached answer about a token is with one reviewer."""
 
     def __init__(self, reviewers: Sequence[Reviewer]) -> None:
         self._reviewers = reviewers

@@ -1,8 +1,8 @@
-"""Answers to agents: one thread for all of them.
+"""Streams to agents: one thread serves all of them.
 
-Rule: nothing is told before the API server has said who asks, and that they may. A frame is made
-and packed once, however many agents there are. An agent costs its offset in what is sent, and its
-TLS.
+Rule: no data is sent before the API server has authorised the client. A frame is made and
+compressed once, however many agents there are. The cost of an agent is its offset in the common
+stream, and its TLS.
 """
 
 from __future__ import annotations
@@ -35,28 +35,27 @@ from podfence.mirror.steps import accepted, attempt, read_head
 from podfence.mirror.streams import Broadcast, Stream
 
 FRAME: Final = 0.2
-"""Seconds for which changes are gathered."""
+"""Seconds for which changes are gathered into a frame."""
 HEARTBEAT: Final = 10.0
-"""Seconds without a change after which that is said."""
+"""Seconds without a change after which a heartbeat is sent."""
 STALE: Final = 90.0
-"""Seconds of silence of the API server, which says something each minute, after which agents are
-to ask another mirror."""
+"""Seconds of silence of the API server, which sends something each minute, until streams end."""
 LATE: Final = 15.0
-"""Seconds of which it is known that the API server cannot be asked, after which the same."""
+"""Seconds of known failure of the API server after which streams end."""
 AGENTS: Final = 4000
-"""Streams at the most."""
+"""The largest number of streams."""
 _WAITING: Final = 1024
-"""Connections at the most that have not asked yet: the oldest gives way."""
+"""The largest number of connections without a request yet: one more closes the oldest."""
 _ASKING: Final = 2048
-"""Requests at the most of which the API server is to say whether they may be answered."""
+"""The largest number of requests that wait for a review."""
 _SECONDS: Final = 10.0
-"""Seconds until a connection has asked, and until an agent that takes nothing is given up."""
+"""Seconds until a connection without a request, or whose agent reads nothing, is closed."""
 _SHORTEST, _LONGEST = 300.0, 600.0
-"""Seconds that a stream lasts: then who asks has to show a token again."""
+"""Seconds that a stream lasts; then the client has to show a token again."""
 _CATCH_UP: Final = 10.0
-"""Seconds that one who knows more than we do waits for us."""
+"""Seconds that a client with a newer version waits for this mirror."""
 _FRESH: Final = 30.0
-"""Seconds for which a snapshot serves."""
+"""Seconds for which a snapshot is reused."""
 _REVIEWERS: Final = 16
 _WISH: Final = Wish(RESOURCE)
 _UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
@@ -90,8 +89,8 @@ class _Snapshot(Struct, frozen=True):
 
 
 class Server:
-    """``context`` gives the TLS of now for each connection. The thread of the loop uses all of it;
-    any thread may call ``tell`` and ``stop``."""
+    """``context`` returns the present TLS context for each connection. Only the thread of the loop
+    uses this, but any thread may call ``tell`` and ``stop``."""
 
     def __init__(
         self,
@@ -113,7 +112,7 @@ class Server:
         self.streams: dict[Stream, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[asyncio.Task[None] | None, None] = {}
-        """Those whose request has not come yet, the oldest first."""
+        """Connections without a request yet, the oldest first."""
         self._asking = 0
         self._heard = float("-inf")
         self._late_since: float | None = None
@@ -128,12 +127,12 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The listening port."""
         return int(self._socket.getsockname()[1])
 
     @property
     def age(self) -> float:
-        """Seconds since the API server was heard of."""
+        """Seconds since the API server last sent anything."""
         return self._loop.time() - self._heard
 
     @property
@@ -148,12 +147,12 @@ class Server:
     def tell(
         self, changes: Iterable[ObjectChange[ReadObject]], version: str, *, live: bool, heard: float
     ) -> None:
-        """What a watch brought. ``heard``: monotonic seconds."""
+        """Pass on a batch of a watch. ``heard``: monotonic seconds."""
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._take, [*changes], version, live, heard)
 
     def turn(self, told: Callable[[], None]) -> None:
-        """Be told when the loop comes round."""
+        """Have ``told`` called in each turn of the loop."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(told)
 
@@ -205,7 +204,7 @@ class Server:
                 stream.close()
 
     async def _beat(self) -> None:
-        """Make frames, and look after those who follow."""
+        """Make frames, and serve the streams."""
         looked = 0.0
         while True:
             await asyncio.sleep(FRAME)
@@ -259,7 +258,7 @@ class Server:
             task.add_done_callback(partial(self._done, found))
 
     def _done(self, found: socket.socket, task: asyncio.Task[None]) -> None:
-        """A stranger is no trouble of ours; all else is told, and the others go on."""
+        """Errors of a client's connection are ignored; all others are logged."""
         self._waiting.pop(task, None)
         self._tasks.discard(task)
         if task.cancelled():
@@ -325,7 +324,7 @@ class Server:
         return None
 
     async def _beginning(self, request: MirrorRequest) -> tuple[list[bytes], int] | bytes:
-        """What somebody gets first, and from where it goes on; or a refusal."""
+        """The first data for a client and the number of the next frame; or a refusal."""
         if request.version is not None and not await self._reached(request.version):
             text = f"Too large resource version: {request.version}"
             return packing.refusal(HTTPStatus.GATEWAY_TIMEOUT, text)
@@ -354,12 +353,12 @@ class Server:
         return True
 
     def _cut_where_it_helps(self) -> None:
-        """Bookmarks move the version without news."""
+        """Make a frame if a waiting client needs the version of a bookmark."""
         if not self.history.has_news:
             self._cut(self._loop.time())
 
     async def _fresh(self, version: int) -> _Snapshot | None:
-        """A snapshot that has reached a version; None while pods are being listed."""
+        """A snapshot at a version or newer; None while pods are being listed."""
         async with self._making:
             now, known = self._loop.time(), self._snapshot
             if (

@@ -1,7 +1,6 @@
-"""TLS in a loop, step by step: the sockets' own, without a copy of what is sent.
+"""TLS on non-blocking sockets, step by step, without copying the data.
 
-Rule: a step is tried when the other side lets it be done, and nothing else is done to the
-connection meanwhile.
+Rule: a step is retried when the socket is ready, and nothing else uses the connection meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _END = b"\r\n\r\n"
 
 
 async def attempt(connection: ssl.SSLSocket, step: Callable[[], T]) -> T:
-    """One step, once it can be done. Raises OSError."""
+    """Do one step as soon as the socket is ready. Raises OSError."""
     loop = asyncio.get_running_loop()
     while True:
         try:
@@ -42,7 +41,7 @@ async def accepted(listening: socket.socket) -> socket.socket:
 
 
 async def read_head(connection: ssl.SSLSocket, largest: int) -> bytes:
-    """A request up to its empty line. Raises OSError where there is none of so many bytes."""
+    """Read a request up to its empty line. Raises OSError if it is longer than ``largest``."""
     head = b""
     while _END not in head:
         piece = await attempt(connection, lambda: connection.recv(_PIECE))

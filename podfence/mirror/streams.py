@@ -1,8 +1,7 @@
-"""The readers of a mirror: each is an offset in what is sent to all, and nothing else is kept of
-it.
+"""The readers of a mirror: each is an offset in the common stream.
 
-Rule: no reader holds another one up. A connection that can take no more waits; a reader that has
-fallen behind everything that is kept has to begin anew. The thread of the loop uses this.
+Rule: no reader delays another one. A connection with a full buffer waits; a reader that has fallen
+behind all kept frames has to start again. Only the thread of the loop uses this.
 """
 
 from __future__ import annotations
@@ -16,12 +15,11 @@ from contextlib import suppress
 from podfence.mirror.packing import LAST_CHUNK
 
 _PIECE = 1 << 14
-"""What is read at once of who should have nothing more to say."""
+"""Bytes that are read at once from a client, which should send nothing more."""
 
 
 class Broadcast:
-    """What is sent to all: pieces with numbers. ``first``: the number of the oldest that is
-    kept."""
+    """The common stream: numbered pieces. ``first``: the number of the oldest kept one."""
 
     def __init__(self) -> None:
         self._pieces: deque[bytes] = deque()
@@ -33,25 +31,25 @@ class Broadcast:
         return self.first + len(self._pieces)
 
     def add(self, piece: bytes, first: int) -> None:
-        """One more; those before ``first`` are forgotten."""
+        """Add a piece; those before ``first`` are dropped."""
         self._pieces.append(piece)
         self.forget(first)
 
     def forget(self, first: int) -> None:
-        """Those before ``first``."""
+        """Drop the pieces before ``first``."""
         while self.first < first and self._pieces:
             self._pieces.popleft()
             self.first += 1
 
     def piece(self, number: int) -> bytes | None:
-        """None for one that is yet to come."""
+        """A piece; None if it does not exist yet."""
         at = number - self.first
         return self._pieces[at] if at < len(self._pieces) else None
 
 
 class Stream:
-    """One reader. ``own``: pieces for it alone, which come first. ``number``: that of the first
-    common piece that it gets. ``until``: when it has to ask again."""
+    """One reader. ``own``: pieces for this reader only, sent first. ``number``: of its next common
+    piece. ``until``: when the stream ends."""
 
     def __init__(
         self,
@@ -74,22 +72,22 @@ class Stream:
         self.is_open = True
         self.sent = 0
         self.moved = loop.time()
-        """When something was last sent, or nothing was left to send."""
+        """When data was last sent, or there was nothing to send."""
 
     def begin(self, broadcast: Broadcast) -> None:
-        """Send what there is, and hear when it goes away."""
+        """Start sending, and watch for the end of the connection."""
         self._broadcast = broadcast
         self._loop.add_reader(self._connection, self._read)
         self.pump()
 
     def pump(self) -> None:
-        """Send what it has not got, as much as it takes."""
+        """Send outstanding pieces, as much as the socket accepts."""
         if self._waits or not self.is_open:
             return
         self._send()
 
     def finish(self, last: bytes = b"") -> None:
-        """End after what is due; ``last``: a piece before the end."""
+        """End after the outstanding pieces; ``last``: one more piece before the end."""
         if not self.is_open or self._last:
             return
         due = self._own[self._own_at :]
@@ -116,7 +114,7 @@ class Stream:
     def _send(self) -> None:
         try:
             while (piece := self._next()) is not None:
-                # A socket takes all of a piece or nothing: nothing must come between two tries.
+                # A TLS write is all or nothing, and a retry must pass the same data.
                 sent = self._connection.send(piece)
                 assert sent == len(piece)
                 self.sent += sent
@@ -157,7 +155,7 @@ class Stream:
             self._number += 1
 
     def _read(self) -> None:
-        """Whoever follows says nothing more, but for the end."""
+        """A reader sends nothing more, except the end of the connection."""
         try:
             self._connection.recv(_PIECE)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):

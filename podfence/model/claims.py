@@ -1,7 +1,7 @@
 """Addresses that several live pods have: whose they are, and which pod gets them in a lab.
 
-Rule: an address is one pod's or it is nobody's for sure (NP-60a). Pods on the host network have no
-address of their own (NP-50), and finished pods none any more (NP-60).
+Rule: an address is one pod's or it is nobody's for certain (NP-60a). Pods on the host network have
+no address of their own (NP-50), and finished pods none any more (NP-60).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Claim(Struct, frozen=True):
     @property
     def holders(self) -> tuple[Pod, ...]:
         """Those that it may belong to: the pods that are not being deleted, if there are any. One
-        alone has the address for sure."""
+        alone has the address for certain."""
         return tuple(pod for pod in self.pods if not pod.deleting) or self.pods
 
     @property

@@ -35,7 +35,7 @@ class Cluster(Struct, frozen=True):
 
     ``policies`` are sorted by namespace and name, so that nothing depends on the order of files.
     ``doubts``: objects that are there, too, and could not be read. ``audited``: policies that are
-    evaluated and enforce nothing (AUD-1): they are in neither of the other two, so that whoever
+    evaluated and enforce nothing (AUD-1): they are in neither of the other two, so that code that
     asks what holds cannot meet them.
     """
 

@@ -65,7 +65,7 @@ class Doubt(Struct, frozen=True):
 
     @property
     def may_have_pods(self) -> bool:
-        """Whether it is an object that may be a pod, or run some, of which nobody knows."""
+        """Whether it is an object that may be an unknown pod, or run unknown pods."""
         return self.kind in _OF_PODS and self.listed_in is None and not self.pods
 
     def may_be_in(self, namespace: str) -> bool:

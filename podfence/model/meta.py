@@ -42,9 +42,9 @@ class ObjectRef(Struct, frozen=True, order=True, cache_hash=True):
 
 
 class Revision(Struct, frozen=True):
-    """``uid``: of the object, another one when it was deleted and made anew. ``generation``: as the
-    API server counts changes of its ``spec``; 0 where it does not. ``audited``: as AUD-1 has it, of
-    a policy; that is an annotation, of which no generation tells."""
+    """``uid``: of the object, another one when it was deleted and made again. ``generation``: as
+    the API server counts changes of its ``spec``; 0 where it does not. ``audited``: as AUD-1 has
+    it, of a policy; that is an annotation, of which no generation tells."""
 
     uid: str
     generation: int = 0
@@ -57,8 +57,8 @@ class Revision(Struct, frozen=True):
 
 
 def is_audited(annotations: object) -> bool:
-    """Whether a policy with these annotations, as JSON has them, is only audited (AUD-1). A value
-    that nobody knows, or that is no text, is none: the policy is enforced."""
+    """Whether a policy with these annotations, as JSON has them, is only audited (AUD-1). With an
+    unknown value, or one that is not text, the policy is enforced."""
     return isinstance(annotations, Mapping) and annotations.get(MODE_ANNOTATION) == AUDIT
 
 

@@ -1,8 +1,8 @@
 """networking.k8s.io/v1 NetworkPolicy as values: decoded, defaulted and valid.
 
 Rule: shapes only. ``admission`` makes these values of objects that a server would take, and says
-what is wrong with others. Whoever makes one by hand gets ValueError where it could mean nothing.
-What a value means is known to ``policy.compile`` alone.
+what is wrong with others. A value that could have no meaning raises ValueError. What a value means
+is known to ``policy.compile`` alone.
 """
 
 from __future__ import annotations

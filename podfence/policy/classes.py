@@ -123,7 +123,7 @@ def _contested(
     classes: list[EndpointClass],
     addresses: AddressClasses,
 ) -> Iterator[tuple[IPAddress, Contested]]:
-    """A class for each address that is no pod's for sure; nothing is outside in it."""
+    """A class for each address that is no pod's for certain; nothing is outside in it."""
     for claim in claimed:
         if len(claim.holders) == 1:
             continue

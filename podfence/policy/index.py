@@ -274,7 +274,7 @@ class Endpoint(Struct, frozen=True):
 
     @property
     def addresses(self) -> tuple[IPAddress, ...]:
-        """The addresses that are the pod's for sure, at most one a family."""
+        """The addresses that are the pod's for certain, at most one a family."""
         if not self.doubtful:
             return self.pod.addresses
         return tuple(a for a in self.pod.addresses if a not in self.doubtful)
@@ -322,7 +322,7 @@ class PolicyIndex(Struct, frozen=True, eq=False):
 
     @property
     def direction_policies(self) -> dict[int, DirectionPolicy]:
-        """The policies of both directions, each once, by number. Gathered anew at every call."""
+        """The policies of both directions, each once, by number. Gathered again at every call."""
         each = chain.from_iterable((p.ingress, p.egress) for p in self.policies)
         return {policy.number: policy for policy in each}
 

@@ -1,7 +1,7 @@
 """The peers of a rule as selectors and blocks, for a reader that has no endpoint classes.
 
-Rule: words follow from policies alone, whoever matches them now. So rules that are written from
-words stand still while pods come and go.
+Rule: words depend only on policies, not on the pods that match them now. So rules that are written
+from words stand still while pods come and go.
 """
 
 from __future__ import annotations

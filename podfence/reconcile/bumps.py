@@ -9,7 +9,7 @@ A new epoch makes every live connection pass the rules once more. So there are a
 a second in the long run, and at most BURST at once. A single change does not wait. In a storm,
 changes that need an epoch are gathered, and none is left out.
 
-Numbers of epochs come round. So the numbers are four quarters, and a quarter is entered only after
+Numbers of epochs wrap around. So the numbers are four quarters, and a quarter is entered only after
 connections that still carry its numbers from the round before have lost their marks.
 """
 

@@ -2,7 +2,7 @@
 they really did.
 
 Rule: pure. What is only possible is no drift until the table differs, and takes no repair away from
-what is sure. What it may have let pass is judged again all the same.
+what is sure. Connections that it may have allowed are judged again anyway.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from podfence.nft.transaction import Transaction
 from podfence.reconcile.states import ReconcileState
 
 REPAIRS = 5
-"""Times a minute that a table is mended that others change; one that is gone always is. And times
+"""Times a minute that a table changed by others is restored; a deleted one always is. And times
 that it is read because they may have changed it."""
 MINUTE = 60.0
 

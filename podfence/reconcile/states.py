@@ -50,7 +50,7 @@ class WriteResult(Struct, frozen=True):
 
 
 class Unanswered(Struct, frozen=True):
-    """Nobody knows whether a Write was done: the kernel could not be reached, or its answer was
+    """It is unknown whether a Write was done: the kernel could not be reached, or its answer was
     lost."""
 
     ticket: int
@@ -64,7 +64,7 @@ class Read(Struct, frozen=True):
 
 class Drifted(Struct, frozen=True):
     """Somebody else changed our table. ``gone``: it is not there, so nothing is enforced.
-    ``heard``: False where nobody knows whether anybody did."""
+    ``heard``: False if it is unknown whether anybody did."""
 
     gone: bool = False
     heard: bool = True
@@ -197,11 +197,11 @@ class ReconcileState(Struct, frozen=True):
     enforced: Ruleset | None = None
     """The rules in the kernel; None: those that were planned, which are not remembered."""
     lost: bool = False
-    """Nobody knows the rules in the kernel."""
+    """The rules in the kernel are unknown."""
     distrusted: bool = False
     """Others may have let something pass under the present epoch."""
     unsure: bool = False
-    """Until the next epoch: nobody knows who had an address before the start, or what was written
+    """Until the next epoch: it is unknown who had an address before the start, or what was written
     last."""
     doubted: bool = False
     """Others may have changed the table; it is read to find that out."""

@@ -1,8 +1,8 @@
 """The use of rules on one node: folded, counted, in bounded memory. Pure.
 
 Rule: no claim without a time. A policy is counted from when its revision was first met. Another
-revision begins anew, since a rule with the same number may be another rule. Everything begins anew
-when nobody has looked for an hour. Connections that cannot be credited are counted, too.
+revision begins again, since a rule with the same number may be another rule. Everything begins
+again when nobody has looked for an hour. Connections that cannot be credited are counted, too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAME = 4
 KINDS = 4096
 """Kinds of connections that wait to be asked about; and as many whose answer is remembered."""
 GAP = 3600.0
-"""Seconds between two looks after which all is counted anew: too much was let pass unseen, or the
+"""Seconds between two looks after which all is counted again: too much was let pass unseen, or the
 clock was set."""
 
 
@@ -146,7 +146,7 @@ class UsageLedger:
         ]
 
     def _begin(self, now: float) -> None:
-        """Count anew."""
+        """Count again."""
         self._since, self._away = now, 0.0
         for ref, entry in self._entries.items():
             self._entries[ref] = KeptPolicyUse(

@@ -1,7 +1,7 @@
 """Records of the use of rules: values, as JSON has them.
 
-Rule: every name comes from the API and is hostile; whoever prints one escapes it. Names of fields
-are an interface (``docs/schemas/rules.schema.json``). Times are RFC 3339, of the node's clock.
+Rule: every name comes from the API and is hostile; all output escapes it. Names of fields are an
+interface (``docs/schemas/rules.schema.json``). Times are RFC 3339, of the node's clock.
 """
 
 from __future__ import annotations

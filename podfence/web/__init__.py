@@ -1,1 +1,1 @@
-"""The page from a server of this machine: what it shows, what may be written, who may ask."""
+"""The page from a server on this machine: its content, its editor, and access to it."""

@@ -1,8 +1,7 @@
-"""What agents tell, as streams for pages that look: drops, and what is counted.
+"""Reports of agents as streams for open pages: drops and counters.
 
-Rule: agents are asked only while somebody looks, by a thread of its own, so that a node which is
-slow to answer delays no verdict. Each event holds everything, so a reader that missed some has
-missed nothing.
+Rule: agents are queried only while a page is open, in a separate thread, so that a slow node delays
+no verdict. Each event contains the whole report, so a reader may miss events.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from podfence.web.worker import Worker
 
 STREAMS: Final = 4
 HEARTBEATS: Final = 7
-"""So many questions without news are followed by a sign of life."""
+"""The number of queries without news after which a heartbeat is sent."""
 
 NewsRequest = Callable[[], dict[str, Any]]
-"""What is told now. Raises PodfenceError where agents cannot be asked."""
+"""Returns the present report. Raises PodfenceError if agents cannot be queried."""
 
 
 class AgentNews:
-    """A stream. ``what``: its name in the address, and what is told; ``ask`` None: the input is no
-    cluster, so there is nobody to ask. ``seconds``: between two questions."""
+    """A stream. ``what``: its name in the address, and the key of its report; ``ask`` None: the
+    input is not a cluster, so there are no agents. ``seconds``: between two queries."""
 
     def __init__(self, what: str, ask: NewsRequest | None, seconds: float = 2.0) -> None:
         self._what = what
@@ -43,7 +42,7 @@ class AgentNews:
         app.router.add_get(f"/api/v1/{self._what}", self.stream)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """An event whenever what agents tell is another thing than before."""
+        """Sends an event whenever the report changes."""
         if self._streams >= STREAMS:
             return said(503, f"too many pages look at {self._what}")
         response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
@@ -61,7 +60,7 @@ class AgentNews:
                     break
                 await asyncio.sleep(self._seconds)
                 if request.transport is None or request.transport.is_closing():
-                    break  # nobody looks; a write would tell only when there is news
+                    break  # the page is closed; without news, no write would notice that
         except ConnectionError:
             pass
         finally:

@@ -1,8 +1,8 @@
-"""Texts that are not saved yet, judged against what the files hold.
+"""Unsaved texts, judged against the files.
 
-Rule: the same readers, checks and plan as the commands have; nothing is judged a second way. Texts
-in which only policies differ cost what they touch; any other edit costs a whole reading. Of a text
-that cannot be read nothing is said but why.
+Rule: the readers, checks and the plan are those of the commands. If only policies differ, the cost
+is that of the change; any other edit costs a whole reading. For a text that cannot be read, only
+the reason is reported.
 """
 
 from __future__ import annotations
@@ -41,21 +41,23 @@ from podfence.web.folder import Folder
 from podfence.web.revision import ReadInput, followed_of
 
 SMALL: Final = 500
-"""Policies of which all are checked together while somebody types; of more, those of the text."""
+"""Up to this number, all policies are checked together while somebody types; above it, only those
+of the text."""
 _OF_ALL: Final = frozenset({"PF112", "PF114", "PF119"})
-"""Codes about the input as a whole, which a single text is not."""
+"""Codes about the input as a whole, which do not apply to a single text."""
 
 
 class Side(Struct, frozen=True):
-    """What one side of a plan was read from."""
+    """The input of one side of a plan."""
 
     raw: Callable[[Source | None], Mapping[str, Any] | None]
     locate: Locate
 
 
 class Judgement(Struct, frozen=True):
-    """What comes of drafts. ``plan``: None for texts that cannot be judged. ``problems``: those of
-    the texts, with their positions; ``sides``: of the plan; ``tested``: with the texts in it."""
+    """The result for drafts. ``plan``: None for texts that cannot be judged. ``problems``: those of
+    the texts, with their positions; ``sides``: of the plan; ``tested``: the input of tests, with
+    the texts applied."""
 
     problems: tuple[tuple[Problem, Position | None], ...]
     plan: Plan | None = None
@@ -69,7 +71,7 @@ class Base:
     def __init__(
         self, folder: Folder, read: ReadInput, names: DomainTable, followed: Followed | None = None
     ) -> None:
-        """``followed``: of the same input, where somebody has it."""
+        """``followed``: of the same input, if it exists already."""
         self._folder = folder
         self._read = read
         self._names = names
@@ -77,7 +79,7 @@ class Base:
         self._followed = followed or followed_of(read)
 
     def prepare(self) -> None:
-        """Work out now what the first draft would have to wait for."""
+        """Compute in advance what the first draft needs."""
         with collector_paused():
             self._followed.prepare()
             _ = self._plain, self._policies, self._elsewhere
@@ -87,7 +89,7 @@ class Base:
 
     def judge(self, texts: Mapping[str, str], *, order: bool = False) -> Judgement:
         """``texts``: of files, by name; a name that is not there yet is a new file. ``order``: also
-        find in which order their edits can be applied, which takes a whole comparison."""
+        find an order of their edits, which takes a whole comparison."""
         with collector_paused():
             parts = {path: self._alone(path, text) for path, text in texts.items()}
             if any(part.doubts for part in parts.values()):
@@ -104,7 +106,7 @@ class Base:
             return Judgement((*_problems(parts), *notes), found, sides, tested)
 
     def turning(self, drafted: TestedSide) -> Turning | None:
-        """Which tests come out otherwise with drafts; None where no test file was given."""
+        """The tests whose result differs with drafts; None without test files."""
         tests = self._read.tests
         if tests is None:
             return None
@@ -113,7 +115,7 @@ class Base:
 
     @cached_property
     def _results(self) -> tuple[Result, ...]:
-        """Of the tests, on what the files hold."""
+        """The results of the tests on the saved files."""
         tests = self._read.tests
         loaded = self._read.loaded
         side = self._tested(loaded.cluster, loaded)
@@ -132,7 +134,7 @@ class Base:
 
     @cached_property
     def _plain(self) -> ClusterIndex:
-        """Without newcomers: a check is about what is there."""
+        """Without newcomers, because a check is about existing objects."""
         return ClusterIndex.of(self._read.loaded.cluster, self._names)
 
     @cached_property
@@ -146,7 +148,7 @@ class Base:
     def _known_of(
         self, index: PolicyIndex, events: tuple[ClusterEvent, ...], draft: _Draft
     ) -> tuple[Matched, WrittenObjects]:
-        """What checks ask of pods and workloads, which a draft of policies leaves as they are."""
+        """Facts about pods and workloads for checks, which a draft of policies does not change."""
         changed = {
             event.ref: event.thing if isinstance(event.thing, NetworkPolicy) else None
             for event in events
@@ -170,13 +172,13 @@ class Base:
 
     @cached_property
     def _policies(self) -> Mapping[str, tuple[ObjectRef, ...]]:
-        """The NetworkPolicies of each file that holds nothing else."""
+        """The NetworkPolicies of each file that contains nothing else."""
         found: dict[str, list[ObjectRef]] = {path: [] for path in self._documents}
         for policy in self._read.loaded.cluster.policies:
             if policy.source is not None:
                 found[policy.source.file].append(policy.ref)
         times = Counter(key_of(document.data) for document in self._read.loaded.documents)
-        # Of one that is defined twice, the other would take its place.
+        # If a policy is defined twice, the other definition would replace it.
         return {
             path: tuple(refs)
             for path, refs in found.items()
@@ -189,7 +191,7 @@ class Base:
         return {ref: path for path, refs in self._policies.items() for ref in refs}
 
     def _events(self, parts: Mapping[str, Loaded]) -> tuple[ClusterEvent, ...] | None:
-        """What the drafts change, where it is only NetworkPolicies, each in one file."""
+        """The changes of the drafts, if they are only NetworkPolicies, each in one file."""
         events: dict[ObjectRef, ClusterEvent] = {}
         for path in parts:
             if path in self._documents and path not in self._policies:
@@ -209,7 +211,7 @@ class Base:
                 events[policy.ref] = put(policy)
         return tuple(events.values())
 
-    # -- everything anew
+    # -- everything again
 
     def _whole(
         self, texts: Mapping[str, str], parts: Mapping[str, Loaded], *, order: bool
@@ -251,7 +253,7 @@ class _Draft:
     def notes(
         self, index: PolicyIndex, matched: Matched, written: WrittenObjects
     ) -> Iterator[tuple[Problem, Position | None]]:
-        """What ``check`` says of the policies in the texts."""
+        """The findings of ``check`` about the policies in the texts."""
         if len(index.cluster.policies) <= SMALL:
             found = lint(index, self.raw, self._read.around)
         else:
@@ -277,7 +279,7 @@ class _Draft:
 
 
 def _problems(parts: Mapping[str, Loaded]) -> Iterator[tuple[Problem, Position | None]]:
-    """What the server would say of the texts, errors first."""
+    """The server's problems of the texts, errors first."""
     found = [
         (problem, part.positions.locate_problem(problem))
         for part in parts.values()

@@ -32,22 +32,22 @@ from podfence.web.worker import Worker
 
 T = TypeVar("T")
 READING: Final = 3.0
-"""Seconds that a save waits for the input to be read again. It is answered then all the same: who
-saves again what is written already would be told of a conflict with himself."""
+"""Seconds that a save waits for the input to be read again; then it is answered anyway. Without an
+answer the page would save again, and get a conflict with its own write."""
 SHOWN: Final = 40
-"""Causes of a plan that are written out beside a text."""
+"""Causes of a plan that are shown beside a text."""
 
 
 class Draft(Struct, forbid_unknown_fields=True):
-    """A text that is not saved yet."""
+    """An unsaved text."""
 
     path: str
     text: str
 
 
 class Evaluate(Struct, forbid_unknown_fields=True):
-    """``tab``: tells one page from another; of each only the newest drafts are judged. ``also``:
-    what takes longer and is not asked for at every key."""
+    """``tab``: identifies a page; only the newest drafts of each are judged. ``also``: slower
+    parts, which are not requested at every key."""
 
     tab: str
     files: list[Draft]
@@ -55,7 +55,7 @@ class Evaluate(Struct, forbid_unknown_fields=True):
 
 
 class Save(Struct, forbid_unknown_fields=True):
-    """``digest``: of what the editor has read."""
+    """``digest``: of the text that the editor has read."""
 
     path: str
     text: str
@@ -87,7 +87,7 @@ class Editing:
         self._base: tuple[InputRevision, Base] | None = None
         self._newest: dict[str, object] = {}
         self._kept = KeptDrafts()
-        # Written here, and perhaps not read again yet: they are no strangers meanwhile.
+        # Written here, and perhaps not read again yet: they count as known.
         self._written: dict[str, None] = {}
         # Files and completions are quick: they do not wait for drafts that are being judged.
         self._quick = Worker()
@@ -110,7 +110,8 @@ class Editing:
 
     @property
     def _known(self) -> tuple[str, ...]:
-        """What may be opened and written: files that were read, and those that were made here."""
+        """The files that may be opened and written: those that were read, and those that were
+        created here."""
         return (*self._paths, *self._written)
 
     async def files(self, request: web.Request) -> web.Response:
@@ -129,7 +130,7 @@ class Editing:
         return json_body(json_bytes(_file(found)))
 
     async def save(self, request: web.Request) -> web.Response:
-        """Write one, if it is what the editor has read."""
+        """Write a file, if it has not changed since the editor read it."""
         asked = await _read(request, Save)
         await self._served.fresh()
         try:
@@ -147,7 +148,7 @@ class Editing:
     # -- drafts
 
     async def evaluate(self, request: web.Request) -> web.Response:
-        """What the drafts would open and close. 409 for drafts that newer ones have overtaken."""
+        """The effect of the drafts. 409 for drafts that newer ones have replaced."""
         asked = await _read(request, Evaluate)
         await self._served.fresh()
         texts = {each.path: each.text for each in asked.files}
@@ -166,7 +167,7 @@ class Editing:
         return said(409, "newer drafts came") if body is None else json_body(body)
 
     async def plan(self, request: web.Request) -> web.Response:
-        """``?draft=``: what drafts that were judged would open and close now, as ``plan`` says it.
+        """``?draft=``: the present effect of drafts that were judged, as ``plan`` reports it.
         ``order=1``: with the order of their edits."""
         name = request.query.get("draft", "")
         texts = self._kept.texts(name)
@@ -197,7 +198,7 @@ class Editing:
         return data
 
     def _turning(self, judged: Judgement, drafted: TestedSide, base: Base) -> dict[str, Any]:
-        """What the drafts do to the tests; nothing where there are none."""
+        """The effect of the drafts on the tests; nothing without tests."""
         found, tests = base.turning(drafted), self._served.revision.read.tests
         if found is None or tests is None or judged.sides is None:
             return {}
@@ -205,7 +206,7 @@ class Editing:
         return {"tests": {**turning_data(found, locate), "text": turning_words(found)}}
 
     async def complete(self, request: web.Request) -> web.Response:
-        """What may stand where somebody types."""
+        """Completions at the cursor."""
         asked = await _read(request, Complete)
         await self._served.fresh()
         cluster = self._served.revision.read.loaded.cluster
@@ -215,7 +216,7 @@ class Editing:
         return json_body(json_bytes(_completion(found)))
 
     async def select(self, request: web.Request) -> web.Response:
-        """Whom the selector at a line means: ``null`` where there is none."""
+        """The pods that the selector at a line matches; ``null`` if there is none."""
         asked = await _read(request, Select)
         await self._served.fresh()
         cluster = self._served.revision.read.loaded.cluster

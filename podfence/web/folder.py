@@ -1,4 +1,4 @@
-"""The files of the input: which there are, when they change, how one is saved.
+"""The files of the input: their names, their changes, and saving.
 
 Rule: a name is one of the files that were read, or a new one beside them; never a path to be
 followed. A file that is written lies, after links, below a path that a person gave with ``-f``. A
@@ -33,7 +33,7 @@ from podfence.manifests.wholefiles import ReadOnlyFile, replace_whole
 from podfence.web.steps import Steps
 
 MOST_WATCHED: Final = 20_000
-"""Files and directories that are looked at for changes."""
+"""The most files and directories that are watched for changes."""
 _NEW_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(?:yaml|yml|json)")
 
 
@@ -42,7 +42,7 @@ class NotWritten(Exception):
 
 
 class Changed(NotWritten):
-    """The file is not what the editor has read. ``text``: what it is now."""
+    """The file has changed since the editor read it. ``text``: its present content."""
 
     def __init__(self, file: FileText) -> None:
         super().__init__("the file has changed since it was read")
@@ -63,8 +63,8 @@ InputFiles = tuple[InputFile | Skipped, ...]
 
 
 class Renderer(Struct, frozen=True):
-    """``render``: puts what charts and kustomizations give in the place of their sources; raises
-    PodfenceError. ``origins``: the directories and files that it reads for that."""
+    """``render``: replaces charts and kustomizations by their output; raises PodfenceError.
+    ``origins``: the directories and files that it reads for that."""
 
     render: Callable[[InputFiles], InputFiles]
     origins: Callable[[], Iterable[str]]
@@ -83,8 +83,8 @@ class Folder(Struct, frozen=True):
     def read(
         self, kept: DecodedDocuments | None = None, steps: Steps | None = None
     ) -> tuple[Loaded, InputFiles]:
-        """Everything, and the files that it was read from. ``steps``: is told of each file. Raises
-        PodfenceError where something cannot be rendered."""
+        """Read everything; also returns the files. ``steps``: is called with each file. Raises
+        PodfenceError if something cannot be rendered."""
         with collector_paused():
             files: InputFiles = tuple(read_inputs(self.paths, None, self.exclude))
             if self.renderer is not None:
@@ -95,7 +95,7 @@ class Folder(Struct, frozen=True):
     def load(
         self, files: Iterable[InputFile | Skipped], kept: DecodedDocuments | None = None
     ) -> Loaded:
-        """What files hold that stand for these."""
+        """The content of these files."""
         return load_files(
             files,
             self.paths,
@@ -105,7 +105,7 @@ class Folder(Struct, frozen=True):
         )
 
     def stamp(self) -> tuple[object, ...]:
-        """What is another value once a file has changed, come or gone."""
+        """A value that differs once a file has changed, been created or deleted."""
         found: list[object] = []
         for path in self._watched():
             try:
@@ -134,30 +134,31 @@ class Folder(Struct, frozen=True):
     # -- one file
 
     def may_hold(self, path: str, known: Sequence[str]) -> bool:
-        """Whether a file that was read is called so, or a new one beside them may be."""
+        """Whether this is the name of a file that was read, or of a possible new one beside
+        them."""
         folder, name = os.path.split(path)
-        # Beside what is rendered a new file is another input of a program, or none at all.
+        # Beside a rendered source a new file would be input of a program, or ignored.
         plain = (each for each in self.paths if self.renderer is None or not sources_of(each))
         beside = {os.path.dirname(each) for each in known} | {*plain}
         if path in known:
             return True
-        # One that is there and was not read is excluded: it is not the editor's.
+        # An existing file that was not read is excluded, so it cannot be edited.
         is_new = _NEW_NAME.fullmatch(name) is not None and not os.path.lexists(path)
         return folder in beside and is_new
 
     def open(self, path: str, known: Sequence[str]) -> FileText:
-        """The file as it is now. ``known``: names of the files that were read.
+        """The present content of a file. ``known``: names of the files that were read.
 
-        Raises NotWritten for anything else than those and new files beside them, and for a file
-        that cannot be edited here.
+        Raises NotWritten for any other file except new ones beside them, and for a file that cannot
+        be edited here.
         """
         return _read(path, self._real(path, known))
 
     def save(self, path: str, text: str, digest: str, known: Sequence[str]) -> FileText:
-        """Write a file, through a temporary one: who reads meanwhile gets the old or the new one,
-        whole. ``digest``: of what the editor has read.
+        """Write a file through a temporary one, so that a reader gets the old or the new one,
+        whole. ``digest``: of the content that the editor has read.
 
-        Raises Changed if it is not that any more, NotWritten as ``open``.
+        Raises Changed if the file differs from it, NotWritten as ``open``.
         """
         real = self._real(path, known)
         before = _read(path, real)

@@ -22,7 +22,7 @@ HEADERS: Mapping[str, str] = {
     "X-Frame-Options": "DENY",
     "Server": "podfence",
 }
-"""What goes with every answer."""
+"""Headers of every answer."""
 
 
 class Refusal(Struct, frozen=True):
@@ -33,14 +33,14 @@ class Refusal(Struct, frozen=True):
 
 
 class Guard(Struct, frozen=True):
-    """``hosts``: what ``Host`` may say, ports included. ``token``: what gives access to data."""
+    """``hosts``: the accepted values of ``Host``, with ports. ``token``: gives access to data."""
 
     hosts: frozenset[str]
     token: str
 
     def refusal(self, path: str, headers: Mapping[str, str]) -> Refusal | None:
-        """Why a request is refused, None for one that is answered. ``headers``: names in any case
-        are looked up as they are written here."""
+        """Why a request is refused; None if it is answered. ``headers``: a mapping that ignores the
+        case of names."""
         host = headers.get("Host", "")
         if host not in self.hosts:
             return Refusal(421, "this server answers only to the address that it printed")
@@ -63,7 +63,7 @@ class Guard(Struct, frozen=True):
 
 
 def policy(nonce: str) -> str:
-    """The content security policy of the page. ``nonce``: of the styles that the editor makes."""
+    """The content security policy of the page. ``nonce``: of the styles that the editor creates."""
     return "; ".join(
         (
             "default-src 'none'",

@@ -1,7 +1,7 @@
-"""The addresses that a server listens on, and by which requests may name it.
+"""The addresses that a server listens on, and the host names that requests may use.
 
-Rule: a server is asked by an address that it was told, never by a name that somebody else points
-at it (DNS rebinding).
+Rule: a request must use an address that the server was given, never a name that somebody else
+points at it (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _HTTP: Final = 80
 
 
 def bind_address(text: str) -> Address:
-    """An address of this machine. IPv4 written as IPv6 is IPv4. Raises ValueError for what browsers
-    cannot ask by, with words for a person."""
+    """An address of this machine. IPv4 written as IPv6 is IPv4. Raises ValueError for an address
+    that browsers cannot use, with words for a person."""
     try:
         found = ip_address(text)
     except ValueError as error:
@@ -72,7 +72,8 @@ def _socket(address: Address, port: int) -> socket.socket:
 
 
 def host_names(port: int, address: Address | None = None) -> tuple[str, ...]:
-    """What ``Host`` may say, the one for people first. Browsers leave out the port of http."""
+    """The accepted values of ``Host``, the printed one first. Browsers leave out the default port
+    of http."""
     if address is None:
         names: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     else:

@@ -1,4 +1,4 @@
-"""Routes for one pair, one workload, one policy, one repair: what programs ask a page's server."""
+"""Routes for one pair, one workload, one policy or one repair, for programs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from podfence.web.served import Served
 from podfence.web.server import json_body, refused
 
 LookupFunction = Callable[[str, Mapping[str, str]], Mapping[str, Any]]
-"""The answer to a question by its name, with the words of the request. Raises PodfenceError."""
+"""Answers a question by its name, with the parameters of the request. Raises PodfenceError."""
 MakeLookup = Callable[[InputRevision], LookupFunction]
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 LONGEST: Final = 600
-"""Characters of a word: a name of a namespace, of a kind and of an object are less."""
+"""The longest parameter: the names of a namespace, a kind and an object together are shorter."""
 _PAIR: Final = ("from", "to", "port", "protocol")
 _FINDING: Final = ("code", "object", "path")
 _UNCERTAIN: Final = "PF007"
 
 
 class LookupRoutes:
-    """``make``: who answers about a state; asked once for each."""
+    """``make``: returns the function that answers about a state; called once for each."""
 
     def __init__(self, served: Served, make: MakeLookup) -> None:
         self._served = served
@@ -42,9 +42,9 @@ class LookupRoutes:
         app.router.add_get("/api/v1/policy/{name:.+}", self.named("policy"))
 
     def asked_with(self, question: str, words: Sequence[str]) -> Handler:
-        """A question with some words after the question mark. ``pair``, ``allow``: the answer of
-        ``why`` and the lines behind it, or the smallest edit that allows it. ``fixes``, ``fix``:
-        which findings have a repair, or what one makes of the files."""
+        """A question with its parameters in the query. ``pair``, ``allow``: the answer of ``why``
+        and the lines behind it, or the smallest edit that allows it. ``fixes``, ``fix``: which
+        findings have a repair, or what one makes of the files."""
 
         async def handler(request: web.Request) -> web.Response:
             query = request.query
@@ -76,7 +76,7 @@ class LookupRoutes:
         return json_body(body)
 
     def _body(self, revision: InputRevision, question: str, asked: Mapping[str, str]) -> bytes:
-        """In the thread that judges."""
+        """Runs in the thread that judges."""
         if self._lookup is None or self._lookup[0] is not revision:
             self._lookup = revision, self._make(revision)
         found = self._lookup[1](question, asked)
@@ -84,7 +84,7 @@ class LookupRoutes:
 
 
 def _status(error: PodfenceError) -> int:
-    """Nothing is called so; no verdict; or the question is none."""
+    """404 for an unknown name, 409 without a verdict, 400 for a request that is not a question."""
     if isinstance(error, UnknownObject):
         return 404
     return 409 if error.code == _UNCERTAIN else 400

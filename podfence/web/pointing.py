@@ -1,7 +1,7 @@
-"""Whom the selector at a line of a text means, while it is being typed.
+"""The pods that the selector at a line of a text matches, while it is being typed.
 
-Rule: labels are compared as they are written, on the pods of the input: a selector that nobody has
-asked before is answered like any other. A text that cannot be read answers nothing.
+Rule: labels are compared as they are written, on the pods of the input, so a selector need not
+occur in any policy. A text that cannot be read gives no answer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _EVERYTHING = LabelSelector()
 
 class Pointed(Struct, frozen=True):
     """``path``: of the selector or the peer in ``policy``. ``pods``: ``namespace/name`` of those
-    that it selects; ``networks``: what an ipBlock holds."""
+    that it selects; ``networks``: the addresses of an ipBlock."""
 
     policy: str
     path: str
@@ -40,12 +40,12 @@ class _Selected(Struct, frozen=True):
     path: str
     pods: LabelSelector = _EVERYTHING
     namespaces: LabelSelector | None = None
-    """None: the namespace of the policy alone; of a policy of the cluster, every one."""
+    """None: the namespace of the policy only; for a policy of the cluster tiers, every one."""
     networks: tuple[str, ...] = ()
 
 
 def pointed(cluster: Cluster, text: str, line: int, namespace: str = "") -> Pointed | None:
-    """``line`` from 1; ``namespace``: of objects that name none. None where no selector stands."""
+    """``line`` from 1; ``namespace``: of objects that name none. None if there is no selector."""
     document, at = _document(text, line)
     own = namespace or DEFAULT_NAMESPACE
     loaded = load_files([InputFile(_FILE, document)], [_FILE], namespace=own)
@@ -59,7 +59,7 @@ def pointed(cluster: Cluster, text: str, line: int, namespace: str = "") -> Poin
 
 
 def _document(text: str, line: int) -> tuple[str, int]:
-    """The one document of a text that a line stands in, and the line's number there."""
+    """The document of a text that contains a line, and the line's number in it."""
     lines = text.split("\n")
     start = max((n for n in range(min(line, len(lines))) if _parts(lines[n])), default=-1) + 1
     end = next((n for n in range(start, len(lines)) if _parts(lines[n])), len(lines))
@@ -71,7 +71,7 @@ def _parts(line: str) -> bool:
 
 
 def _holds(loaded: Loaded, policy: Policy, path: str, line: int) -> bool:
-    """Whether a field stands on a line."""
+    """Whether a field is on a line."""
     field = Problem("", Severity.NOTE, "", policy.source, path, object=str(policy.ref))
     start = loaded.positions.locate_problem(field)
     end = loaded.positions.end_of_problem(field)
@@ -99,7 +99,7 @@ def _selected(policy: Policy) -> Iterator[_Selected]:
 
 
 def _of_admin(of: Subject | Peer, path: str) -> Iterator[_Selected]:
-    """Nothing for what is no selector of pods and no block."""
+    """None for anything else than a pod selector or a block."""
     if of.pods is not None:
         yield _Selected(path, of.pods.pod_selector, of.pods.namespace_selector)
     elif of.namespaces is not None:

@@ -1,4 +1,4 @@
-"""One state of the input, as the page asks for it: parts as JSON, each made when first wanted."""
+"""One state of the input for the page: parts as JSON, each made on first use."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def _as_it_is(finding: LintFinding) -> LintFinding:
 
 
 class ReadInput(Struct, frozen=True):
-    """What was read. ``files``: where from; none of a cluster. ``tests``: what it is judged by,
-    None without any; ``around``, ``configured``: what settings say of findings; the latter gives a
-    finding as they want it, None where they leave it out."""
+    """The input. ``files``: its files, none for a cluster. ``tests``: its test files, None without
+    any. ``around``, ``configured``: the settings of findings; the latter returns a finding as they
+    change it, None if they leave it out."""
 
     loaded: Loaded
     index: PolicyIndex
@@ -39,7 +39,7 @@ class ReadInput(Struct, frozen=True):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Names of the files that hold text: none of what was rendered."""
+        """Names of the files that contain text, without rendered ones."""
         files = (each for each in self.files if isinstance(each, InputFile))
         return tuple(file.path for file in files if not file.error and not file.rendered)
 
@@ -49,8 +49,8 @@ Make = Callable[[ReadInput], Mapping[str, Callable[[], object]]]
 
 
 class InputRevision:
-    """``name`` tells it from every other. ``parts`` may be asked for from any thread; ``followed``
-    is for the one that judges."""
+    """``name`` is unique. ``parts`` may be used by any thread, ``followed`` only by the one that
+    judges."""
 
     def __init__(self, name: str, read: ReadInput, make: Make) -> None:
         self.name = name
@@ -65,11 +65,11 @@ class InputRevision:
         return len(self.read.loaded.documents)
 
     def has(self, name: str) -> bool:
-        """Whether a part is made already."""
+        """Whether a part has been made."""
         return name in self._made
 
     def part(self, name: str) -> bytes:
-        """One part as JSON. Raises KeyError for a name that is none."""
+        """One part as JSON. Raises KeyError for an unknown name."""
         with self._lock:
             if name not in self._made:
                 self._made[name] = json_bytes(self._make[name]())
@@ -77,11 +77,11 @@ class InputRevision:
 
     @cached_property
     def followed(self) -> Followed:
-        """The state with a pod to come in each namespace, that edits start from."""
+        """The state that edits start from, with a pod to come in each namespace."""
         return followed_of(self.read)
 
 
 def followed_of(read: ReadInput) -> Followed:
-    """What edits of the input are judged against, newcomers included."""
+    """The state that edits of the input are compared with, newcomers included."""
     cluster, _ = comparable(*[read.loaded.cluster] * 2)
     return Followed(ClusterIndex.of(cluster, read.index.names))

@@ -1,7 +1,7 @@
-"""The state that is served: the last input that could be read, and the listeners for the next.
+"""The served state: the last input that could be read, and the listeners for the next.
 
-Rule: a page never goes blank. Input that cannot be read any more is told as a problem, beside the
-last state that could.
+Rule: a page never goes blank. If the input becomes unreadable, the problem is reported beside the
+last good state.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _KEPT_NEWS: Final = 64
 
 
 class InputSource(Struct, frozen=True):
-    """``read``: everything, from nothing; raises PodfenceError. ``stamp``: what is another value
-    once ``read`` may find something else. ``seconds``: how often it is asked. ``steps``: what
-    ``read`` tells of how far it is."""
+    """``read``: reads everything; raises PodfenceError. ``stamp``: returns a value that differs
+    once ``read`` may have another result. ``seconds``: between two calls of it. ``steps``: the
+    progress of ``read``."""
 
     read: Callable[[], ReadInput]
     stamp: Callable[[], object]
@@ -39,7 +39,7 @@ class InputSource(Struct, frozen=True):
 
 
 class Served:
-    """Used from the event loop alone; what takes long runs in ``worker``."""
+    """Used only from the event loop; slow work runs in ``worker``."""
 
     def __init__(self, source: InputSource, make: Make, *, edit: bool = False) -> None:
         """Reads the input for the first time. Raises PodfenceError."""
@@ -65,7 +65,7 @@ class Served:
         return InputRevision(f"{self._name}-{self._number}", read, self._make)
 
     def state(self) -> dict[str, Any]:
-        """What a page asks first."""
+        """The first answer for a page."""
         return {
             "revision": self.revision.name,
             "live": bool(self.revision.read.loaded.live),
@@ -77,7 +77,7 @@ class Served:
     # -- reading again
 
     async def watch(self) -> None:
-        """Look for changes until cancelled. Nobody's page open: nothing is asked, see ``fresh``."""
+        """Look for changes until cancelled. Without an open page, only ``fresh`` looks."""
         while True:
             await asyncio.sleep(self._source.seconds)
             if self._listeners:
@@ -92,16 +92,16 @@ class Served:
         stamp = await self.worker.run(self._source.stamp)
         if stamp != self._stamp:
             await self.read_again()
-            self._stamp = stamp  # not before: who asked may have been sent away meanwhile
+            self._stamp = stamp  # not before: the request may have been cancelled
         self._looked = time.monotonic()
 
     async def look_for(self, seconds: float) -> None:
-        """Look now, and wait for it that long; a large input goes on being read afterwards."""
+        """Look now, and wait at most so long; reading a large input continues afterwards."""
         await self._waited(self.look(), seconds)
 
     async def fresh(self, seconds: float | None = None) -> None:
-        """Before an answer: where no page is open, and so nobody has looked for a while, look.
-        ``seconds``: how long that is waited for; None: until it is done."""
+        """Look before an answer, if no page is open and the last look was a while ago.
+        ``seconds``: the longest wait; None: until the look is done."""
         if not self._listeners and self._is_old:
             await self._waited(self._look_if_old(), seconds)
 
@@ -111,11 +111,11 @@ class Served:
 
     async def _look_if_old(self) -> None:
         async with self._one_looks:
-            if self._is_old:  # somebody who asked at the same time may have looked
+            if self._is_old:  # another request may have looked
                 await self._look()
 
     async def _waited(self, look: Coroutine[Any, Any, None], seconds: float | None) -> None:
-        """Whoever waits may be sent away; the look goes on."""
+        """A cancelled request does not stop the look."""
         task = asyncio.create_task(look)
         self._looks.add(task)
         task.add_done_callback(self._looks.discard)
@@ -143,7 +143,7 @@ class Served:
             self._loop.call_soon_threadsafe(self.advance, step)
 
     def advance(self, step: Step) -> None:
-        """Work has come so far."""
+        """Report progress."""
         if step != self._step:
             self._step = step
             self._send(_event(step))
@@ -157,12 +157,12 @@ class Served:
                 each.put_nowait(text)
 
     def end(self) -> None:
-        """Nothing will be told any more."""
+        """No more events."""
         self._tell("end")
 
     @asynccontextmanager
     async def told(self) -> AsyncIterator[asyncio.Queue[str]]:
-        """Events from now on, the present state first."""
+        """The present state, then every later event."""
         self._loop = asyncio.get_running_loop()
         news: asyncio.Queue[str] = asyncio.Queue(_KEPT_NEWS)
         news.put_nowait(f"data: {json.dumps(self.state())}")

@@ -1,7 +1,6 @@
-"""The server: routes, who is let in, and how it ends.
+"""The server: routes, access, and its end.
 
-Rule: it answers with what a revision holds, and judges in one thread of its own. Nothing
-about a request is written down.
+Rule: answers come from a revision, and one separate thread judges. No request is logged.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ HEARTBEAT: Final = 15.0
 OPENING: Final = 1.0
 """Seconds that a page waits for a look at the input before it shows what was read last."""
 _STREAMING: Final = frozenset({"/api/v1/events", "/api/v1/drops", "/api/v1/counters"})
-"""Answers that go on for as long as a page is open; each route bounds how many."""
+"""Streams that last as long as a page is open; each route limits their number."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Routes = Callable[[web.Application], None]
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether it is an error of this program. What is no HTTP is answered with 400: any program of
-    this machine can send it, and it is nothing for the terminal of whoever serves."""
+    """Whether it is an error of this program. Anything but HTTP gets 400: any program of this
+    machine can send it, so it is not printed on the user's terminal."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
@@ -60,12 +59,12 @@ class Bound:
 
 
 def said(status: int, text: str) -> web.Response:
-    """An answer in words."""
+    """An answer as text."""
     return web.json_response({"message": text}, status=status)
 
 
 def refused(status: int, code: str, message: str) -> web.Response:
-    """An answer to a program whose question is none, or has no answer."""
+    """An error for a program: its request is not a question, or has no answer."""
     return web.json_response({"code": code, "message": message}, status=status)
 
 
@@ -75,7 +74,7 @@ def json_body(data: bytes, **options: Any) -> web.Response:
 
 
 class _Gate:
-    """Lets requests in; bounds how many, how large and how long."""
+    """Admits requests; limits their number, size and duration."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -102,7 +101,7 @@ class _Gate:
             self._running -= 1
 
     async def _stream(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """A stream has sent its headers long since; what is none is an answer as any other."""
+        """A stream has sent its headers already; any other response gets the usual headers."""
         try:
             response = await handler(request)
         except web.HTTPException as error:
@@ -154,8 +153,8 @@ class _Pages:
         return web.json_response(self._served.state())
 
     async def part(self, request: web.Request) -> web.Response:
-        """A part of what is shown. ``?revision=``: of this one, or 409. Numbers of one revision
-        mean nothing in another, so who puts parts together asks for them by it."""
+        """A part of the page. ``?revision=``: of this revision, or 409. Numbers of one revision
+        mean nothing in another, so a page requests all parts by the same one."""
         if "revision" not in request.query:
             await self._served.fresh()
         revision = self._served.revision
@@ -200,8 +199,8 @@ class _Pages:
         return web.json_response(self._served.state())
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """A line whenever the page should ask again. Each says all that is needed, so a reader that
-        missed some has missed nothing."""
+        """An event whenever the page should update. Each contains the whole state, so a reader may
+        miss events."""
         if self._streams >= STREAMS:
             return said(503, "too many pages are open")
         response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})

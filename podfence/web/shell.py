@@ -1,4 +1,4 @@
-"""The empty page and its static files. They hold no data, so nobody needs a token for them."""
+"""The empty page and its static files. They contain no data, so they need no token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TYPES: Final[Mapping[str, str]] = {
 
 
 class Static:
-    """The built front end. ``edit``: with the editor, which is most of it."""
+    """The built front end. ``edit``: with the editor, which is the largest part."""
 
     def __init__(self, *, edit: bool) -> None:
         folder = files("podfence") / "web" / "static"
@@ -25,7 +25,7 @@ class Static:
         self._files = {name: (folder / name).read_bytes() for name in names}
 
     def file(self, name: str) -> tuple[bytes, str] | None:
-        """A file with its type, None for what is none of them."""
+        """A file with its type; None for an unknown name."""
         found = self._files.get(name)
         return None if found is None else (found, _TYPES[name])
 

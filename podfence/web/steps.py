@@ -1,4 +1,4 @@
-"""How far a reading has come, from the thread that reads to whoever waits for it."""
+"""Progress of a reading, passed from its thread to a listener."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from msgspec import Struct
 
 T = TypeVar("T")
 _APART: Final = 0.1
-"""Seconds between two steps of one kind that are told: nobody reads faster."""
+"""Seconds between two reported steps of one kind: nobody reads faster."""
 
 
 class Step(Struct, frozen=True):
-    """``doing``: ``files`` while they are read, ``objects`` while a cluster is asked for its own,
-    ``policies`` while they are compiled, else the part
-    of a page that is being made; "" for nothing. ``done`` of ``of`` files; ``objects`` that were
-    read."""
+    """``doing``: ``files`` while they are read, ``objects`` while a cluster's are listed,
+    ``policies`` while they are compiled, else the part of a page that is being made; "" for
+    nothing. ``done`` of ``of`` files; ``objects`` that were read."""
 
     doing: str = ""
     done: int = 0
@@ -29,7 +28,7 @@ IDLE: Final = Step()
 
 
 class Steps:
-    """``tell`` may be called from any thread, and calls who listens in the same one."""
+    """``tell`` may be called from any thread, and calls the listener in the same one."""
 
     def __init__(self) -> None:
         self._listener: Callable[[Step], None] | None = None
@@ -37,11 +36,11 @@ class Steps:
         self._at = 0.0
 
     def listen(self, listener: Callable[[Step], None]) -> None:
-        """Who is told from now on, instead of who was before."""
+        """Set the listener, in place of the previous one."""
         self._listener = listener
 
     def tell(self, step: Step) -> None:
-        """A step; left out where one of its kind was told a moment ago."""
+        """Report a step; skipped if one of its kind was reported a moment ago."""
         now = time.monotonic()
         if self._listener is None:
             return
@@ -51,7 +50,7 @@ class Steps:
         self._listener(step)
 
     def counted(self, files: Sequence[T]) -> Iterator[T]:
-        """The same files, each told as it is taken."""
+        """Yields the same files, and reports each."""
         for number, file in enumerate(files):
             self.tell(Step("files", number, len(files)))
             yield file

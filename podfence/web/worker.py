@@ -1,7 +1,7 @@
 """One thread that judges, so that the server goes on answering.
 
-Rule: jobs run one after the other, in the order in which they were asked for. The thread never
-keeps the process: who stops the server does not wait for what nobody reads any more.
+Rule: jobs run one after the other, in the order of their requests. The thread does not keep the
+process alive, so stopping the server does not wait for unneeded answers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Worker:
         threading.Thread(target=self._work, name="podfence-judge", daemon=True).start()
 
     async def run(self, job: Callable[[], T]) -> T:
-        """What a job returns or raises. One that nobody waits for any more is not begun."""
+        """Return or raise what a job does. A cancelled job is not started."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put((job, future))
         return await future

@@ -1,6 +1,6 @@
 """Counters of our table, read without the rest of the table: packets and bytes by chain.
 
-Rule: a number is what the kernel holds now; a chain that is written anew begins at 0.
+Rule: a number is what the kernel holds now; a chain that is written again begins at 0.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Counted(Struct, frozen=True):
         return Counted(self.packets + other.packets, self.bytes + other.bytes)
 
     def since(self, before: Counted) -> Counted:
-        """What came after ``before``, of the same chain; all of it where it began anew."""
+        """What came after ``before``, of the same chain; all of it where it began again."""
         if self.packets < before.packets or self.bytes < before.bytes:
             return self
         return Counted(self.packets - before.packets, self.bytes - before.bytes)

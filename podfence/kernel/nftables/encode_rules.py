@@ -1,6 +1,6 @@
 """Rules -> lists of the kernel's expressions, the same ones that ``nft`` makes of their text.
 
-Rule: every part of a rule loads what it needs anew into the first registers; the parts share only
+Rule: every part of a rule loads what it needs again into the first registers; the parts share only
 what the packet is known to be. Never an expression that ``nft list`` cannot print.
 """
 

@@ -110,7 +110,7 @@ class NftSocket:
         """Apply all messages, or none of them.
 
         Raises NftError that names the first object that the kernel refused; nothing was applied.
-        Raises NftUnanswered when nobody knows whether it was.
+        Raises NftUnanswered when it is unknown whether it was.
         """
         if not batch:
             return

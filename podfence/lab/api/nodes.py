@@ -201,7 +201,7 @@ def runs(pods: Iterable[ApiObject], nodes: Iterable[Node]) -> tuple[PodRun, ...]
 
 
 def addresses_of(pod: ApiObject) -> tuple[IPAddress, ...]:
-    """Those of its status; what is no address is none."""
+    """The addresses of its status, without invalid ones."""
     found: list[IPAddress] = []
     for each in pod.get("status", {}).get("podIPs") or ():
         try:

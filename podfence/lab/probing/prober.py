@@ -195,7 +195,8 @@ class _Process:
             self.connection.send_bytes(_ANSWERED)
 
     def end(self) -> None:
-        """Wait for the end of a sender that has reported its result. Raises LabError."""
+        """Wait for the end of a sender that has reported its result. Raises LabError, and
+        RuntimeError for a bug in the sender."""
         os.waitpid(self._pid, 0)
         self.connection.close()
         if isinstance(self._said, LabError):

@@ -73,7 +73,7 @@ class LabProcess:
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid, self._connection = fork_with_pipe(partial(_run_child, self._plan))
-        os.setpgid(self.pid, self.pid)  # the child does it too: whoever comes first
+        os.setpgid(self.pid, self.pid)  # the child does it too: the first one counts
         try:
             ready = self._receive()
         except BaseException:

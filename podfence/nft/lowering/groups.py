@@ -2,7 +2,7 @@
 
 Rule: ``return`` means allowed in this direction; the other direction is still asked. No chain in
 here accepts. A group has a chain of its own for its isolation (the NetworkPolicy tier). Every other
-tier is written once for all (see ``sharedtiers``), and asked before. Each deny chain belongs to one
+tier is written once for all (see ``tierchains``), and asked before. Each deny chain belongs to one
 chain and one view, so that a denied packet names the chain, and whether it is a reply.
 """
 
@@ -125,7 +125,7 @@ class Groups:
 
     def _deny_rules(self, name: str, appeal: str, view: View) -> tuple[Rule, ...]:
         """A pod cannot block itself (NP-54, NP-55). This is asked only here, where it seldom costs,
-        and only where isolation alone is concerned (CNP-27). It is written anew and not taken from
+        and only where isolation alone is concerned (CNP-27). It is written again and not taken from
         ``engine``: a chain decides for packets that come, and tests hold both against each other.
         """
         to_itself = (

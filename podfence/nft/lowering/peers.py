@@ -1,10 +1,10 @@
 """Peers -> shared sets of addresses.
 
-Rule: one set for each distinct ``Peers.key`` and family, whoever refers to it. Pods lie in hash
-sets, and so do nodes and what domain names stand for; such a set stays when it is empty: who
-matches later changes elements only. ipBlocks never change: one range stands in the rule, several
-lie in an interval set. Domain names have two sets: what they stand for now, and what they stood
-for, where connections may stay that are there already (CNP-19).
+Rule: one set for each distinct ``Peers.key`` and family, shared by all that refer to it. Pods lie
+in hash sets, and so do nodes and what domain names stand for; such a set stays when it is empty:
+who matches later changes elements only. ipBlocks never change: one range stands in the rule,
+several lie in an interval set. Domain names have two sets: what they stand for now, and what they
+stood for, where connections may stay that are there already (CNP-19).
 """
 
 from __future__ import annotations

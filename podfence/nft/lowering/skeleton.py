@@ -197,7 +197,7 @@ def _input(audits: Collection[View]) -> tuple[Rule, ...]:
         _neighbours(),
         Rule((CtDirection(CtDirectionValue.REPLY), RETURN)),
         *_other_errors(f"{STATELESS}_s"),
-        # an address that every pod has and the API does not tell: nobody knows which pod it is
+        # an address that every pod has and the API does not contain: the pod is unknown
         Rule((_LINK_LOCAL, _PODS_LINK, goto(UNKNOWN)), "pods by link-local addresses"),
         Rule((jump(dispatch_chain(View(Direction.EGRESS, reply=False))),)),
         Rule((jump(STAMP),)),

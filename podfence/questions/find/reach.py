@@ -191,7 +191,7 @@ class _Reaching:
                             yield (near, far, table.sets[ports]), by
 
     def _by_time(self, part: EndPart) -> tuple[EndPart, ...]:
-        """Pods of today and pods to come, which may be of one class, apart."""
+        """Existing pods and pods to come, separately, although they may share a class."""
         pods, addresses = part
         coming = pods & self._world.newcomers
         if not coming or coming == pods:
@@ -321,7 +321,7 @@ class _Reaching:
 
 
 def _order(row: ReachRow) -> tuple[object, ...]:
-    """Pods of today, then addresses, then pods to come; by name."""
+    """Existing pods, then addresses, then pods to come; by name."""
     return (
         row.is_to_come,
         bool(row.sources.addresses or row.destinations.addresses),

@@ -111,7 +111,7 @@ def metadata(case: LintedPolicy) -> Iterator[Note]:
             addresses = ip_block(block).addresses
             hit = [address for address in METADATA if address in addresses]
             if not hit or block.cidr.num_addresses == 1:
-                continue  # whoever writes the one address means it
+                continue  # a single address is meant
             exact = [f"{address}/{address.max_prefixlen}" for address in hit]
             text = (
                 f"{block.cidr} contains {words.listed([str(a) for a in hit])}, the metadata "

@@ -1,5 +1,4 @@
-"""Newcomers: pods that do not exist yet, so that the pods of today do not hide what tomorrow's may
-do.
+"""Newcomers: pods that do not exist yet, so that existing pods do not hide what new ones may do.
 
 Rule: a newcomer is an ordinary endpoint for the engine, with an address of its own, and no object
 of the input: no kind of the API is called so.

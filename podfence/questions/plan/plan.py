@@ -79,11 +79,11 @@ class Plan(Struct, frozen=True):
 
     @property
     def changes_something(self) -> bool:
-        """Whether any verdict differs, of pods of today or of newcomers."""
+        """Whether any verdict differs, of existing pods or of newcomers."""
         return bool(self.outcomes or self.newcomers)
 
     def fails(self, on: FailOn) -> bool:
-        """Whether something changes that ``on`` names, of pods of today or to come."""
+        """Whether something changes that ``on`` names, of existing pods or to come."""
         every = (*self.outcomes, *self.newcomers)
         match on:
             case FailOn.ANY:

@@ -2,7 +2,7 @@
 
 Rule: what opens beyond the connection comes first, the size of the edit second. An item is added to
 a rule only where it means nothing more than the connection; else a rule is added to a policy that
-selects the workload alone; else a policy is written that does, where it isolates nobody anew; else
+selects the workload alone; else a policy is written that does, where it isolates nobody again; else
 the policy with the fewest other pods gets the rule. So nothing is closed. What the edits really
 open is shown by their plan, never claimed here.
 """

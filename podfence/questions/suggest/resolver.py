@@ -1,8 +1,7 @@
 """Ends of flow records -> who they are in this cluster.
 
 Rule: what cannot be resolved is said, never guessed. An address that podfence assumed for a pod of
-a manifest resolves to nothing; a private address of which nobody knows whose it was is no address
-outside.
+a manifest resolves to nothing; a private address of an unknown owner is no address outside.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ _SERVICE: Final = re.compile(r"service/([^/]+)/([^/]+)\Z")
 
 
 class Unresolved(Exception):
-    """Nobody knows who an end is; the message says why."""
+    """The identity of an end is unknown; the message says why."""
 
 
 class EndResolver:

@@ -175,7 +175,7 @@ def _undeclared(world: ClusterWorld, aim: Aim, where: ResolvedEnd) -> Iterator[M
 
 
 def _groups(world: ClusterWorld, label: str) -> list[tuple[str | None, FrozenBitMap]]:
-    """The pods of today by the value that their namespace has for a label."""
+    """Existing pods by the value that their namespace has for a label."""
     found: dict[str | None, BitMap] = {}
     spaces = world.index.cluster.namespaces
     values = {name: dict(each.labels).get(label) for name, each in spaces.items()}

@@ -145,7 +145,7 @@ class Resolver:
         self._known: dict[End, ResolvedEnd] = {}
 
     def everybody(self) -> ResolvedEnd:
-        """Every pod of today, the unlabelled ones to come, every address outside, every node."""
+        """Every existing pod, the unlabelled ones to come, every address outside, every node."""
         world = self._world
         return ResolvedEnd.of_pods(world.real | world.strangers, EVERY_ADDRESS)
 

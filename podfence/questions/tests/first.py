@@ -95,7 +95,7 @@ def _required(end: Any, ports: PortSet) -> PortSet:
 
 
 def _words(world: ClusterWorld) -> Iterator[tuple[str, list[int]]]:
-    """Pods of today by words that hold pods of one class each."""
+    """Existing pods by words that hold pods of one class each."""
     found: dict[str, list[int]] = {}
     for pod in world.real:
         found.setdefault(world.names[pod], []).append(pod)

@@ -49,7 +49,7 @@ INTERNET = EVERY_ADDRESS - AddressSet.of([ip_network(text) for text in _PRIVATE]
 
 def read_port(word: str | int) -> PortSpec:
     """``5432``, ``9100-9110``, ``sql``, each with ``/udp`` or ``/sctp``; a protocol; ``icmp``;
-    ``any``."""
+    ``any``. Raises ValueError, with words for a person."""
     text = str(word)
     lower = text.lower()
     if lower == "any":
@@ -87,7 +87,8 @@ def joined(ports: list[PortSpec]) -> PortSpec:
 
 
 def read_end(word: str, namespace: str) -> End:
-    """An end without a port; ``namespace``: that of names without one."""
+    """An end without a port; ``namespace``: that of names without one. Raises ValueError, with
+    words for a person."""
     if word == "outside":
         return AddressEnd(word, EVERY_ADDRESS, is_outside=True)
     if word == "internet":
@@ -117,7 +118,8 @@ def read_end(word: str, namespace: str) -> End:
 
 
 def read_target(word: str, namespace: str) -> tuple[End, PortSpec | None]:
-    """``END`` or ``END:PORT``; an IPv6 address with a port is in brackets."""
+    """``END`` or ``END:PORT``; an IPv6 address with a port is in brackets. Raises ValueError, with
+    words for a person."""
     if _network(word) or is_entry(word):  # a host or a port that it is asked for may follow
         return read_end(word, namespace), None
     bracketed = re.fullmatch(r"\[(?P<end>[^\]]+)\](?::(?P<port>.+))?", word)

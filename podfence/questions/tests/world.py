@@ -115,7 +115,7 @@ class ClusterWorld:
 
     @cached_property
     def real(self) -> FrozenBitMap:
-        """The pods of today."""
+        """Existing pods."""
         return FrozenBitMap(set(range(len(self.pods))).difference(self.newcomers))
 
     @cached_property
