@@ -112,7 +112,7 @@ def test_a_plan_of_nothing_is_false_and_without_flows_says_nothing_of_traffic(
     assert (bool(planned), len(planned), planned.traffic) == (False, 0, None)
 
 
-def test_records_of_nobody_are_a_gap(shop: podfence.Input, tmp_path: Path) -> None:
+def test_records_of_unknown_pods_are_a_gap(shop: podfence.Input, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(HEAD + "shop/nobody,shop/db,TCP,5432\n")
     traffic = shop.plan(shop, flows=tmp_path / "a.csv").traffic
     assert traffic is not None

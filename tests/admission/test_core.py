@@ -38,7 +38,7 @@ def test_wanted_kinds() -> None:
         ("List", "v1"),
     ],
 )
-def test_not_ours(kind: str, api_version: str) -> None:
+def test_a_kind_of_a_foreign_group_is_ignored(kind: str, api_version: str) -> None:
     data = data_of(kind, api_version)
     assert not is_wanted(data)
     assert decode(data, SOURCE) == Decoded()

@@ -32,7 +32,7 @@ def test_a_key_and_a_value(text: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "value", ["web", "app=web", "app:", ":web", "http://example.com", "", None, 5, ["a:b"]]
 )
-def test_something_else(value: Any) -> None:
+def test_no_hint_for_any_other_value(value: Any) -> None:
     assert missing_space(value) == ""
 
 

@@ -153,7 +153,7 @@ def asked(context: ssl.SSLContext) -> Iterator[Asked]:
     made.server.server_close()
 
 
-def test_who_may_is_answered(asked: Asked) -> None:
+def test_an_authorised_client_is_answered(asked: Asked) -> None:
     assert asked.get("/v1/status") == (200, '{"a":1}')
     (_, token), (_, right) = asked.api.asked
     assert token == {"token": GOOD, "audiences": [AUDIENCE]}

@@ -131,7 +131,7 @@ def test_what_the_server_does_disturbs_nobody(answer: Answer) -> None:
     assert [line["event"] for line in lines] == ["an Event could not be written"]
 
 
-def test_no_server_disturbs_nobody() -> None:
+def test_an_absent_server_is_logged() -> None:
     with serving(Server()) as api:
         url = api.url
     writing = Writing(url)
@@ -140,7 +140,7 @@ def test_no_server_disturbs_nobody() -> None:
 
 
 @pytest.mark.parametrize("found", [b"{", b"[]", b'{"items": [1]}', b"\xff"])
-def test_an_answer_that_is_none_disturbs_nobody(found: bytes) -> None:
+def test_an_invalid_answer_writes_nothing(found: bytes) -> None:
     server = Server(found)
     with serving(server) as api:
         Writing(api.url).say()

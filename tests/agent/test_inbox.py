@@ -97,7 +97,7 @@ def test_the_parts_of_a_kind_count_each() -> None:
     assert box.take(0).whole
 
 
-def test_who_waits_is_woken() -> None:
+def test_the_end_wakes_a_waiting_thread() -> None:
     box = inbox()
     found: list[bool] = []
     waiting = threading.Thread(target=lambda: found.append(box.take(60).ended))

@@ -97,7 +97,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         ("/metrics", 404),
     ],
 )
-def test_what_else_is_asked(server: Server, folder: Path, path: str, status: int) -> None:
+def test_each_path_has_its_status(server: Server, folder: Path, path: str, status: int) -> None:
     here = os.open(folder, os.O_PATH)
     connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX)

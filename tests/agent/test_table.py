@@ -165,7 +165,7 @@ def test_what_others_do_during_a_large_write_is_known_to_have_been_done(
     assert notices.wait(0.1) is None
 
 
-def test_a_large_write_that_is_refused_is_nobody_elses(
+def test_a_refused_large_write_is_no_change_by_others(
     table: KernelTable, notices: Notices, kernel: NftNamespace, meanwhile: Meanwhile
 ) -> None:
     refused = Transaction(A.table, (*large_write(), DeleteChain("none")))
@@ -201,7 +201,7 @@ def test_what_others_have_begun_before_a_large_write_is_known_to_have_been_done(
     assert notices.wait(30) is not None
 
 
-def test_a_large_write_in_several_transactions_is_nobody_elses(
+def test_a_large_write_in_several_transactions_is_no_change_by_others(
     table: KernelTable, notices: Notices, kernel: NftNamespace, meanwhile: Meanwhile
 ) -> None:
     table._socket.limit = 1 << 17  # as of a user other than root

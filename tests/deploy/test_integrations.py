@@ -173,7 +173,7 @@ def test_a_repository_cannot_open_its_own_gate(repository: Path, runner: Path) -
     assert done.status == 1
 
 
-def test_no_change_is_none(repository: Path, runner: Path) -> None:
+def test_an_unchanged_folder_reports_no_change(repository: Path, runner: Path) -> None:
     done = Run(repository, runner, paths="shop", base="HEAD", fail_on="any")
     assert (done.status, done.err, done.outputs["changed"]) == (0, "", "false")
 

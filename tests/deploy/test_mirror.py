@@ -50,7 +50,7 @@ def test_agents_ask_the_service_and_believe_its_certificate_alone() -> None:
     assert token["serviceAccountToken"]["audience"] == "podfence.io"
 
 
-def test_a_mirror_reads_pods_and_asks_who_asks_and_nothing_else() -> None:
+def test_a_mirror_may_read_pods_and_create_reviews_and_nothing_else() -> None:
     found = made()
     rules = chart.only(found, "ClusterRole", NAME)["rules"]
     assert [(rule["resources"], rule["verbs"]) for rule in rules] == [

@@ -100,7 +100,7 @@ def test_what_no_policy_denies(denier: str) -> None:
     assert cause == Cause(denier)
 
 
-def test_whose_an_address_is() -> None:
+def test_an_address_is_named_by_its_pod_node_or_neither() -> None:
     twin = pod("shop/twin", {"app": "web"}, addresses=["10.0.0.1"], node="n2")
     live, asked = asker(WEB, DB, twin, node("n2", "172.18.0.2"))
     assert asked.end(DB_AT) == FlowEnd("10.0.0.2", ("shop/db",))

@@ -42,7 +42,7 @@ def test_an_audited_policy_is_named_to_its_namespace_alone() -> None:
 
 
 @pytest.mark.parametrize(("namespace", "more"), [("db", 3), ("web", 0)])
-def test_how_many_are_not_told_is_told_with_the_others(namespace: str, more: int) -> None:
+def test_hidden_policies_are_not_counted(namespace: str, more: int) -> None:
     """What is left out takes nothing else away, and nobody counts the policies of others."""
     near = NamedRule("NetworkPolicy", "api/closed", "spec.ingress[0]", "near miss")
     cause = replace(ISOLATED, near=(NEAR, near), more=3)

@@ -101,7 +101,7 @@ def test_a_group_has_one_listener_at_a_time(kernel: NftNamespace) -> None:
 
 
 @pytest.mark.kernel
-def test_nothing_comes(kernel: NftNamespace) -> None:
+def test_without_a_packet_the_listener_returns_nothing(kernel: NftNamespace) -> None:
     listener = LogListener(77, kernel.fd)
     assert listener.wait(0.01).packets == ()
     listener.close()

@@ -86,7 +86,9 @@ def test_another_socket_of_this_process_is_another(kernel: NftNamespace, notices
         assert notices.wait(0.2) is None
 
 
-def test_notices_that_were_lost_are_one_of_nobody(kernel: NftNamespace, notices: Notices) -> None:
+def test_lost_notices_count_as_one_change_by_an_unknown_process(
+    kernel: NftNamespace, notices: Notices
+) -> None:
     """More than the buffer takes: each element is a message."""
     with NftSocket(kernel.fd) as socket:
         table = NetlinkNft(socket)

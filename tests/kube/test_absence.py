@@ -75,7 +75,7 @@ def test_who_knows_nothing_takes_nothing_away() -> None:
         assert not reader.gone
 
 
-def test_at_a_start_who_knows_nothing_is_not_a_cluster_without_anything() -> None:
+def test_a_server_that_knows_no_kind_yet_is_not_an_empty_cluster() -> None:
     cluster = cluster_with_both()
     cluster.before = nothing
     with following(cluster, PODS, TIERS) as (reader, api):

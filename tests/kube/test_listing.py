@@ -179,7 +179,7 @@ def test_an_error_of_the_maker_comes_in_its_place() -> None:
             next(items)
 
 
-def test_an_error_is_gone_with_whoever_handled_it() -> None:
+def test_a_handled_error_keeps_no_memory() -> None:
     """Kinds that a server lacks are asked for again and again: no answer waits for a collector."""
     errors: list[weakref.ref[ClusterError]] = []
 

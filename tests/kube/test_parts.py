@@ -105,7 +105,7 @@ def test_what_a_substitute_told_first_counts_once_the_server_tells_of_it_no_more
     assert kind.now is None
 
 
-def test_of_what_was_told_long_ago_nothing_is_known_until_it_is_told_anew(
+def test_a_forgotten_object_is_unknown_until_the_next_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(parts, "LATEST", 1)

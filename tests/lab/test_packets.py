@@ -107,7 +107,9 @@ def test_what_answers_a_syn(family: int, packet: bytes, expected: tuple[int, boo
         pytest.param(4, b"", None, id="empty"),
     ],
 )
-def test_which_syn_has_come(family: int, packet: bytes, expected: int | None) -> None:
+def test_the_sequence_number_of_a_lone_syn_is_read(
+    family: int, packet: bytes, expected: int | None
+) -> None:
     assert syn_sequence(family, packet) == expected
 
 

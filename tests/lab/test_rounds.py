@@ -93,7 +93,7 @@ def test_a_mark_is_of_this_round_and_never_nothing(serial: int) -> None:
     assert next_one.marked(mark) == -1
 
 
-def test_a_mark_of_no_probe_is_nobodys() -> None:
+def test_a_mark_outside_of_the_round_belongs_to_no_probe() -> None:
     assert this_round(1).marked(this_round(1).mark(1)) == -1
     assert this_round(1).marked(0) == -1
 

@@ -141,7 +141,7 @@ def test_a_node_has_its_own_range_where_it_says_one() -> None:
         pytest.param(node("n3", "10.7.0.1"), id="a-node"),
     ],
 )
-def test_a_range_that_holds_somebody_elses_address_is_none(other: ClusterObject) -> None:
+def test_a_range_with_an_address_of_another_node_is_dropped(other: ClusterObject) -> None:
     known = replace(node("n1", "10.9.0.1"), pod_cidrs=(ip_network("10.7.0.0/24"),))
     one = pod("a/p", addresses=["10.7.0.5"], node="n1")
     assert scheduled(one, known, node("n2", "10.9.0.2"), other).nodes["n1"].pod_cidrs == ()

@@ -59,7 +59,7 @@ def test_a_pod_comes_back_as_it_was_but_for_its_node(pod: PodFacts) -> None:
     assert (pods, gone) == ([replace(pod, node="")], [])
 
 
-def test_own_pods_are_somebody_else_s_to_tell() -> None:
+def test_pods_of_the_own_node_leave_the_frames() -> None:
     """They leave this part, as they would leave a field selector."""
     assert Identities("n1").take(told(frame(POD))) == ([], [("shop", "web-1")])
 

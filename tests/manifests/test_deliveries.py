@@ -43,7 +43,9 @@ def made(version: str, kind: str, spec: object, name: str = "shop") -> str:
         ("argoproj.io/v1alpha1", "Application", {"source": "odd"}, "shop; render"),
     ],
 )
-def test_who_brings_what_is_told(version: str, kind: str, spec: object, named: str) -> None:
+def test_a_delivery_is_named_with_its_source(
+    version: str, kind: str, spec: object, named: str
+) -> None:
     (message,) = said(made(version, kind, spec))
     assert f"{kind} {named}" in message
 

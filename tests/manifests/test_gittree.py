@@ -181,7 +181,7 @@ def test_a_submodule_holds_no_files() -> None:
 
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize("pattern", ["sub", "sub/", "apps/sub"])
-def test_a_submodule_that_is_left_out_is_in_nobodys_way(pattern: str) -> None:
+def test_a_submodule_that_is_left_out_does_not_matter(pattern: str) -> None:
     before = [*GitTree.of("HEAD").files(["."])]
     commit = commit_of("HEAD")
     git("update-index", "--add", "--cacheinfo", f"160000,{commit},apps/sub")

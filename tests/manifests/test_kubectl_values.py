@@ -41,7 +41,7 @@ def test_a_float_without_a_fraction_is_sent_as_an_integer(text: str, value: obje
     [("80.0", 80), ("8e1", 80), ("1.0E+2", 100), ("-0.0", 0), ("80.5", 80.5), ("1e21", 1e21)],
 )
 @pytest.mark.parametrize("around", ['{"a":%s}', '{"a":%s} {}', '{"kind":"List","items":[],"a":%s}'])
-def test_so_is_one_in_json(text: str, value: object, around: str) -> None:
+def test_json_gives_the_value_that_kubectl_sends(text: str, value: object, around: str) -> None:
     found = read_json(around % text, 1)[0].parsed.value["a"]
     assert (type(found), found) == (type(value), value)
 

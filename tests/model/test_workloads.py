@@ -255,7 +255,7 @@ def test_pod_of_an_operator_keeps_its_owner() -> None:
     assert expand([], [given], [])[0] == (given,)
 
 
-def test_pods_without_owner_hold_nobody_back() -> None:
+def test_pods_without_an_owner_do_not_replace_a_workload() -> None:
     assert _names(_workload("Deployment"), pods=(_pod(None),)) == ["web-1"]
 
 

@@ -182,7 +182,7 @@ THIS_EPOCH, ANOTHER = 0x10000, 0x20000
         (nft.UDP, 0, False),
     ],
 )
-def test_relatives(
+def test_an_error_passes_with_its_connection_alone(
     hook: Hook, direction: CtDirectionValue, protocol: int, mark: int, accepted: bool
 ) -> None:
     """NP-39, NP-42: errors pass with the connection that they are about, and that one alone. A data

@@ -159,7 +159,7 @@ SPEAKS = [
 
 
 @pytest.mark.parametrize(("code", "path", "text"), SPEAKS)
-def test_it_speaks(code: str, path: str, text: str) -> None:
+def test_a_rule_finds_the_mistake_at_its_field(code: str, path: str, text: str) -> None:
     assert (code, path) in {(each.code, each.path) for each in found(text)}
 
 
@@ -269,7 +269,7 @@ SILENT = [
 
 
 @pytest.mark.parametrize(("code", "text"), SILENT)
-def test_it_is_silent(code: str, text: str) -> None:
+def test_a_rule_without_the_mistake_has_no_finding(code: str, text: str) -> None:
     assert code not in {each.code for each in found(text)}
 
 

@@ -54,7 +54,7 @@ def outcome(ask: Callable[[Asker, Can], Answer], asker: Callable[[], Asker], ask
 
 @pytest.mark.parametrize("size", [PLAIN, TIERED], ids=["plain", "tiered"])
 @pytest.mark.parametrize("seed", range(40))
-def test_alone_as_among_all(seed: int, size: Size) -> None:
+def test_one_question_has_the_answer_of_the_whole_index(seed: int, size: Size) -> None:
     rng = Random(seed)
     cluster = replace(random_cluster(rng, size), doubts=rng.choice(((), (), DOUBTS)))
     pods = [f"{pod.namespace}/{pod.name}" for pod in cluster.pods]

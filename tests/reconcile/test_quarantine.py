@@ -73,7 +73,7 @@ def test_members_are_no_part_of_what_a_unit_says() -> None:
 
 
 @pytest.mark.parametrize("count", range(7))
-def test_halves(count: int) -> None:
+def test_bisection_splits_the_names_into_two_disjoint_halves(count: int) -> None:
     names = {f"u{n}" for n in range(count)}
     parts = halves(names)
     assert set().union(*parts) == names

@@ -94,7 +94,7 @@ def test_a_name_that_is_taken_is_not_used() -> None:
     assert "shop/db-from-flows-2" in specs(found)
 
 
-def test_only_what_is_wished_for() -> None:
+def test_policies_are_suggested_only_for_the_wanted_workloads() -> None:
     (db,) = (each for each in cluster().pods if each.name == "db-0")
     assert db.owner is not None
     wish = SuggestOptions(workloads=frozenset({db.owner}))
