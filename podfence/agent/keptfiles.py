@@ -69,7 +69,7 @@ def _new(path: Path) -> Path:
 
 # -- Addresses of domain names, kept over a restart of the agent in a file beside the lock
 # Rule: the file is written whole or not at all, and read as if anybody had written it. Times are
-# those of the monotonic clock. That clock runs on over restarts of the agent and begins anew when
+# those of the monotonic clock. That clock runs on over restarts of the agent and restarts when
 # the machine does, so the file names the run of the machine.
 
 

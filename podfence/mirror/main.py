@@ -153,8 +153,8 @@ def feed(
     log: EventLog,
     turn: Callable[[], None] = lambda: None,
 ) -> None:
-    """Hand over what the watch of pods brings, until it is to stop. ``turn`` is called when the
-    loop comes round. Raises what ended a thread."""
+    """Pass on the batches of the watch of pods until ``stopped`` is set. ``turn`` is called in each
+    turn of the loop. Raises the exception that ended a thread of the watch."""
     told: tuple[SyncState, str] | None = None
     version, ready = "", False
     with watch:

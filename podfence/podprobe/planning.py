@@ -145,7 +145,7 @@ class _FilePlanner:
         return PlannedTest(test, tuple(asked), skipped, untried=untried)
 
     def _has_pairs(self, found: TestInWorld) -> bool:
-        """Whether a test is about two pods of today at all."""
+        """Whether a test is about two existing pods at all."""
         real = self._world.real
         if found.groups is not None:
             return True
@@ -268,7 +268,7 @@ def _named(found: TestInWorld) -> tuple[list[ResolvedEnd], list[ResolvedEnd]]:
 
 
 def _untried(found: TestInWorld, world: ClusterWorld) -> Iterator[str]:
-    """What a test is about beside pods of today."""
+    """The ends of a test that are not existing pods."""
     sources, targets = _named(found)
     every = [*sources, *targets, *([] if found.everybody is None else [found.everybody])]
     if any(each.addresses for each in every):

@@ -58,7 +58,7 @@ class Kept(Struct):
 
 
 VERSION: Final = 1
-"""Of the form. Who changes what a field means counts it up: then all is counted anew."""
+"""Of the form. A change of a field's meaning increases it: then all counts restart."""
 
 
 class _SavedHead(Struct):
