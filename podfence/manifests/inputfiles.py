@@ -94,7 +94,7 @@ def is_empty_directory(path: str) -> bool:
     """Whether a directory holds nothing but, perhaps, the file that keeps it in a repository."""
     try:
         return {*os.listdir(path)} <= {".gitkeep", ".keep"}
-    except OSError:  # it is no directory, or cannot be read: whoever reads it says so
+    except OSError:  # not a directory, or unreadable: the reader reports that
         return False
 
 

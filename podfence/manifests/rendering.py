@@ -1,4 +1,4 @@
-"""Charts and kustomizations, rendered by the program of whoever runs podfence.
+"""Charts and kustomizations, rendered by the user's own program.
 
 Rule: nothing is started that was not named or asked for, and nothing that reaches further than its
 own directory: no hooks, no post-renderers, no plugins, no network. Errors of the program are shown
