@@ -63,7 +63,7 @@ def _read(
     enough: tuple[str, ...] | None = None,
     tell: Tell | None = None,
 ) -> Snapshot:
-    """``tell``: is told how many objects were listed, beside whoever sits at the terminal."""
+    """``tell``: is told how many objects were listed, besides the terminal."""
     with ReadingProgress(access.name) as progress:
 
         def listed(number: int) -> None:

@@ -1,4 +1,4 @@
-"""How far the reading of a cluster has come, for whoever sits at the terminal.
+"""How far the reading of a cluster has come, shown on the terminal.
 
 Rule: a reading of less than a second says nothing, and nothing is said to a file or a pipe. The
 line is gone when the reading has ended.
