@@ -60,7 +60,7 @@ def with_rendered(
         if isinstance(file, InputFile)
         and not file.error
         and is_source(file.path)
-        and (everything or not file.walked or _real_folder(file) in roots_named)
+        and (everything or not file.walked or not roots_named.isdisjoint(_names(file)))
     ]
     charts = [file for file in sources if is_chart(file.path)]
     others = [file for file in sources if file not in charts]
@@ -72,7 +72,8 @@ def with_rendered(
         for f in others
         if not f.walked or (_real_folder(f) not in used and not _is_below(_real_folder(f), inner))
     ]
-    roots = {_real_folder(file) for file in (*charts, *others) if file.walked}
+    whole = [f for f in sources if f.walked or is_chart(f.path) or _real_folder(f) in roots_named]
+    roots = {_real_folder(file) for file in whole}
     named = {id(file) for file in sources if not file.walked}
     left = tuple(
         file
@@ -141,6 +142,11 @@ def _folder(file: InputFile) -> str:
 
 def _real_folder(file: InputFile) -> str:
     return os.path.realpath(_folder(file))
+
+
+def _names(file: InputFile) -> tuple[str, str]:
+    """What names a source: its directory, or itself, also where the walk of another came first."""
+    return _real_folder(file), os.path.realpath(file.path)
 
 
 def _parent(path: str) -> str:

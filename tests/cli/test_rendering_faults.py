@@ -109,3 +109,13 @@ def test_a_kustomization_alone_is_no_empty_input(bench: Bench) -> None:
     done = bench.run("check", "-f", "overlay", "--render", "never")
     assert done.status == 2
     assert "the input holds only a kustomization, which is not built" in done.out
+
+
+@pytest.mark.parametrize("above", ["shop", "."])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_chart_that_is_named_twice_is_rendered_once(bench: Bench, above: str, order: int) -> None:
+    bench.program("helm")
+    paths = ["shop/Chart.yaml", above][::order]
+    done = bench.run("check", *(word for path in paths for word in ("-f", path)))
+    assert len(bench.calls) == 1
+    assert "left out" not in done.out + done.err
