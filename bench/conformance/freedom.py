@@ -98,15 +98,23 @@ def _blocks_are_no_pods(cluster: Cluster) -> Cluster:
     """NP-27 the other way: every block without the addresses of pods."""
     pods = [address for pod in cluster.pods for address in pod.addresses]
 
-    def trimmed(peer: NetworkPolicyPeer) -> NetworkPolicyPeer:
+    def trimmed(peer: NetworkPolicyPeer) -> NetworkPolicyPeer | None:
+        """None where nothing is left."""
         block = peer.ip_block
         if block is None:
             return peer
         inside = tuple(ip_network(a) for a in pods if a in block.cidr)
+        if block.cidr in inside:
+            return None
         return replace(peer, ip_block=replace(block, except_=(*block.except_, *inside)))
 
     def changed(rules: _Rules) -> _Rules:
-        return tuple(replace(rule, peers=tuple(map(trimmed, rule.peers))) for rule in rules)
+        kept = []
+        for rule in rules:
+            peers = tuple(peer for peer in map(trimmed, rule.peers) if peer is not None)
+            if peers or not rule.peers:  # a rule without peers is for everybody
+                kept.append(replace(rule, peers=peers))
+        return tuple(kept)
 
     return _with_rules(cluster, changed, changed)
 

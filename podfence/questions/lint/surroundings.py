@@ -6,6 +6,7 @@ Rule: an unknown fact is empty, and findings that need it are left out.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -13,10 +14,12 @@ from podfence.model.entries import Controllers, Entries
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.objects import Pod
 from podfence.policy.index import Endpoint
-from podfence.questions.lint.conflicts import Twin
 from podfence.questions.tenants import NO_TENANTS, Tenants
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.sets.addresses import IPAddress, IPNetwork
+
+if TYPE_CHECKING:  # with plans, which the settings of most commands do without
+    from podfence.questions.lint.conflicts import Twin
 
 # -- Where a cluster resolves names, from its settings
 # Rule: settings go before every guess by names and labels that distributions use.
