@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from bench.packets.variants import Allowance, Questions, allowances, local_classes
 from podfence.model.cluster import Cluster
 from podfence.nft.lowering.lower import TABLE
-from podfence.nft.lowering.views import View
+from podfence.nft.lowering.views import DirectionView
 from podfence.nft.objects import Rule
 from podfence.nft.render import render_object, render_rule
 from podfence.policy.compile import compile_cluster
@@ -54,7 +54,7 @@ def _policy(name: str, ones: list[Allowance], questions: Questions) -> str:
 
 def _allowing(one: Allowance, questions: Questions) -> Iterator[str]:
     """A rule a port, as iptables has no sets of protocols and ports in use here."""
-    view = View(one.direction, reply=False)
+    view = DirectionView(one.direction, reply=False)
     for ports in single(one.match.ports):
         match = Match(one.match.peers, ports, one.match.path)
         for peers in questions.peers(match, view):

@@ -15,8 +15,8 @@ from podfence.model.cluster import Cluster
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.lower import TABLE, lower
 from podfence.nft.lowering.peers import ClassMembers, PeerSets
-from podfence.nft.lowering.ports import PortQuestions
-from podfence.nft.lowering.views import View
+from podfence.nft.lowering.ports import PortMatches
+from podfence.nft.lowering.views import DirectionView
 from podfence.nft.objects import (
     ACCEPT,
     DROP,
@@ -96,7 +96,7 @@ class Questions:
     def __init__(self, index: PolicyIndex) -> None:
         self._namer = Namer()
         self._peers = PeerSets(ClassMembers(index), self._namer, [V4])
-        self._ports = PortQuestions(self._namer)
+        self._ports = PortMatches(self._namer)
         self._subjects: dict[str, MemberSet] = {}
 
     @property
@@ -104,18 +104,18 @@ class Questions:
         """The sets asked for so far."""
         return [*self._subjects.values(), *self._peers.sets, *self._ports.sets]
 
-    def subjects(self, addresses: set[IPAddress], view: View) -> Lookup:
+    def subjects(self, addresses: set[IPAddress], view: DirectionView) -> Lookup:
         """The judged pod is one of these."""
         members = Members.of(V4, map(int, addresses))
         name = self._namer.name("s4_", repr(sorted(members)))
         self._subjects.setdefault(name, MemberSet(name, members))
         return Lookup((view.subject[V4],), name)
 
-    def peers(self, match: Match, view: View) -> Iterator[tuple[Expression, ...]]:
+    def peers(self, match: Match, view: DirectionView) -> Iterator[tuple[Expression, ...]]:
         """The remote end is a peer."""
         return self._peers.alternatives(match.peers, view.peer)
 
-    def ports(self, match: Match, view: View) -> list[tuple[Expression, ...]]:
+    def ports(self, match: Match, view: DirectionView) -> list[tuple[Expression, ...]]:
         """The port is one of the rule's."""
         return self._ports.alternatives(match.ports, view.port)
 
@@ -134,14 +134,14 @@ def linear(measured: Cluster) -> Ruleset:
     lists: dict[Direction, list[Rule]] = {direction: [] for direction in Direction}
     isolated: dict[Direction, set[IPAddress]] = {direction: set() for direction in Direction}
     for one in allowances(index, local):
-        view = View(one.direction, reply=False)
+        view = DirectionView(one.direction, reply=False)
         isolated[one.direction] |= one.subjects
         for peers in questions.peers(one.match, view):
             for ports in questions.ports(one.match, view):
                 parts = (questions.subjects(one.subjects, view), *peers, *ports, RETURN)
                 lists[one.direction].append(Rule(parts))
     for direction, addresses in isolated.items():
-        denied = questions.subjects(addresses, View(direction, reply=False))
+        denied = questions.subjects(addresses, DirectionView(direction, reply=False))
         lists[direction].append(Rule((denied, DROP)))
     chains = [Chain(direction.value, tuple(rules)) for direction, rules in lists.items()]
     ways = (Rule((jump(direction.value),)) for direction in (Direction.EGRESS, Direction.INGRESS))

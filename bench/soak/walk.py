@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Evaluator
 from podfence.model.cluster import Cluster as Model
 from podfence.model.cluster import ClusterObject
 from podfence.model.meta import ObjectRef
@@ -53,7 +53,7 @@ Ends = tuple[bool, bool]
 
 def verdicts(model: Model, flows: Iterable[Flow]) -> dict[Flow, Ends]:
     """What the engine says of each, at both ends."""
-    judge = Judge(compile_cluster(model))
+    judge = Evaluator(compile_cluster(model))
     found = {}
     for flow in flows:
         verdict = judge.verdict(flow)

@@ -17,13 +17,13 @@ from podfence.model.entries import (
     EntryPath,
     EntryPoint,
     Gateway,
-    Grant,
+    ReferenceGrant,
 )
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import Protocol
 from podfence.model.selectors import LabelSelector
 
-EntryObject = EntryPoint | Gateway | ControllerClass | Callback | BoundAccount | Grant
+EntryObject = EntryPoint | Gateway | ControllerClass | Callback | BoundAccount | ReferenceGrant
 
 _CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 _DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
@@ -165,7 +165,7 @@ def decode_reference_grant(fields: Fields, data: Json) -> Iterator[EntryObject]:
         kind = fields.text(source, "kind", f"{here}.kind")
         space = fields.text(source, "namespace", f"{here}.namespace")
         for service in services:
-            yield Grant(kind, space, own, service)
+            yield ReferenceGrant(kind, space, own, service)
 
 
 def _route_of(kind: str) -> Callable[[Fields, Json], Iterator[EntryObject]]:

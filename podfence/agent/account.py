@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
 
-from podfence.agent.conditions import ConditionKind, Conditions, Teller
-from podfence.agent.inbox import EventKey, Taken
+from podfence.agent.conditions import ConditionKind, ConditionListener, Conditions
+from podfence.agent.inbox import EventKey, InboxBatch
 from podfence.agent.latency import Latencies, Latency
 from podfence.agent.localpods import LocalPods
 from podfence.agent.policycondition import unenforced
-from podfence.agent.sources import Standings
-from podfence.agent.status import NodeStatus, Waiting, Writes
+from podfence.agent.sources import KindConditions
+from podfence.agent.status import NodeStatus, TransactionCounts, WaitingPod
 from podfence.agent.wanted import Closings, DesiredState
 from podfence.kernel.nftables.notices import Notice
 from podfence.live.pods import At
@@ -42,13 +42,13 @@ class Account:
     ``published`` is the time at which the status was made."""
 
     def __init__(
-        self, node: str, log: Teller, clock: Callable[[], float], latencies: Latencies
+        self, node: str, log: ConditionListener, clock: Callable[[], float], latencies: Latencies
     ) -> None:
         self._clock = clock
         self.conditions = Conditions(log)
         self.counts: Counter[str] = Counter()
         self._pods = LocalPods(node)
-        self._standings = Standings(self.conditions)
+        self._standings = KindConditions(self.conditions)
         self._latencies = latencies
         self._durations = Latencies()
         self._events: Counter[tuple[str, str]] = Counter()
@@ -74,7 +74,7 @@ class Account:
         """How many of this node are known."""
         return len(self._pods)
 
-    def take(self, taken: Taken) -> None:
+    def take(self, taken: InboxBatch) -> None:
         """What has come in."""
         for told in taken.events:
             self._faults.pop(told.key, None)
@@ -167,12 +167,12 @@ class Account:
             epoch=state.bumps.epoch,
             bumps=counts["bumps"],
             pods=len(self._pods),
-            pending=tuple(Waiting(pod.text, pod.since) for pod in self._pods.pending()),
+            pending=tuple(WaitingPod(pod.text, pod.since) for pod in self._pods.pending()),
             conditions=self.conditions.now(),
             events=dict(self._events),
             latency=self._latencies.now(),
             queued=queued,
-            writes=Writes(
+            writes=TransactionCounts(
                 counts["taken"],
                 counts["refused"],
                 counts["unanswered"],

@@ -15,10 +15,10 @@ from podfence.agent.nodereport import PacketTally, node_report, policy_report
 from podfence.agent.revisions import Revisions
 from podfence.agent.status import NodeStatus
 from podfence.drops.record import Drops, of_namespace
-from podfence.kernel.nftables.counters import Counted
+from podfence.kernel.nftables.counters import ChainCount
 from podfence.kube.agents import DROPS_PATH, POLICY_PATH, RULES_PATH, STATUS_PATH
 from podfence.model.meta import ObjectRef
-from podfence.nft.lowering.deny import Denied
+from podfence.nft.lowering.deny import Denier
 from podfence.usage.record import NodeUsage
 
 PATIENCE: Final = 3.0
@@ -39,7 +39,7 @@ def routes(
     inbox: InquiryReceiver,
     drops: Callable[[int], Drops],
     rules: Callable[[str], NodeUsage],
-    denied: Callable[[], Mapping[Denied, Counted]],
+    denied: Callable[[], Mapping[Denier, ChainCount]],
 ) -> dict[str, Route]:
     """By path. ``drops``: those that have changed after a serial. ``rules``: uses of rules, of one
     namespace or, with "", of all. ``denied``: what the kernel has counted."""
@@ -78,7 +78,7 @@ def routes(
     }
 
 
-def _tallies(denied: Mapping[Denied, Counted]) -> tuple[PacketTally, ...]:
+def _tallies(denied: Mapping[Denier, ChainCount]) -> tuple[PacketTally, ...]:
     found = (
         PacketTally(
             by.direction.value if by.direction else "any", by.reason, some.packets, some.bytes

@@ -65,7 +65,7 @@ class Condition(Struct, frozen=True):
     about: ObjectRef | None = None
 
 
-class Teller(Protocol):
+class ConditionListener(Protocol):
     """Who is told of conditions (``EventLog``)."""
 
     def info(self, event: str, **fields: str | int | float | bool | None) -> None:
@@ -78,7 +78,7 @@ class Teller(Protocol):
 class Conditions:
     """The conditions that hold. One thread uses it; ``now`` makes a value that others may keep."""
 
-    def __init__(self, log: Teller) -> None:
+    def __init__(self, log: ConditionListener) -> None:
         self._log = log
         self._held: dict[tuple[ConditionKind, str], Condition] = {}
 

@@ -20,7 +20,7 @@ from podfence.drops.events import DropEvents
 from podfence.drops.ledger import Attributed, DropCounts, DropLedger
 from podfence.drops.record import Cause, Drops, rfc3339
 from podfence.errors import NftError
-from podfence.kernel.nflog import Copies, LogListener
+from podfence.kernel.nflog import LoggedPackets, LogListener
 
 BUDGET = 2000
 """Copies that are looked at in a second."""
@@ -79,7 +79,7 @@ class Watcher:
                 said = error.message
                 stopped.wait(AGAIN)
 
-    def take(self, copies: Copies) -> None:
+    def take(self, copies: LoggedPackets) -> None:
         """What came."""
         now = self._clock()
         if int(now) != self._second:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from podfence.agent.listening import BoundedServer, Listen, RequestHandler
 from podfence.agent.log import EventLog
-from podfence.agent.reviews import Reviewer, ReviewOutcome, Wish
+from podfence.agent.reviews import ResourceAttributes, Reviewer, ReviewOutcome
 from podfence.kube.agents import HEADER
 
 PORT = 9741
@@ -57,9 +57,11 @@ class Route(Struct, frozen=True):
     answer: Callable[[Mapping[str, str]], Iterator[bytes]]
     of_namespace: bool = False
 
-    def wish(self, query: Mapping[str, str]) -> Wish:
+    def wish(self, query: Mapping[str, str]) -> ResourceAttributes:
         """What somebody must be allowed to read."""
-        return Wish(self.resource, query.get("namespace", "") if self.of_namespace else "")
+        return ResourceAttributes(
+            self.resource, query.get("namespace", "") if self.of_namespace else ""
+        )
 
 
 class _EndpointHandler(RequestHandler):
@@ -83,7 +85,7 @@ class _EndpointHandler(RequestHandler):
             self._say(HTTPStatus.BAD_REQUEST, "the query of the path cannot be read")
             return
         # Who may nothing does not learn which paths there are.
-        wish = route.wish(query) if route else Wish("status")
+        wish = route.wish(query) if route else ResourceAttributes("status")
         outcome = self.server.reviewer.review(self.headers.get(HEADER, ""), wish)
         if outcome is not ReviewOutcome.ALLOWED:
             status, text = _REFUSED[outcome]

@@ -16,10 +16,10 @@ from typing import Protocol
 from podfence.admission.kinds import POLICY_KINDS
 from podfence.agent.account import FRESH, Account
 from podfence.agent.conditions import ConditionKind
-from podfence.agent.inbox import Inbox, Taken
+from podfence.agent.inbox import Inbox, InboxBatch
 from podfence.agent.latency import Latencies
 from podfence.agent.log import EventLog
-from podfence.agent.revisions import Selected
+from podfence.agent.revisions import SelectedPods
 from podfence.agent.status import NodeStatus
 from podfence.agent.wanted import DesiredState, is_policy
 from podfence.errors import NftError, NftUnanswered
@@ -30,18 +30,18 @@ from podfence.nft.lowering.lower import LocalNode
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction, outline
 from podfence.reconcile.states import (
-    Drifted,
-    Read,
     ReadBack,
+    ReadResult,
     ReconcileInput,
     ReconcileState,
     StepReport,
     Sweep,
-    Swept,
-    Unanswered,
+    SweepResult,
+    TableDrifted,
     WakeAt,
     Write,
     WriteResult,
+    WriteUnanswered,
     is_ours,
 )
 from podfence.reconcile.step import step
@@ -122,7 +122,7 @@ class Enforcer:
         if found is None or not is_ours(found, self._node.mark_mask):
             self._forget_marks()
         self._is_foreign = found is None and not is_new
-        self._step([Read(found), *self._wanted.begin(is_new=is_new)])
+        self._step([ReadResult(found), *self._wanted.begin(is_new=is_new)])
 
     def turn(self) -> bool:
         """One batch; whether there is to be another."""
@@ -136,12 +136,12 @@ class Enforcer:
 
     # -- what comes in
 
-    def _take(self, taken: Taken) -> None:
+    def _take(self, taken: InboxBatch) -> None:
         self._account.take(taken)
         inputs: list[ReconcileInput] = []
         if taken.notices:
             heard = any(each.number for each in taken.notices)
-            inputs.append(Drifted(gone=not self._table.exists(), heard=heard))
+            inputs.append(TableDrifted(gone=not self._table.exists(), heard=heard))
         was_in_sync = self._wanted.in_sync
         planned = self._wanted.take((told.event for told in taken.events), whole=taken.whole)
         if planned and was_in_sync:
@@ -163,11 +163,11 @@ class Enforcer:
         facts = event.facts if isinstance(event, Put) else None
         return isinstance(facts, PodFacts) and facts.node == self._node.name
 
-    def _selected(self, policy: ObjectRef) -> Selected:
+    def _selected(self, policy: ObjectRef) -> SelectedPods:
         """Whom a policy selects here."""
         found = self._wanted.selected(policy)
         closed = self._account.closed(self._state, self._wanted)
-        return Selected(len(found), sum(not closed.isdisjoint(each) for each in found))
+        return SelectedPods(len(found), sum(not closed.isdisjoint(each) for each in found))
 
     def _synced(self) -> None:
         seconds = self._account.synced()
@@ -200,7 +200,7 @@ class Enforcer:
                         answers.append(self._write(action))
                     case ReadBack():
                         self._counts["reads"] += 1
-                        answers.append(Read(self._read()[0]))
+                        answers.append(ReadResult(self._read()[0]))
                     case Sweep():
                         answers.append(self._sweep(action))
                     case StepReport():
@@ -240,7 +240,7 @@ class Enforcer:
         except NftUnanswered as error:
             self._counts["unanswered"] += 1
             self._log.error("the kernel did not answer", message=error.message)
-            return Unanswered(action.ticket)
+            return WriteUnanswered(action.ticket)
         except NftError as error:
             self._counts["refused"] += 1
             return WriteResult(action.ticket, error.message)
@@ -256,10 +256,10 @@ class Enforcer:
             cleared = self._table.sweep(action.first, action.last)
         except NftError as error:
             self._account.hold(ConditionKind.SWEEP_FAILED, "", error.message)
-            return Swept(action.quarter, False)
+            return SweepResult(action.quarter, False)
         self._account.conditions.end(ConditionKind.SWEEP_FAILED, "")
         self._log.info("old marks cleared", connections=cleared)
-        return Swept(action.quarter, True)
+        return SweepResult(action.quarter, True)
 
     def _forget_marks(self) -> None:
         """Without our table, the epochs that connections carry from an earlier life are unknown."""

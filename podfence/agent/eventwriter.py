@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from podfence.agent.conditions import Condition, Teller
+from podfence.agent.conditions import Condition, ConditionListener
 from podfence.agent.eventseries import (
     ConditionEvents,
     Create,
@@ -66,7 +66,7 @@ class EventWriter:
         self,
         access: Access,
         node: str,
-        log: Teller,
+        log: ConditionListener,
         environment: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),

@@ -14,7 +14,7 @@ from itertools import islice
 
 from msgspec import Struct
 
-from podfence.agent.revisions import Selected
+from podfence.agent.revisions import SelectedPods
 from podfence.kernel.nftables.notices import Notice
 from podfence.kube.follow import KindState, SyncState
 from podfence.model.facts import Event, Gone, NameFacts, NamespaceFacts, NodeFacts, PodFacts, Put
@@ -42,7 +42,7 @@ class ArrivedEvent(Struct, frozen=True):
     fault: str = ""
 
 
-class Taken(Struct, frozen=True):
+class InboxBatch(Struct, frozen=True):
     """What was waiting. ``whole``: every kind was listed to its end, and all that was listed has
     been taken. ``standings``: the kinds whose state changed."""
 
@@ -109,7 +109,7 @@ class Inbox:
             self._ended = True
             self._changed.notify()
 
-    def take(self, seconds: float) -> Taken:
+    def take(self, seconds: float) -> InboxBatch:
         """What waits, at most ``MOST`` events; where nothing does, what comes within the time."""
         with self._changed:
             self._changed.wait_for(self._has_anything, seconds)
@@ -119,7 +119,7 @@ class Inbox:
             notices, self._notices = tuple(self._notices), []
             inquiries, self._inquiries = tuple(self._inquiries), []
             whole = not (self._missing or self._near or self._far)
-            return Taken(tuple(events), standings, notices, inquiries, whole, self._ended)
+            return InboxBatch(tuple(events), standings, notices, inquiries, whole, self._ended)
 
     def __len__(self) -> int:
         """How many events wait."""
@@ -183,14 +183,14 @@ class Inquiry:
     def __init__(self, policy: ObjectRef) -> None:
         self.policy = policy
         self._answered = threading.Event()
-        self._answer: Selected | None = None
+        self._answer: SelectedPods | None = None
 
-    def answer(self, found: Selected) -> None:
+    def answer(self, found: SelectedPods) -> None:
         """For the thread that enforces."""
         self._answer = found
         self._answered.set()
 
-    def wait(self, seconds: float) -> Selected | None:
+    def wait(self, seconds: float) -> SelectedPods | None:
         """The answer; None where there is none within the time."""
         self._answered.wait(seconds)
         return self._answer

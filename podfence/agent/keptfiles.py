@@ -22,7 +22,7 @@ from podfence.agent.log import EventLog
 from podfence.dns.cache import CachedAddress
 from podfence.errors import UNREADABLE, HostError
 from podfence.text import printable
-from podfence.usage.kept import Kept, restored, saved
+from podfence.usage.kept import KeptUsage, restored, saved
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -148,7 +148,7 @@ class RuleFile:
         self._path, self._node, self._log = folder / node / _NAME, node, log
         self._said = ""
 
-    def load(self) -> Kept | None:
+    def load(self) -> KeptUsage | None:
         """What was counted; None where there is no such file, or one that cannot be used."""
         try:
             data = read_whole(self._path, _LARGEST_COUNTS)
@@ -167,7 +167,7 @@ class RuleFile:
         """Say that what was loaded is not used."""
         self._log.warning("uses of rules are counted from zero", file=str(self._path), message=why)
 
-    def save(self, kept: Kept) -> float:
+    def save(self, kept: KeptUsage) -> float:
         """After how many seconds to save again."""
         data = saved(self._node, kept)
         try:

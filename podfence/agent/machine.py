@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from podfence.errors import NftError
 from podfence.kernel import netns
-from podfence.kernel.nftables.counters import Counted, counted
+from podfence.kernel.nftables.counters import ChainCount, counted
 from podfence.kernel.nftables.nftsocket import NftSocket
-from podfence.nft.lowering.deny import Denied, denied_in
+from podfence.nft.lowering.deny import Denier, denied_in
 
 FRESH = 5.0
 """Seconds that counters are kept: reading them costs time for each rule."""
@@ -42,7 +42,7 @@ class Machine(Struct, frozen=True):
     many connections the kernel tracks in the node's network, and how many it may; None where it
     does not say."""
 
-    denied: Mapping[Denied, Counted]
+    denied: Mapping[Denier, ChainCount]
     conntrack: tuple[int, int] | None
     process: Process | None
 
@@ -62,8 +62,8 @@ class Meter:
         self._clock = clock
         self._lock = threading.Lock()
         self._at = float("-inf")
-        self._last: dict[str, Counted] = {}
-        self._denied: dict[Denied, Counted] = {}
+        self._last: dict[str, ChainCount] = {}
+        self._denied: dict[Denier, ChainCount] = {}
 
     def read(self) -> Machine:
         """How it is now; counters are at most ``FRESH`` seconds old."""
@@ -84,8 +84,8 @@ class Meter:
         for chain, found in now.items():
             denied = denied_in(chain)
             if denied is not None:
-                more = found.since(self._last.get(chain, Counted()))
-                self._denied[denied] = self._denied.get(denied, Counted()) + more
+                more = found.since(self._last.get(chain, ChainCount()))
+                self._denied[denied] = self._denied.get(denied, ChainCount()) + more
         self._last = now
 
     def conntrack(self) -> tuple[int, int] | None:

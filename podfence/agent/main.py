@@ -52,7 +52,7 @@ from podfence.agent.sources import (
 from podfence.agent.status import NodeStatus
 from podfence.agent.table import KernelTable
 from podfence.agent.wanted import DesiredState, is_policy
-from podfence.agent.web import Pages, WebServer
+from podfence.agent.web import PathResponses, WebServer
 from podfence.kernel import netns
 from podfence.kernel.ctlook import ConnectionTable
 from podfence.kernel.nftables.notices import Notices
@@ -172,7 +172,7 @@ class Agent:
     ) -> Iterator[tuple[str, BoundedServer]]:
         """By the names of their threads. Raises HostError."""
         if options.listen is not None:
-            yield "web", WebServer(options.listen, Pages(self.status, meter), self._log)
+            yield "web", WebServer(options.listen, PathResponses(self.status, meter), self._log)
         if options.https is not None:
             client = Client(options.access, environment, tries=2, silence=_REVIEW)
             answers = routes(

@@ -18,10 +18,10 @@ from podfence.agent.log import EventLog
 from podfence.agent.status import NameCounts
 from podfence.dns.cache import Cache, CachedAddress, NameState
 from podfence.dns.questions import Interfaces
-from podfence.dns.reader import Copied, DnsReader
+from podfence.dns.reader import CopiedPacket, DnsReader
 from podfence.dns.table import COPIED, TABLE, names_table
 from podfence.errors import NftError
-from podfence.kernel.nflog import Copies, LogListener
+from podfence.kernel.nflog import LoggedPackets, LogListener
 from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.table import NetlinkNft
 from podfence.model.facts import Event, Gone, NameFacts, Put
@@ -122,14 +122,14 @@ class Names:
         finally:
             listener.close()
 
-    def take(self, copies: Copies) -> None:
+    def take(self, copies: LoggedPackets) -> None:
         """What came, and what time has done meanwhile."""
         self._note()
         now = self._clock()
         self._lost += copies.lost
         for copy in copies.packets:
             way = Interfaces(copy.comes, copy.goes, copy.port_in, copy.port_out)
-            self._reader.take(Copied(copy.family, copy.data, way), now)
+            self._reader.take(CopiedPacket(copy.family, copy.data, way), now)
         self._publish(self._cache.take(now), now)
         self._save(now)
 

@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from podfence._version import __version__
 from podfence.agent.conditions import Condition, ConditionKind
-from podfence.agent.revisions import Selected
+from podfence.agent.revisions import SelectedPods
 from podfence.agent.status import NodeStatus
 from podfence.model.meta import Count, ObjectRef, Revision
 
 
-class Pending(Struct, frozen=True):
+class PendingPod(Struct, frozen=True):
     """A pod that has had no address for so many seconds, and passes nothing."""
 
     pod: str
@@ -66,7 +66,7 @@ class NodeReport(Struct, frozen=True):
     uptime: float = 0.0
     epoch: Count = 0
     pods: Count = 0
-    pending: tuple[Pending, ...] = ()
+    pending: tuple[PendingPod, ...] = ()
     conditions: tuple[ConditionReport, ...] = ()
     sources: tuple[KindReport, ...] = ()
     lag: float | None = None
@@ -121,7 +121,7 @@ def policy_report(
     now: float,
     policy: ObjectRef,
     revision: Revision | None,
-    found: Selected | None,
+    found: SelectedPods | None,
 ) -> PolicyReport:
     """``revision``: the one in force; ``found``: whom it selects here, if that is known."""
     return PolicyReport(
@@ -155,7 +155,7 @@ def node_report(
         uptime=_age(now, status.started),
         epoch=status.epoch,
         pods=status.pods,
-        pending=tuple(Pending(each.pod, _age(now, each.since)) for each in status.pending),
+        pending=tuple(PendingPod(each.pod, _age(now, each.since)) for each in status.pending),
         conditions=tuple(_held(each, now) for each in status.conditions),
         sources=sources,
         lag=max((s.seconds for s in sources if s.seconds is not None), default=None),

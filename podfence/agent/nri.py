@@ -22,10 +22,10 @@ from podfence._version import __version__
 from podfence.agent.log import EventLog
 from podfence.agent.ttrpc import (
     REQUEST,
-    Call,
     Malformed,
-    Trunk,
+    Mux,
     TtrpcMessage,
+    TtrpcRequest,
     field,
     fields,
     nested,
@@ -63,14 +63,14 @@ class NriSession:
     version, "" until it has told them."""
 
     def __init__(self, opened: socket.socket, gate: Callable[[Sandbox], None]) -> None:
-        self._trunk = Trunk(opened)
+        self._trunk = Mux(opened)
         self._gate = gate
         self.runtime = ""
 
     def run(self) -> None:
         """Until the runtime ends it. Raises Malformed, OSError."""
         plugin = field(1, NAME) + field(2, INDEX) + field(3, f"podfence {__version__}")
-        call = Call("nri.pkg.api.v1alpha1.Runtime", "RegisterPlugin", plugin)
+        call = TtrpcRequest("nri.pkg.api.v1alpha1.Runtime", "RegisterPlugin", plugin)
         self._trunk.send(_RUNTIME, request(1, call))
         for connection, message in self._trunk.messages():
             if connection == _PLUGIN:

@@ -18,7 +18,7 @@ from pathlib import Path
 from msgspec.json import Decoder
 
 from podfence.agent.inbox import HeardEvent, KindPart
-from podfence.agent.sources import Ear
+from podfence.agent.sources import ChangeListener
 from podfence.errors import UNREADABLE
 from podfence.kube.follow import KindState
 from podfence.model.facts import NO_ADDRESS, Event, Gone, PodFacts, Put
@@ -33,7 +33,7 @@ _labels = Decoder(dict[str, str])
 class Resolvers:
     """Hears what the API tells, and passes it on. Several threads may use it."""
 
-    def __init__(self, ear: Ear, given: Callable[[], frozenset[At]] = frozenset) -> None:
+    def __init__(self, ear: ChangeListener, given: Callable[[], frozenset[At]] = frozenset) -> None:
         """``given``: tells those that are not the cluster's, as they are now."""
         self._ear = ear
         self._given = given

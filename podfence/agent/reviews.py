@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from podfence.errors import UNREADABLE, ClusterError
 from podfence.kube.agents import AUDIENCE
-from podfence.kube.client import Lost
+from podfence.kube.client import ConnectionLost
 
 _T = TypeVar("_T")
 TOKENS = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -47,7 +47,7 @@ class ReviewOutcome(Enum):
     """The API server did not answer."""
 
 
-class Wish(Struct, frozen=True):
+class ResourceAttributes(Struct, frozen=True):
     """What somebody wants to read: a resource of the group ``podfence.io``, of one namespace or,
     with "", of all of them."""
 
@@ -55,7 +55,7 @@ class Wish(Struct, frozen=True):
     namespace: str = ""
 
 
-class Writer(Protocol):
+class ApiWriter(Protocol):
     """What ``Client.write`` does."""
 
     def write(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
@@ -98,7 +98,7 @@ class Reviewer:
     seconds. ``rate``: reviews a second at the most; ``kept``: answers that are remembered."""
 
     def __init__(
-        self, server: Writer, clock: Callable[[], float], *, rate: int = RATE, kept: int = KEPT
+        self, server: ApiWriter, clock: Callable[[], float], *, rate: int = RATE, kept: int = KEPT
     ) -> None:
         self._server = server
         self._clock = clock
@@ -106,10 +106,10 @@ class Reviewer:
         self._kept = kept
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(WAITING)
-        self._known: dict[tuple[bytes, Wish], tuple[float, ReviewOutcome]] = {}
+        self._known: dict[tuple[bytes, ResourceAttributes], tuple[float, ReviewOutcome]] = {}
         self._second, self._asked = 0, 0
 
-    def review(self, token: str, wish: Wish) -> ReviewOutcome:
+    def review(self, token: str, wish: ResourceAttributes) -> ReviewOutcome:
         """Whether whom a token belongs to may read this."""
         if not 0 < len(token) <= LONGEST or not token.isascii() or not token.isprintable():
             return ReviewOutcome.UNKNOWN
@@ -123,11 +123,13 @@ class Reviewer:
         finally:
             self._slots.release()
 
-    def _remembered(self, key: tuple[bytes, Wish]) -> ReviewOutcome | None:
+    def _remembered(self, key: tuple[bytes, ResourceAttributes]) -> ReviewOutcome | None:
         known = self._known.get(key)
         return known[1] if known is not None and self._clock() - known[0] < REMEMBERED else None
 
-    def _reviewed(self, key: tuple[bytes, Wish], token: str, wish: Wish) -> ReviewOutcome:
+    def _reviewed(
+        self, key: tuple[bytes, ResourceAttributes], token: str, wish: ResourceAttributes
+    ) -> ReviewOutcome:
         with self._lock:
             if (known := self._remembered(key)) is not None:
                 return known
@@ -150,7 +152,7 @@ class Reviewer:
         self._asked += 1
         return self._asked <= self._rate
 
-    def _ask(self, token: str, wish: Wish) -> ReviewOutcome:
+    def _ask(self, token: str, wish: ResourceAttributes) -> ReviewOutcome:
         """Raises ClusterError, DecodeError."""
         spec: dict[str, Any] = {"token": token, "audiences": [AUDIENCE]}
         found = self._post(TOKENS, "TokenReview", "authentication.k8s.io/v1", spec, _TOKEN)
@@ -189,6 +191,8 @@ class Reviewer:
         body = msgspec.json.encode({"apiVersion": version, "kind": kind, "spec": spec})
         try:
             found = self._server.write("POST", path, body, "application/json")
-        except Lost:  # a connection that was idle for long; the server keeps nothing of a review
+        except (
+            ConnectionLost
+        ):  # a connection that was idle for long; the server keeps nothing of a review
             found = self._server.write("POST", path, body, "application/json")
         return decoder.decode(found)

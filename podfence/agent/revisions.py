@@ -16,7 +16,7 @@ from podfence.model.facts import Event, Gone, PolicyFacts, Put
 from podfence.model.meta import ObjectRef, Revision, is_audited
 
 
-class Selected(Struct, frozen=True):
+class SelectedPods(Struct, frozen=True):
     """How many pods of this node a policy selects. ``closed``: those of them that are closed, since
     the kernel refuses their rules."""
 

@@ -21,7 +21,7 @@ from podfence.agent.log import EventLog
 from podfence.drops.headers import protocol_of
 from podfence.drops.record import RULE, Cause, rfc3339
 from podfence.errors import NftError
-from podfence.kernel.ctlook import Look, Tracked
+from podfence.kernel.ctlook import ConntrackSample, TrackedConnection
 from podfence.model.meta import ObjectRef, Revision
 from podfence.sets.ports import OTHER
 from podfence.usage.credit import ConnectionKind, Credit, RuleRef
@@ -50,7 +50,7 @@ _UNREAD = "the counts of before are not read from the disk yet"
 class Connections(Protocol):
     """What ``ConnectionTable`` does; or a stand-in."""
 
-    def look(self, *, still: bool = False) -> Look:
+    def look(self, *, still: bool = False) -> ConntrackSample:
         """Raises NftError."""
 
 
@@ -121,7 +121,7 @@ class RuleCounts:
             kept = self._ledger.kept()
         self._save_at = now + self._file.save(kept)
 
-    def take(self, look: Look) -> None:
+    def take(self, look: ConntrackSample) -> None:
         """What a look has found."""
         kinds = [(_kind(each), number) for each, number in look.kinds.items()]
         with self._lock:
@@ -199,7 +199,7 @@ class RuleCounts:
             self.save()
 
 
-def _kind(found: Tracked) -> ConnectionKind:
+def _kind(found: TrackedConnection) -> ConnectionKind:
     protocol = protocol_of(found.number)
     ends = (found.family, found.client), (found.family, found.server)
     return ConnectionKind(*ends, protocol, 0 if protocol == OTHER else (found.port or 0))

@@ -83,7 +83,7 @@ def heard(changes: Iterable[ObjectChange[ReadObject]]) -> Iterator[HeardEvent]:
             yield Put(change.data.facts), change.data.fault
 
 
-class Ear(Protocol):
+class ChangeListener(Protocol):
     """Who is told what the API says (``Inbox``, ``PodStarts``)."""
 
     def tell(self, heard: Iterable[HeardEvent], at: float) -> None:
@@ -96,7 +96,9 @@ class Ear(Protocol):
         """One more part has to be known before anything is whole."""
 
 
-def feed(watch: Watch[ReadObject], inbox: Ear, stopped: threading.Event, nodes: KindPart) -> None:
+def feed(
+    watch: Watch[ReadObject], inbox: ChangeListener, stopped: threading.Event, nodes: KindPart
+) -> None:
     """Have a watch tell what it brings, until ``stopped`` is set. ``nodes`` is the part that begins
     with the first policy that asks for it, before that policy is told. Raises what ended a
     thread."""
@@ -109,7 +111,7 @@ def feed(watch: Watch[ReadObject], inbox: Ear, stopped: threading.Event, nodes: 
 class _Feed:
     """Passes on what the threads of a watch read, one batch at a time."""
 
-    def __init__(self, watch: Watch[ReadObject], inbox: Ear, nodes: KindPart) -> None:
+    def __init__(self, watch: Watch[ReadObject], inbox: ChangeListener, nodes: KindPart) -> None:
         self._watch, self._inbox, self._nodes = watch, inbox, nodes
         self._later = True
         self._told: dict[KindPart, KindState] = {}
@@ -150,7 +152,7 @@ def _part_name(state: KindState) -> str:
     return "own" if state.only.startswith(_OWN) else "other"
 
 
-class Standings:
+class KindConditions:
     """Turns the states of kinds into conditions. One thread uses it."""
 
     def __init__(self, conditions: Conditions) -> None:

@@ -35,14 +35,14 @@ class WatchedKind(Struct, frozen=True):
     """Lists that were started again, by reason."""
 
 
-class Waiting(Struct, frozen=True):
+class WaitingPod(Struct, frozen=True):
     """A pod of this node that has no address yet, and passes nothing."""
 
     pod: str
     since: float
 
 
-class Writes(Struct, frozen=True):
+class TransactionCounts(Struct, frozen=True):
     """Transactions: ``taken`` by the kernel, ``refused``, ``unanswered`` (then the table was read
     back), with the operations in those that were taken, and how long each took."""
 
@@ -82,7 +82,7 @@ class NodeStatus(Struct, frozen=True):
     """How often the epoch changed."""
     pods: int = 0
     """Pods of this node that policies see."""
-    pending: tuple[Waiting, ...] = ()
+    pending: tuple[WaitingPod, ...] = ()
     """Those of them that have no address."""
     conditions: tuple[Condition, ...] = ()
     sources: tuple[WatchedKind, ...] = ()
@@ -92,7 +92,7 @@ class NodeStatus(Struct, frozen=True):
     """From the arrival of an event to the kernel's answer, by kind of object."""
     queued: int = 0
     """Events that wait."""
-    writes: Writes = Writes()
+    writes: TransactionCounts = TransactionCounts()
     drifts: int = 0
     """Times that others changed the table."""
     reads: int = 0

@@ -38,7 +38,7 @@ class TtrpcMessage(Struct, frozen=True):
     data: bytes
 
 
-class Call(Struct, frozen=True):
+class TtrpcRequest(Struct, frozen=True):
     """A request."""
 
     service: str
@@ -117,7 +117,7 @@ def _number(value: int) -> bytes:
 # -- ttRPC
 
 
-def request(stream: int, call: Call) -> bytes:
+def request(stream: int, call: TtrpcRequest) -> bytes:
     """A message that calls a method."""
     data = field(1, call.service) + field(2, call.method) + field(3, call.payload)
     return _HEADER.pack(len(data), stream, REQUEST, 0) + data
@@ -130,7 +130,7 @@ def response(stream: int, payload: bytes, code: int = 0, words: str = "") -> byt
     return _HEADER.pack(len(data), stream, RESPONSE, 0) + data
 
 
-def read_call(data: bytes) -> Call:
+def read_call(data: bytes) -> TtrpcRequest:
     """The call in a request. Raises Malformed."""
     service = method = ""
     payload = b""
@@ -141,7 +141,7 @@ def read_call(data: bytes) -> Call:
             method = text(value)
         elif number == 3:
             payload = nested(value)
-    return Call(service, method, payload)
+    return TtrpcRequest(service, method, payload)
 
 
 def read_error(data: bytes) -> str:
@@ -154,7 +154,7 @@ def read_error(data: bytes) -> str:
     return ""
 
 
-class Trunk:
+class Mux:
     """A socket that carries several connections. Reading is for one thread, writing for any."""
 
     def __init__(self, opened: socket.socket) -> None:

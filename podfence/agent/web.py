@@ -32,7 +32,7 @@ class HttpResponse(Struct, frozen=True):
     content: str = _TEXT
 
 
-class Pages:
+class PathResponses:
     """What each path answers, in any thread."""
 
     def __init__(

@@ -25,7 +25,7 @@ from podfence.cli.inputs import access_options
 from podfence.errors import UNREADABLE, ClusterError, UnknownObject
 from podfence.kube.access import Access
 from podfence.kube.agents import AgentAddress, Fleet, client_of, find_fleet, request_token
-from podfence.kube.client import Client, Lost, ServerRefusal
+from podfence.kube.client import Client, ConnectionLost, ServerRefusal
 from podfence.kube.discovery import decode_as
 from podfence.kube.resource import Resource, resources_of
 from podfence.kube.source import find_access
@@ -323,7 +323,7 @@ def _told(
         return NodeReply(
             agent.node, None, f"its agent cannot be asked: {refusal.status} {refusal.said}"
         )
-    except Lost as lost:
+    except ConnectionLost as lost:
         return NodeReply(agent.node, None, f"its agent cannot be asked: {lost.reason}")
     except ClusterError as error:
         return NodeReply(agent.node, None, error.message)

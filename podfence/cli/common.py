@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from podfence.cli.inputs import Inputs, RenderMode, complete_files
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Problem, Severity, UnknownObject, UnreadObject
-from podfence.manifests.inputfiles import InputFile, Skipped, is_chart, sources_of
+from podfence.manifests.inputfiles import InputFile, SkippedLink, is_chart, sources_of
 from podfence.manifests.inputfiles import read_inputs as read_files
 from podfence.manifests.load import Loaded, load_files
 from podfence.model.doubt import Doubt
@@ -133,7 +133,7 @@ def read_inputs(
     )
 
 
-def input_files(inputs: Inputs, stdin: BinaryIO | None) -> Iterable[InputFile | Skipped]:
+def input_files(inputs: Inputs, stdin: BinaryIO | None) -> Iterable[InputFile | SkippedLink]:
     """The files of an input, rendered where that is asked for. Raises RenderError."""
     if not renders(inputs):
         return read_files(inputs.paths, stdin, inputs.exclude)

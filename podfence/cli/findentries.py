@@ -12,12 +12,14 @@ from podfence.model.entries import Entries
 from podfence.questions.entrynames import called
 from podfence.questions.entryrows import EntryRow, EntryState
 from podfence.questions.find.entries import leading_to, near
-from podfence.questions.tests.ends import Aim, ResolvedEnd
+from podfence.questions.tests.ends import ResolvedEnd, ResolvedTarget
 from podfence.questions.tests.form import ALL_PORTS, PortSpec
 from podfence.questions.tests.world import ClusterWorld
 
 
-def rows_to(loaded: Loaded, world: ClusterWorld, aims: Sequence[Aim]) -> tuple[EntryRow, ...]:
+def rows_to(
+    loaded: Loaded, world: ClusterWorld, aims: Sequence[ResolvedTarget]
+) -> tuple[EntryRow, ...]:
     """The entries that lead to some pods and are not closed."""
     every = entry_rows(loaded, world.index, lambda entries: near(entries, aims, world))
     rows = leading_to(every, aims, world)
@@ -35,7 +37,7 @@ def rows_from(
     rows = entry_rows(loaded, world.index, only)
     if ports == ALL_PORTS:
         return rows
-    return tuple(leading_to(rows, (Aim(ResolvedEnd.of_pods(world.real), ports),), world))
+    return tuple(leading_to(rows, (ResolvedTarget(ResolvedEnd.of_pods(world.real), ports),), world))
 
 
 def status_of(rows: Iterable[EntryRow]) -> int:

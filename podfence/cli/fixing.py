@@ -14,7 +14,7 @@ from podfence.cli.editedfiles import line_end_of, require_as_read, show_diff
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Source
 from podfence.manifests.load import Loaded
-from podfence.manifests.rewrite import Rewritten, edited_cluster, edited_texts
+from podfence.manifests.rewrite import RewrittenFiles, edited_cluster, edited_texts
 from podfence.manifests.yamledit import MAX_EDITED, CannotEdit
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES, DomainTable
@@ -43,7 +43,7 @@ _BUDGET = 10_000_000
 _SHOWN = 20
 
 
-class Fixed(Struct, frozen=True):
+class FixResult(Struct, frozen=True):
     """``made``: fixes that are clear and harmless; ``withdrawn``: the other fixes, with the reason.
     ``texts``: old and new by file. ``plan``: the effect of all fixes that were made."""
 
@@ -62,7 +62,7 @@ def fixes_for(
     unsafe: bool = False,
     pod_cidrs: tuple[IPNetwork, ...] = (),
     is_partial: bool = False,
-) -> Fixed:
+) -> FixResult:
     """The fixes of findings, each proved with those before it. ``unsafe``: also make fixes that
     open or close what no text names; they are shown and not withdrawn.
 
@@ -82,7 +82,7 @@ def fixes_for(
     withdrawn: list[tuple[Fix, str]] = [
         (fix, "this run has made its maximum of fixes; run it again") for fix in wanted[MOST:]
     ]
-    now = Rewritten({}, loaded.cluster)
+    now = RewrittenFiles({}, loaded.cluster)
     budget = _BUDGET
     for fix in wanted[:MOST]:
         if any(_clash(fix, other) for other in made):
@@ -99,20 +99,20 @@ def fixes_for(
             continue
         made.append(fix)
     found = plan(loaded.cluster, now.cluster) if made else None
-    return Fixed(tuple(made), tuple(withdrawn), now.texts, found, len(every) - len(wanted))
+    return FixResult(tuple(made), tuple(withdrawn), now.texts, found, len(every) - len(wanted))
 
 
 def proved(
     loaded: Loaded,
     fix: Fix,
     made: Sequence[Fix] = (),
-    now: Rewritten | None = None,
+    now: RewrittenFiles | None = None,
     names: DomainTable = NO_NAMES,
-) -> Rewritten:
+) -> RewrittenFiles:
     """What a fix and those ``made`` before it make of the files; ``now``: what these did, None:
     there are none. Raises CannotEdit, also for a safe fix that would open what its policy does not
     say."""
-    before = now or Rewritten({}, loaded.cluster)
+    before = now or RewrittenFiles({}, loaded.cluster)
     then = _tried(loaded, [*made, fix], before.texts)
     _, harm = judged(before.cluster, then.cluster, names, fix.policy)
     if harm is not None and not fix.unsafe:
@@ -120,7 +120,9 @@ def proved(
     return then
 
 
-def _tried(loaded: Loaded, fixes: Sequence[Fix], known: Mapping[str, tuple[str, str]]) -> Rewritten:
+def _tried(
+    loaded: Loaded, fixes: Sequence[Fix], known: Mapping[str, tuple[str, str]]
+) -> RewrittenFiles:
     """What fixes make of the files. ``known``: what all of them but the last made. Raises
     CannotEdit."""
     beside = [each for each in fixes if _file(each) == _file(fixes[-1])]
@@ -129,7 +131,7 @@ def _tried(loaded: Loaded, fixes: Sequence[Fix], known: Mapping[str, tuple[str, 
     cluster = edited_cluster(loaded, [*_edits(fixes)])
     if len(cluster.doubts) > len(loaded.cluster.doubts):
         raise CannotEdit("a server would refuse the result")
-    return Rewritten({**known, **texts}, cluster)
+    return RewrittenFiles({**known, **texts}, cluster)
 
 
 def _source(fix: Fix) -> Source:
@@ -168,7 +170,7 @@ def _edits(fixes: Sequence[Fix]) -> Iterator[ObjectPatch | NewObject]:
         yield ObjectPatch(source, removals_last(changes))
 
 
-def show_fixes(fixed: Fixed, loaded: Loaded, *, diff: bool) -> None:
+def show_fixes(fixed: FixResult, loaded: Loaded, *, diff: bool) -> None:
     """Show what was done, or with ``diff`` what would be done."""
     if diff:
         show_diff(fixed.texts)

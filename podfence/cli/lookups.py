@@ -20,7 +20,7 @@ from podfence.cli.targets import port_of, protocol_of
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError, QuestionError
 from podfence.manifests.load import Loaded
-from podfence.manifests.rewrite import Rewritten, rewritten
+from podfence.manifests.rewrite import RewrittenFiles, rewritten
 from podfence.manifests.yamledit import CannotEdit
 from podfence.model.cluster import Cluster, Policy
 from podfence.model.doubt import Doubt
@@ -33,7 +33,7 @@ from podfence.questions.can import Asker, Can, asker_of
 from podfence.questions.certainty import Certainty
 from podfence.questions.find.removal import about, owners_of, purpose, selecting_policies
 from podfence.questions.parties import Directory, Party
-from podfence.questions.plan.followed import Followed
+from podfence.questions.plan.followed import FollowedState
 from podfence.questions.plan.plan import plan
 from podfence.questions.repair.allow import allowing
 from podfence.questions.repair.changes import NewObject, ObjectPatch
@@ -59,7 +59,7 @@ class Lookups:
     first use."""
 
     def __init__(
-        self, loaded: Loaded, index: PolicyIndex, inputs: Inputs, state: Callable[[], Followed]
+        self, loaded: Loaded, index: PolicyIndex, inputs: Inputs, state: Callable[[], FollowedState]
     ) -> None:
         self._loaded = loaded
         self._index = index
@@ -265,7 +265,7 @@ def proposal(loaded: Loaded, names: DomainTable, asked: Can) -> Proposal:
         return Proposal(because="not every object could be read; fix that first")
     edits: list[ObjectPatch | NewObject] = []
     cluster: Cluster = loaded.cluster
-    made: Rewritten | None = None
+    made: RewrittenFiles | None = None
     for _ in range(_ROUNDS):
         asker = asker_of(cluster, names, asked, explains=True)
         answer = asker.can(asked)

@@ -101,10 +101,12 @@ class PageParts(Struct, frozen=True):
     def _tests(self) -> list[dict[str, Any]] | None:
         if self.tests is None:
             return None
-        from podfence.questions.tests.run import Runs  # few pages need it
+        from podfence.questions.tests.run import FileRunner  # few pages need it
         from podfence.render.report_tests import tests_data
 
-        runs = Runs(self.loaded.cluster, self.index.names, partial(known_entries, self.loaded))
+        runs = FileRunner(
+            self.loaded.cluster, self.index.names, partial(known_entries, self.loaded)
+        )
         locate = self.tests.locating(self.loaded.locate)
         return tests_data(runs.all(self.tests.files), self.found, locate)
 

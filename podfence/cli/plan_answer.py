@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FORMATS = ("text", "wide", "json", "markdown", "sarif", "html", "github")
 
 
-class Tests(Struct, frozen=True):
+class JudgedSides(Struct, frozen=True):
     """Tests that were judged on both sides, and where they stand."""
 
     __test__ = False
@@ -37,7 +37,7 @@ class PlanAnswer(Struct, frozen=True):
     top: int
     order: bool
     seen: FlowRecords | None = None
-    tests: Tests | None = None
+    tests: JudgedSides | None = None
     page: Callable[[Mapping[str, object]], str] | None = None
     """The page of NEW, with further parts."""
 

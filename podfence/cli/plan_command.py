@@ -25,8 +25,8 @@ from podfence.cli.flowinputs import FORMATS as FLOW_FORMATS
 from podfence.cli.flowinputs import read_seen
 from podfence.cli.inputs import Inputs, access_options, complete_files, shared_input_options
 from podfence.cli.outputs import outputs_option, read_outputs, write_outputs
-from podfence.cli.plan_answer import FORMATS, PlanAnswer, Tests, answer_text
-from podfence.cli.plan_sides import Sides
+from podfence.cli.plan_answer import FORMATS, JudgedSides, PlanAnswer, answer_text
+from podfence.cli.plan_sides import PlanSides
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testinputs import read_tests
@@ -39,7 +39,7 @@ from podfence.model.entries import Controllers
 from podfence.questions.phrases.words import count, some
 from podfence.questions.plan.gate import FailOn
 from podfence.questions.plan.plan import Plan, plan
-from podfence.render.plan_edits import Edits, Texts
+from podfence.render.plan_edits import Edits, SideTexts
 from podfence.text import printable
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def command(
     asked = None
     if context is not None or kubeconfig is not None:
         asked = replace(common, paths=(), context=context or "", kubeconfig=kubeconfig)
-    both = Sides.named(paths, olds, news, revision, asked, common)
+    both = PlanSides.named(paths, olds, news, revision, asked, common)
     require_stdin_once(*both.files, *flows, *tests)
     if gate is FailOn.USED and not flows:
         raise click.UsageError("--fail-on used needs traffic that was seen; name it with --flows")
@@ -197,7 +197,7 @@ def command(
             flows=None if seen is None else tuple(seen.flows()),
             tenants=every.tenants,
         )
-    edits = Edits(*(Texts(each.raw, each.locate) for each in sides))
+    edits = Edits(*(SideTexts(each.raw, each.locate) for each in sides))
     judged = (
         _judged(promises, before, after, names, every.cluster.controllers) if promises else None
     )
@@ -242,7 +242,7 @@ def _page(
 
 def _judged(
     read: ReadTests, before: Loaded, after: Loaded, names: DomainTable, known: Controllers
-) -> Tests:
+) -> JudgedSides:
     """The tests on both sides. Positions are those of their files and of NEW."""
     from podfence.questions.tests.turning import TestedSide, turning
 
@@ -250,7 +250,7 @@ def _judged(
         TestedSide(each.cluster, partial(known_entries, each, known)) for each in (before, after)
     )
     found = turning(read.files, was, is_now, names)
-    return Tests(found, read.locating(after.locate))
+    return JudgedSides(found, read.locating(after.locate))
 
 
 def _alike(before: Loaded, after: Loaded) -> Iterator[Doubt]:

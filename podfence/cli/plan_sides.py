@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from podfence.manifests.gittree import Range
 
 
-class Sides(Struct, frozen=True):
+class PlanSides(Struct, frozen=True):
     """What a command line names: ``revision`` of git, a cluster that is ``asked`` and the files of
     ``paths`` applied to it, else ``olds`` and ``news``. ``common``: what both sides have."""
 
@@ -47,7 +47,7 @@ class Sides(Struct, frozen=True):
         revision: str | None,
         asked: Inputs | None,
         common: Inputs,
-    ) -> Sides:
+    ) -> PlanSides:
         """Raises UsageError where no two sides are named, or more than two."""
         if olds or news:
             others = [("--context", asked), ("--git", revision), ("the paths without one", paths)]

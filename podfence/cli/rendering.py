@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from podfence.cli.inputs import Inputs, RenderMode
 from podfence.cli.terminal import echo
-from podfence.manifests.inputfiles import InputFile, Skipped, read_inputs
+from podfence.manifests.inputfiles import InputFile, SkippedLink, read_inputs
 from podfence.manifests.rendering import ChartOptions
-from podfence.manifests.sources import Replaced, origins, with_rendered
+from podfence.manifests.sources import RenderedInput, origins, with_rendered
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.text import printable
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from podfence.manifests.gittree import GitTree
 
 
-def rendered_files(inputs: Inputs, stdin: BinaryIO | None) -> tuple[InputFile | Skipped, ...]:
+def rendered_files(inputs: Inputs, stdin: BinaryIO | None) -> tuple[InputFile | SkippedLink, ...]:
     """The files of an input, with what charts and kustomizations give in the place of their
     sources. Raises RenderError."""
     return _said(rendered(inputs, read_inputs(inputs.paths, stdin, inputs.exclude)))
 
 
-def rendered(inputs: Inputs, files: Iterable[InputFile | Skipped]) -> Replaced:
+def rendered(inputs: Inputs, files: Iterable[InputFile | SkippedLink]) -> RenderedInput:
     """The same of files that were read. Raises RenderError."""
     everything = inputs.rendering.mode is RenderMode.ALWAYS
     return with_rendered(files, _options(inputs), inputs.paths, everything=everything)
@@ -40,7 +40,7 @@ def rendered_from(inputs: Inputs) -> tuple[str, ...]:
 
 def revision_files(
     inputs: Inputs, tree: GitTree, paths: Sequence[str]
-) -> Iterable[InputFile | Skipped]:
+) -> Iterable[InputFile | SkippedLink]:
     """The files of paths in a revision, rendered where those of a disk would be. Raises
     RenderError, GitError."""
     mode = inputs.rendering.mode
@@ -61,7 +61,7 @@ def _options(inputs: Inputs) -> ChartOptions:
     )
 
 
-def _said(found: Replaced) -> tuple[InputFile | Skipped, ...]:
+def _said(found: RenderedInput) -> tuple[InputFile | SkippedLink, ...]:
     for line in found.said:
         echo(printable(line), err=True)
     return found.files

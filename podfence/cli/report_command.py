@@ -167,12 +167,12 @@ def _plan(
     """The change from ``before`` to what is shown, as ``plan -o json`` says it, and the map before
     it."""
     from podfence.questions.plan.plan import plan
-    from podfence.render.plan_edits import Edits, Texts
+    from podfence.render.plan_edits import Edits, SideTexts
     from podfence.render.plan_json import plan_data
 
     old = usable(read_inputs(replace(inputs, paths=before), other_side=inputs.paths))
     answer = plan(old.cluster, after.cluster, names, order=order)
-    sides = (Texts(each.raw, each.locate) for each in (old, after))
+    sides = (SideTexts(each.raw, each.locate) for each in (old, after))
     return {"plan": plan_data(answer, Edits(*sides)), "before": map_before(old, names, scope)}
 
 

@@ -39,7 +39,7 @@ from podfence.collector import collector_paused
 from podfence.errors import HostError, PodfenceError, Severity
 from podfence.intake.documents import DecodedDocuments
 from podfence.kube.agents import AgentAddress
-from podfence.manifests.inputfiles import InputFile, Skipped
+from podfence.manifests.inputfiles import InputFile, SkippedLink
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import read_test_files
 from podfence.policy.compile import compile_cluster
@@ -51,7 +51,7 @@ from podfence.text import printable
 from podfence.web.folder import Folder, InputFiles, Renderer
 from podfence.web.listening import Address, bind_address
 from podfence.web.revision import InputRevision, Make, ReadInput
-from podfence.web.served import InputSource, Served
+from podfence.web.served import InputSource, ServedInput
 from podfence.web.steps import Step, Steps
 
 _IN_THE_OPEN = (
@@ -142,7 +142,7 @@ def command(
     loaded = usable(first.loaded)
     with asking(loaded, inputs):
         known_namespaces(loaded, scope)
-    served = Served(_begun(first, stamp, source), _parts(inputs, scope, title), edit=edit)
+    served = ServedInput(_begun(first, stamp, source), _parts(inputs, scope, title), edit=edit)
     where = AgentAccess(inputs.context or "", inputs.kubeconfig, agent_namespace, account, direct)
     news: dict[str, Callable[[], dict[str, Any]] | None] = {
         what: partial(ask, where) if inputs.are_live else None for what, ask in _NEWS.items()
@@ -282,7 +282,9 @@ def _cluster(inputs: Inputs, scope: tuple[str, ...], names: DomainTable) -> Inpu
     return InputSource(read, time.monotonic, CLUSTER_SECONDS, steps)
 
 
-def _input(loaded: Loaded, names: DomainTable, files: tuple[InputFile | Skipped, ...]) -> ReadInput:
+def _input(
+    loaded: Loaded, names: DomainTable, files: tuple[InputFile | SkippedLink, ...]
+) -> ReadInput:
     if not loaded.documents and loaded.errors:
         raise PodfenceError(loaded.errors[0].message, code="PF006")
     with collector_paused():
@@ -316,7 +318,7 @@ def _part(parts: Callable[[], PageParts], name: str) -> object:
 
 
 def _serve(
-    served: Served,
+    served: ServedInput,
     where: tuple[int, Address | None],
     edited: tuple[Folder, DomainTable] | None,
     news: Mapping[str, Callable[[], dict[str, Any]] | None],
@@ -328,14 +330,14 @@ def _serve(
         from podfence.web.agentnews import AgentNews
         from podfence.web.editing import Editing
         from podfence.web.lookups import LookupRoutes
-        from podfence.web.server import Bound, until_stopped
+        from podfence.web.server import ListeningServer, until_stopped
     except ModuleNotFoundError as error:
         raise HostError(
             "serve needs the package aiohttp, which comes with: pip install 'podfence[serve]'"
         ) from error
-    from podfence.web.shell import Static
+    from podfence.web.shell import StaticFiles
 
-    def tell(bound: Bound) -> None:
+    def tell(bound: ListeningServer) -> None:
         if address is not None and not address.is_loopback:
             echo(_IN_THE_OPEN, err=True)
         echo(f"The page is at {bound.address}\nCtrl+C ends it.")
@@ -345,5 +347,5 @@ def _serve(
     more.append(LookupRoutes(served, lookup).add)
     if edited is not None:
         more.append(Editing(served, *edited).add)
-    static = Static(edit=edited is not None)
+    static = StaticFiles(edit=edited is not None)
     asyncio.run(until_stopped(served, static, port, tell, *more, bind=address))

@@ -19,7 +19,7 @@ from podfence.cli.terminal import echo
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
 from podfence.render.jsontext import json_text
-from podfence.render.simplify import Simpler, simpler_data, simpler_text
+from podfence.render.simplify import SimplifyReport, simpler_data, simpler_text
 
 
 @click.command("simplify")
@@ -76,7 +76,7 @@ def command(
     require_as_read(found.texts)
     if write:
         write_edits(found.texts, "--write")
-    answer = Simpler(found.made, found.left, found.rules, PROBES, write and bool(found.made))
+    answer = SimplifyReport(found.made, found.left, found.rules, PROBES, write and bool(found.made))
     if output == "json":
         click.echo(json_text(simpler_data(answer, loaded.locate)))
     else:

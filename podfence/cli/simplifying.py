@@ -32,7 +32,7 @@ from podfence.questions.repair.changes import (
     value_at,
 )
 from podfence.questions.simplify.covered import (
-    Part,
+    RemovedPart,
     Simplification,
     Strength,
     simplifications,
@@ -48,7 +48,7 @@ _BUDGET = 5_000_000
 _TOO_LARGE = "its document is too large to edit; put its objects into files of their own"
 
 
-class Simplified(Struct, frozen=True):
+class SimplifyResult(Struct, frozen=True):
     """``made``: what is removed. ``left``: what could be removed but stays, with the reason.
     ``texts``: old and new by file. ``rules``: the number of rules of these policies."""
 
@@ -58,7 +58,9 @@ class Simplified(Struct, frozen=True):
     rules: int
 
 
-def simplified(loaded: Loaded, namespaces: Sequence[str], *, join: bool, today: bool) -> Simplified:
+def simplified(
+    loaded: Loaded, namespaces: Sequence[str], *, join: bool, today: bool
+) -> SimplifyResult:
     """Everything that can be removed. ``join``: also join rules. ``today``: also remove what only
     existing pods do not need.
 
@@ -92,7 +94,7 @@ def simplified(loaded: Loaded, namespaces: Sequence[str], *, join: bool, today: 
     if made:
         _prove(cluster, now.cluster, any(e.strength is Strength.TODAY for e in made))
     made.sort(key=lambda each: (each.origin.policy, _position(each)))
-    return Simplified(tuple(made), tuple(left), now.texts, _rules(cluster, namespaces))
+    return SimplifyResult(tuple(made), tuple(left), now.texts, _rules(cluster, namespaces))
 
 
 def _position(each: Simplification) -> tuple[str, list[int]]:
@@ -214,4 +216,4 @@ def _idle_today(
 
 def _of_finding(finding: LintFinding, source: Source) -> Simplification:
     origin = Origin(finding.object, finding.path, source)
-    return Simplification(origin, Part.RULE, Strength.TODAY, ())
+    return Simplification(origin, RemovedPart.RULE, Strength.TODAY, ())

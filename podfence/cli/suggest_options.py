@@ -14,7 +14,7 @@ from podfence.errors import QuestionError
 from podfence.likeness import similar
 from podfence.manifests.load import Loaded
 from podfence.questions.lint.note_elsewhere import CHANGING
-from podfence.questions.suggest.rules import Outside
+from podfence.questions.suggest.rules import OutsidePeers
 
 _WIDTH: Final = re.compile(r"/(\d{1,3})\Z", re.ASCII)
 _WIDEST: Final = {4: 8, 6: 33}
@@ -30,14 +30,14 @@ class SuggestWords(Struct, frozen=True):
     group: str
     least: int
     widths: Mapping[int, int] | None
-    outside: Outside | None
+    outside: OutsidePeers | None
     against: bool
     unresolved: bool
 
-    def where(self, *, is_written: bool) -> Outside:
+    def where(self, *, is_written: bool) -> OutsidePeers:
         """What is written for addresses outside. ``is_written``: a person wrote down which are
         needed, in tests."""
-        return self.outside or (Outside.ADDRESSES if is_written else Outside.LEAVE)
+        return self.outside or (OutsidePeers.ADDRESSES if is_written else OutsidePeers.LEAVE)
 
 
 def suggest_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,10 +45,10 @@ def suggest_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option(
         "--outside",
-        type=click.Choice([each.value for each in Outside]),
+        type=click.Choice([each.value for each in OutsidePeers]),
         help="Rules for nodes and for addresses outside the cluster: none (a direction with such "
         "connections stays as it is), the addresses that were seen, or every address. Without it: "
-        f"{Outside.LEAVE.value}, and with --from-tests {Outside.ADDRESSES.value}.",
+        f"{OutsidePeers.LEAVE.value}, and with --from-tests {OutsidePeers.ADDRESSES.value}.",
     )
     @click.option(
         "--wide-outside",
@@ -97,10 +97,10 @@ def suggest_options(function: Callable[..., Any]) -> Callable[..., Any]:
         **others: Any,
     ) -> Any:
         widths = _widths(wide) if wide is not None else None
-        if widths is not None and outside not in (None, Outside.ADDRESSES.value):
+        if widths is not None and outside not in (None, OutsidePeers.ADDRESSES.value):
             raise click.UsageError(f"--wide-outside is about addresses; drop --outside {outside}")
-        usual = None if widths is None else Outside.ADDRESSES
-        where = usual if outside is None else Outside(outside)
+        usual = None if widths is None else OutsidePeers.ADDRESSES
+        where = usual if outside is None else OutsidePeers(outside)
         words = SuggestWords(_key(group), least, widths, where, against, unresolved)
         return function(*args, words=words, **others)
 

@@ -16,7 +16,7 @@ from podfence.questions.suggest.rules import SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion
 from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import Result, ResultStatus
-from podfence.questions.tests.run import Runs
+from podfence.questions.tests.run import FileRunner
 from podfence.questions.tests.throughentries import FindEntries
 from podfence.render.suggest_tests import GivenTests, WrittenTests
 
@@ -56,7 +56,7 @@ def _results(
     files: Sequence[PolicyTests],
     entries: FindEntries | None = None,
 ) -> tuple[Result, ...]:
-    runs = Runs(cluster, names, entries)
+    runs = FileRunner(cluster, names, entries)
     return tuple(result for each in runs.all(files) for result in each.results)
 
 

@@ -45,7 +45,7 @@ from podfence.manifests.load import Loaded
 from podfence.policy.domains import DomainTable
 from podfence.questions.tests.form import PolicyTest
 from podfence.questions.tests.judge import ResultStatus
-from podfence.questions.tests.run import Runs, chosen
+from podfence.questions.tests.run import FileRunner, chosen
 from podfence.render.jsontext import json_text
 from podfence.render.tests_told import LAB, MODEL
 
@@ -179,7 +179,7 @@ def command(
         loaded = load_cluster(inputs)
         packets_refuse(loaded, where)
         controllers = read.cluster.controllers
-        runs = Runs(loaded.cluster, names, partial(known_entries, loaded, controllers))
+        runs = FileRunner(loaded.cluster, names, partial(known_entries, loaded, controllers))
         touching = _touching(loaded) if coverage else None
         asked_tests = AskedTests(loaded, names, tests.files, wanted_tests)
         found = judged_in(where, asked_tests, runs, touching, inputs, probing)
@@ -212,7 +212,7 @@ def _first(inputs: Inputs, names: DomainTable, namespace: str) -> int:
     if loaded.doubts:
         said = without_verdict(loaded, loaded.doubts)
         raise PodfenceError(f"no test file: {said}", code="PF007")
-    found = Runs(loaded.cluster, names).first(namespace)
+    found = FileRunner(loaded.cluster, names).first(namespace)
     if not found["tests"]:
         raise PodfenceError(
             f"no policy isolates anything in {namespace}, so there is nothing to test"

@@ -19,12 +19,12 @@ from podfence.policy.domains import DomainTable
 from podfence.questions.phrases.words import listed
 from podfence.questions.tests.form import PolicyTest, PolicyTests
 from podfence.questions.tests.judge import ResultStatus
-from podfence.questions.tests.run import FileResults, Runs
-from podfence.render.tests_told import CLUSTER, LAB, MODEL, FileTold, told_results
+from podfence.questions.tests.run import FileResults, FileRunner
+from podfence.render.tests_told import CLUSTER, LAB, MODEL, ReportedFile, told_results
 from podfence.text import printable
 
 if TYPE_CHECKING:  # most runs have no lab, and it takes a while to import
-    from podfence.lab.testbed.agreement import Agreement, Proved
+    from podfence.lab.testbed.agreement import Agreement, ProvedTest
     from podfence.lab.trial import LabOptions
     from podfence.questions.tests.coverage import Touching
 
@@ -66,21 +66,21 @@ class Tried(Struct, frozen=True):
     model, None where that did not run."""
 
     where: str
-    files: tuple[tuple[PolicyTests, tuple[Proved, ...]], ...]
+    files: tuple[tuple[PolicyTests, tuple[ProvedTest, ...]], ...]
     agreement: Agreement | None = None
 
     @property
-    def proved(self) -> list[Proved]:
+    def proved(self) -> list[ProvedTest]:
         """What packets say of each test."""
         return [each for _, found in self.files for each in found]
 
     def status(self) -> int:
         """The exit status for what packets have shown."""
-        from podfence.lab.testbed.agreement import Sight
+        from podfence.lab.testbed.agreement import AgreementStatus
 
-        if self.agreement is not None and self.agreement.seen(Sight.DISAGREE):
+        if self.agreement is not None and self.agreement.seen(AgreementStatus.DISAGREE):
             return 2
-        if self.agreement is not None and self.agreement.seen(Sight.UNPROVED):
+        if self.agreement is not None and self.agreement.seen(AgreementStatus.UNPROVED):
             return 1
         return int(any(each.status not in ("passed", "skipped") for each in self.proved))
 
@@ -98,7 +98,7 @@ class JudgedTests(Struct, frozen=True):
         words += [each.status for one in self.tried for each in one.proved]
         return any(word != ResultStatus.SKIPPED.value for word in words)
 
-    def told(self, locate: Locate, *, strict: bool) -> list[FileTold]:
+    def told(self, locate: Locate, *, strict: bool) -> list[ReportedFile]:
         """All of it for build servers."""
         found = list(told_results(self.results, locate, strict=strict))
         if self.tried:
@@ -131,7 +131,7 @@ def tried_in_lab(
     files: Sequence[PolicyTests],
     wanted: Callable[[PolicyTest], bool],
     options: LabOptions | None = None,
-) -> tuple[tuple[PolicyTests, tuple[Proved, ...]], ...]:
+) -> tuple[tuple[PolicyTests, tuple[ProvedTest, ...]], ...]:
     """What packets say of the tests of each document. Raises LabError."""
     from podfence.lab.promises import prove
     from podfence.lab.trial import LabOptions
@@ -155,7 +155,7 @@ class AskedTests(Struct, frozen=True):
 def judged_in(
     environments: Sequence[str],
     asked: AskedTests,
-    runs: Runs,
+    runs: FileRunner,
     touching: Touching | None,
     inputs: Inputs,
     probing: Probing,
@@ -176,7 +176,7 @@ def judged_in(
 
 
 def compared(
-    results: Sequence[FileResults], packets: Sequence[tuple[PolicyTests, tuple[Proved, ...]]]
+    results: Sequence[FileResults], packets: Sequence[tuple[PolicyTests, tuple[ProvedTest, ...]]]
 ) -> Agreement:
     """Whether the model and packets say the same of the same tests."""
     from podfence.lab.testbed.agreement import agreement

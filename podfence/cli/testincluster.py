@@ -24,7 +24,7 @@ from podfence.questions.tests.form import PolicyTest, PolicyTests
 from podfence.text import printable
 
 if TYPE_CHECKING:  # most runs try nothing, and these take a while to import
-    from podfence.lab.testbed.agreement import Proved
+    from podfence.lab.testbed.agreement import ProvedTest
     from podfence.podprobe.attempts import DialPlan, Outcomes
 
 _SHOWN = 8
@@ -99,7 +99,7 @@ def tried_in_cluster(
     probing: Probing,
     *,
     compare: bool,
-) -> tuple[tuple[PolicyTests, tuple[Proved, ...]], ...]:
+) -> tuple[tuple[PolicyTests, tuple[ProvedTest, ...]], ...]:
     """What the pods of a cluster have seen of the tests of each document. ``compare``: a connection
     that is not as the engine says fails its test. Raises ClusterError, UsageError."""
     from podfence.podprobe.attempts import Outcomes

@@ -44,7 +44,7 @@ class Question(Struct, frozen=True):
     type: int
 
 
-class Head(Struct, frozen=True):
+class DnsMessage(Struct, frozen=True):
     """A question, or an answer with the question that it repeats. ``number``: the sender's ID.
     ``is_useful``: it is an answer, it is complete, and it says that the name exists."""
 
@@ -66,7 +66,7 @@ class AddressRecord(Struct, frozen=True):
     seconds: int
 
 
-def read_head(data: bytes) -> Head | None:
+def read_head(data: bytes) -> DnsMessage | None:
     """None: no message, or about something else than one name's addresses."""
     if len(data) < _HEAD.size:
         return None
@@ -80,10 +80,12 @@ def read_head(data: bytes) -> Head | None:
         return None
     is_answer = bool(flags & _RESPONSE)
     is_useful = is_answer and not flags & (_CUT | _CODE)
-    return Head(number, is_answer, is_useful, Question(name, kind), answers, at + _QUESTION.size)
+    return DnsMessage(
+        number, is_answer, is_useful, Question(name, kind), answers, at + _QUESTION.size
+    )
 
 
-def read_addresses(data: bytes, head: Head) -> tuple[AddressRecord, ...]:
+def read_addresses(data: bytes, head: DnsMessage) -> tuple[AddressRecord, ...]:
     """The addresses that a useful answer gives to the name asked for. There are none where a record
     cannot be read, or two records contradict each other."""
     if not head.is_useful or head.answers > MOST_RECORDS:

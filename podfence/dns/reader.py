@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from msgspec import Struct
 
 from podfence.dns.cache import Cache
-from podfence.dns.message import Head, read_addresses, read_head, text_of
+from podfence.dns.message import DnsMessage, read_addresses, read_head, text_of
 from podfence.dns.packets import TCP, DnsPacket, read_packet
 from podfence.dns.questions import Interfaces, Questions
 from podfence.dns.streams import Streams
@@ -43,7 +43,7 @@ _SECRETS = frozenset(
 """Where clouds tell a node its secrets, beside 169.254.0.0/16."""
 
 
-class Copied(Struct, frozen=True):
+class CopiedPacket(Struct, frozen=True):
     """A packet to a resolver, or from one. ``data``: from the IP header on."""
 
     family: int
@@ -67,7 +67,7 @@ class DnsReader:
         """How many packets and messages there were, by what came of them."""
         return dict(self._counts)
 
-    def take(self, copied: Copied, now: float) -> None:
+    def take(self, copied: CopiedPacket, now: float) -> None:
         """A packet passes."""
         packet = read_packet(copied.family, copied.data)
         if packet is None:
@@ -85,7 +85,7 @@ class DnsReader:
             self._counts["stranger"] += 1
 
     def _answer(
-        self, packet: DnsPacket, head: Head, data: bytes, way: Interfaces, now: float
+        self, packet: DnsPacket, head: DnsMessage, data: bytes, way: Interfaces, now: float
     ) -> str:
         """Learn from a message of a resolver; what came of it."""
         if not head.is_answer or not self._questions.answer(
@@ -101,7 +101,7 @@ class DnsReader:
 
     def _messages(
         self, packet: DnsPacket, way: Interfaces, now: float
-    ) -> Iterator[tuple[Head, bytes]]:
+    ) -> Iterator[tuple[DnsMessage, bytes]]:
         found = (
             self._streams.take(packet, (way.comes, way.port_in), now)
             if packet.protocol == TCP

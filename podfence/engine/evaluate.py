@@ -36,7 +36,7 @@ _ITSELF = Verdict(_ALLOWED[Reason.SELF], _ALLOWED[Reason.SELF])  # NP-54
 
 def evaluate(index: PolicyIndex, flow: Flow) -> Verdict:
     """Judge one connection attempt at both ends (NP-6)."""
-    return Judge(index).verdict(flow)
+    return Evaluator(index).verdict(flow)
 
 
 class EvaluatedEnd(Struct, frozen=True):
@@ -49,7 +49,7 @@ class EvaluatedEnd(Struct, frozen=True):
     of_node: bool = False
 
 
-class Judge:
+class Evaluator:
     """``evaluate`` for many flows of one index: what is asked again of the same classes is
     remembered, and decisions of the same rules are one object."""
 

@@ -14,7 +14,14 @@ from msgspec import Struct
 
 from podfence.flows.jsonlines import JsonLines
 from podfence.flows.protocols import port_of, protocol_of
-from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, Sort, rfc3339
+from podfence.flows.seen import (
+    EndKind,
+    FlowRecords,
+    RecordedEnd,
+    RecordedVerdict,
+    SkipReason,
+    rfc3339,
+)
 
 _NETWORKS: Final = frozenset({"pub", "pvt", "PUBLIC NETWORK", "PRIVATE NETWORK"})
 _PUBLIC: Final = frozenset({"pub", "PUBLIC NETWORK"})
@@ -139,16 +146,16 @@ class CalicoReader:
         """``words``: protocol, action, reporter."""
         seen = self._seen
         if source is None or to is None:
-            seen.left[Left.EMPTY] += 1
+            seen.left[SkipReason.EMPTY] += 1
             return
         protocol = protocol_of(words[0])
         number = None if protocol is None else port_of(protocol, port)
         if protocol is None or number is None:
-            seen.left[Left.PROTOCOL] += 1
+            seen.left[SkipReason.PROTOCOL] += 1
             return
         action = words[1].lower()
         if action not in ("allow", "deny"):
-            seen.left[Left.VERDICT] += 1
+            seen.left[SkipReason.VERDICT] += 1
             return
         seen.add(
             (source, to),
@@ -169,10 +176,10 @@ def _end(namespace: _Text, name: _Text, kind: _Text, address: _Text) -> Recorded
     """An end; None where the record names none."""
     space, name, kind = namespace or "", name or "", kind or ""
     if kind in _HOST_TYPES:
-        return RecordedEnd(address=address or "", sort=Sort.NODE)
+        return RecordedEnd(address=address or "", sort=EndKind.NODE)
     if kind in _NETWORK_TYPES or (name in _NETWORKS and space in _NONE):
         if name in _PUBLIC:
-            return RecordedEnd(address=address or "", sort=Sort.OUTSIDE)
+            return RecordedEnd(address=address or "", sort=EndKind.OUTSIDE)
         return RecordedEnd(address=address or "", word="" if address else f"{name}, no address")
     if name in _NONE or space in _NONE:
         return RecordedEnd(address=address) if address else None

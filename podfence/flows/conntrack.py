@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from podfence.flows.protocols import port_of, protocol_of
-from podfence.flows.seen import FlowRecords, Left, RecordedEnd, rfc3339
+from podfence.flows.seen import FlowRecords, RecordedEnd, SkipReason, rfc3339
 
 _HEAD: Final = re.compile(
     r"\s*(?:\[(?P<time>\d+)(?:\.\d+)?\s*\]\s+)?(?:\[\s*(?:NEW|UPDATE|DESTROY)\s*\]\s+)?"
@@ -61,10 +61,10 @@ class ConntrackReader:
         if protocol is not None:
             port = port_of(protocol, _port(awaited.get("sport", "")))
         if protocol is None or port is None:
-            seen.left[Left.PROTOCOL] += 1
+            seen.left[SkipReason.PROTOCOL] += 1
             return
         if protocol in _STREAMS and _UNANSWERED in text:
-            seen.left[Left.UNANSWERED] += 1
+            seen.left[SkipReason.UNANSWERED] += 1
             return
         ends = RecordedEnd(address=sent["src"]), RecordedEnd(address=awaited["src"])
         times = (rfc3339(head["time"]),) if head["time"] else ()

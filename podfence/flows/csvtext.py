@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from podfence.flows.protocols import port_of, protocol_of
-from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, rfc3339
+from podfence.flows.seen import FlowRecords, RecordedEnd, RecordedVerdict, SkipReason, rfc3339
 
 _COLUMNS: Final[Mapping[str, str]] = {
     "source": "source",
@@ -87,7 +87,7 @@ class CsvReader:
             return f"{row.get('port', '')[:40]!r} is not a port; write a number from 1 to 65535"
         verdict = _VERDICTS.get(row.get("verdict", "").lower())
         if verdict is None:
-            self._seen.left[Left.VERDICT] += 1
+            self._seen.left[SkipReason.VERDICT] += 1
             return ""
         text = row.get("count", "")
         count = _number(text) if text else 1

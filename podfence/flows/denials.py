@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from podfence.flows.jsonlines import JsonLines
 from podfence.flows.protocols import port_of, protocol_of
-from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, Sort
+from podfence.flows.seen import EndKind, FlowRecords, RecordedEnd, RecordedVerdict, SkipReason
 
 
 class _DenialEnd(Struct):
@@ -70,9 +70,9 @@ class DenialReader:
         protocol = protocol_of(drop.protocol)
         port = None if protocol is None else port_of(protocol, drop.port)
         if drop.reply:
-            seen.left[Left.REPLY] += 1
+            seen.left[SkipReason.REPLY] += 1
         elif protocol is None or port is None:
-            seen.left[Left.PROTOCOL] += 1
+            seen.left[SkipReason.PROTOCOL] += 1
         else:
             seen.add(
                 (_end(drop.source), _end(drop.destination)),
@@ -89,5 +89,5 @@ def _end(end: _DenialEnd) -> RecordedEnd:
         namespace, _, pod = end.pods[0].partition("/")
         return RecordedEnd(namespace, pod)
     if end.node:
-        return RecordedEnd(address=end.address, sort=Sort.NODE)
+        return RecordedEnd(address=end.address, sort=EndKind.NODE)
     return RecordedEnd(address=end.address)

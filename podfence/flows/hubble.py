@@ -13,19 +13,26 @@ import msgspec
 from msgspec import Struct
 
 from podfence.flows.jsonlines import JsonLines
-from podfence.flows.seen import FlowRecords, FlowTally, Left, RecordedEnd, RecordedVerdict, Sort
+from podfence.flows.seen import (
+    EndKind,
+    FlowRecords,
+    FlowTally,
+    RecordedEnd,
+    RecordedVerdict,
+    SkipReason,
+)
 from podfence.sets.ports import MAX_PORT, OTHER
 
 _ALLOWED: Final = frozenset({"FORWARDED", "REDIRECTED", "AUDIT"})
 """REDIRECTED: on to a proxy of layer 7. AUDIT: it passed, and a policy would have denied it."""
 _DENIED: Final = "DROPPED"
-_SORTS: Final[Mapping[int, Sort]] = {
-    1: Sort.NODE,
-    2: Sort.OUTSIDE,
-    6: Sort.NODE,
-    7: Sort.API_SERVER,
-    9: Sort.OUTSIDE,
-    10: Sort.OUTSIDE,
+_SORTS: Final[Mapping[int, EndKind]] = {
+    1: EndKind.NODE,
+    2: EndKind.OUTSIDE,
+    6: EndKind.NODE,
+    7: EndKind.API_SERVER,
+    9: EndKind.OUTSIDE,
+    10: EndKind.OUTSIDE,
 }
 _HOST: Final = 1
 _LOCAL: Final = 1 << 24
@@ -141,7 +148,7 @@ class HubbleReader:
             _count(counted, time.decode("ascii", "replace"))
         seen.records += replies + known
         if replies:
-            seen.left[Left.REPLY] += replies
+            seen.left[SkipReason.REPLY] += replies
 
     def _take(self, record: HubbleRecord) -> None:
         seen = self._seen
@@ -150,13 +157,13 @@ class HubbleReader:
         layer = flow.l4
         protocol, port = ("", 0) if layer is None else _port(layer)
         if flow.is_reply or flow.reply:
-            seen.left[Left.REPLY] += 1
+            seen.left[SkipReason.REPLY] += 1
         elif layer is None or not protocol:
-            seen.left[Left.PROTOCOL] += 1
+            seen.left[SkipReason.PROTOCOL] += 1
         elif flow.is_reply is None and flow.verdict != _DENIED and not _begins(layer):
-            seen.left[Left.DIRECTION] += 1
+            seen.left[SkipReason.DIRECTION] += 1
         elif flow.verdict not in _ALLOWED and flow.verdict != _DENIED:
-            seen.left[Left.VERDICT] += 1
+            seen.left[SkipReason.VERDICT] += 1
         else:
             self._add(flow, protocol, port)
 
@@ -164,11 +171,11 @@ class HubbleReader:
         source = _end(flow.source, flow.IP.source)
         destination = _end(flow.destination, flow.IP.destination)
         if flow.source.identity == _HOST and flow.traffic_direction != "EGRESS":
-            source = RecordedEnd(sort=Sort.OWN_NODE)
+            source = RecordedEnd(sort=EndKind.OWN_NODE)
         verdict = RecordedVerdict.DENIED if flow.verdict == _DENIED else RecordedVerdict.ALLOWED
         tally = self._seen.tally(source, destination, protocol, port, verdict)
         if tally is None:
-            self._seen.left[Left.TOO_MANY] += 1
+            self._seen.left[SkipReason.TOO_MANY] += 1
             return
         self._counted = tally, _AT.get(flow.traffic_direction, "once")
         _count(self._counted, flow.time)
@@ -235,7 +242,7 @@ def _end(endpoint: _Endpoint, address: str) -> RecordedEnd:
     if endpoint.pod_name:
         workload = endpoint.workloads[0].name if endpoint.workloads else ""
         return RecordedEnd(endpoint.namespace, endpoint.pod_name, workload)
-    sort = _SORTS.get(endpoint.identity, Sort.UNTOLD)
+    sort = _SORTS.get(endpoint.identity, EndKind.UNTOLD)
     if endpoint.identity >= _LOCAL:
-        sort = Sort.OUTSIDE
+        sort = EndKind.OUTSIDE
     return RecordedEnd(address=address, sort=sort)

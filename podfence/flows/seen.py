@@ -30,7 +30,7 @@ class RecordedVerdict(Enum):
     DENIED = "denied"
 
 
-class Sort(Enum):
+class EndKind(Enum):
     """What a record says that an end is."""
 
     UNTOLD = ""
@@ -52,7 +52,7 @@ class RecordedEnd(Struct, frozen=True):
     pod: str = ""
     workload: str = ""
     address: str = ""
-    sort: Sort = Sort.UNTOLD
+    sort: EndKind = EndKind.UNTOLD
     word: str = ""
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ class RecordedFlow(Struct, frozen=True):
     last: str
 
 
-class Left(Enum):
+class SkipReason(Enum):
     """Why a record is no evidence."""
 
     REPLY = "replies"
@@ -89,7 +89,7 @@ class Left(Enum):
     TOO_MANY = f"beyond {MAX_FLOWS:,} different flows"
 
 
-class Unread(Struct, frozen=True):
+class UnreadRecord(Struct, frozen=True):
     """A record that cannot be read: the line, from 1, and what is wrong."""
 
     file: str
@@ -130,9 +130,9 @@ class FlowRecords(Struct):
     these."""
 
     records: int = 0
-    left: Counter[Left] = field(default_factory=Counter)
+    left: Counter[SkipReason] = field(default_factory=Counter)
     unread: int = 0
-    unread_at: list[Unread] = field(default_factory=list)
+    unread_at: list[UnreadRecord] = field(default_factory=list)
     tallies: dict[_Key, FlowTally] = field(default_factory=dict)
     outside: set[str] = field(default_factory=set)
 
@@ -152,10 +152,10 @@ class FlowRecords(Struct):
         return found
 
     def _bounded(self, end: RecordedEnd) -> RecordedEnd:
-        if end.sort is not Sort.OUTSIDE or not end.address or end.address in self.outside:
+        if end.sort is not EndKind.OUTSIDE or not end.address or end.address in self.outside:
             return end
         if len(self.outside) >= MAX_OUTSIDE:
-            return RecordedEnd(sort=Sort.OUTSIDE)
+            return RecordedEnd(sort=EndKind.OUTSIDE)
         self.outside.add(end.address)
         return end
 
@@ -173,7 +173,7 @@ class FlowRecords(Struct):
         """Count a record. ``at``: ``sent`` or ``received`` where the other end tells it, too."""
         tally = self.tally(*ends, protocol, port, verdict)
         if tally is None:
-            self.left[Left.TOO_MANY] += 1
+            self.left[SkipReason.TOO_MANY] += 1
             return
         if at == "sent":
             tally.sent += count
@@ -188,7 +188,7 @@ class FlowRecords(Struct):
         """A record cannot be read."""
         self.unread += 1
         if len(self.unread_at) < MAX_UNREAD:
-            self.unread_at.append(Unread(file, line, message))
+            self.unread_at.append(UnreadRecord(file, line, message))
 
     def flows(self) -> Iterator[RecordedFlow]:
         """What was seen, in the order in which it was first read."""

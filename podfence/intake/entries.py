@@ -26,7 +26,7 @@ from podfence.model.entries import (
     EntryPath,
     EntryPoint,
     Gateway,
-    Grant,
+    ReferenceGrant,
 )
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import Protocol
@@ -48,7 +48,7 @@ def entries_of(documents: Iterable[Document]) -> tuple[Entries, tuple[Problem, .
     classes: list[ControllerClass] = []
     callbacks: list[Callback] = []
     accounts: set[BoundAccount] = set()
-    grants: set[Grant] = set()
+    grants: set[ReferenceGrant] = set()
     problems: list[Problem] = []
     for document in documents:
         data = document.data
@@ -69,7 +69,7 @@ def entries_of(documents: Iterable[Document]) -> tuple[Entries, tuple[Problem, .
                     callbacks.append(thing)
                 case BoundAccount():
                     accounts.add(thing)
-                case Grant():
+                case ReferenceGrant():
                     grants.add(thing)
         problems += _warnings(fields, data)
     found = Entries(

@@ -50,7 +50,7 @@ _ANEW = 6
 """After so many looks, those without our mark are read again: they may have one by now."""
 
 
-class Tracked(Struct, frozen=True):
+class TrackedConnection(Struct, frozen=True):
     """A connection that is let pass, as policies judge it. ``client``: who began; ``server``: who
     answers, behind a Service the pod itself. ``number``: of the transport protocol; ``port``: the
     server's, None where the protocol has none."""
@@ -62,13 +62,13 @@ class Tracked(Struct, frozen=True):
     port: int | None = None
 
 
-class Look(Struct, frozen=True):
+class ConntrackSample(Struct, frozen=True):
     """``kinds``: how many connections of each kind there are that were not told yet; 0: none, but
     there are some that were. ``entries``: how many were looked at; ``cut``: there were more. Where
     a connection stands in the table is random, and stays: so a look that is cut sees a random part,
     and the next one the same part."""
 
-    kinds: Mapping[Tracked, int]
+    kinds: Mapping[TrackedConnection, int]
     entries: int
     cut: bool = False
 
@@ -85,7 +85,7 @@ class ConnectionTable:
         self._others: set[int] = set()
         self._looks = 0
 
-    def look(self, *, still: bool = False) -> Look:
+    def look(self, *, still: bool = False) -> ConntrackSample:
         """What is there now. ``still``: kinds of those that were told before, too. Raises
         NftError."""
         self._looks += 1
@@ -118,11 +118,11 @@ class ConnectionTable:
                 cut = True
                 break
         self._told, self._others = told, others
-        kinds: dict[Tracked, int] = {}
+        kinds: dict[TrackedConnection, int] = {}
         for kind, number in found.items():
             if (tracked := _tracked(kind)) is not None:
                 kinds[tracked] = kinds.get(tracked, 0) + number
-        return Look(kinds, entries, cut)
+        return ConntrackSample(kinds, entries, cut)
 
     def _datagrams(self) -> Iterator[bytes]:
         """The table. A socket for each look: one that is closed ends a listing that is cut."""
@@ -185,7 +185,7 @@ def _open() -> socket.socket:
     return opened
 
 
-def _tracked(tuples: bytes) -> Tracked | None:
+def _tracked(tuples: bytes) -> TrackedConnection | None:
     """Policies see addresses after the Service was resolved (NP-28): the client is who began, the
     server is who answers. None for what cannot be read as a connection."""
     said = dict(attributes(tuples))
@@ -200,7 +200,7 @@ def _tracked(tuples: bytes) -> Tracked | None:
     except (KeyError, IndexError):
         return None
     where = None if port is None else int.from_bytes(port, "big")
-    return Tracked(family, client, server, number, where)
+    return TrackedConnection(family, client, server, number, where)
 
 
 def _source(addresses: bytes) -> tuple[int, int]:

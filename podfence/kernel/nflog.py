@@ -47,7 +47,7 @@ _TIMEOUT = 10
 _SPACE = 1 << 15
 
 
-class Copy(Struct, frozen=True):
+class LoggedPacket(Struct, frozen=True):
     """A logged packet. ``family``: 4 or 6. ``data``: its first bytes, from the IP header on; they
     are what strangers sent. The rest: numbers of the interfaces that it came in by and goes out by,
     and of the ports of a bridge; 0 for none."""
@@ -61,10 +61,10 @@ class Copy(Struct, frozen=True):
     port_out: int = 0
 
 
-class Copies(Struct, frozen=True):
+class LoggedPackets(Struct, frozen=True):
     """What came at once. ``lost``: copies since the last time that the kernel had no room for."""
 
-    packets: tuple[Copy, ...] = ()
+    packets: tuple[LoggedPacket, ...] = ()
     lost: int = 0
 
 
@@ -104,16 +104,16 @@ class LogListener:
         """Give the descriptor back; the kernel copies nothing from then on."""
         self._socket.close()
 
-    def wait(self, seconds: float) -> Copies:
+    def wait(self, seconds: float) -> LoggedPackets:
         """What comes within a while, as soon as anything does. Raises NftError."""
         self._socket.settimeout(seconds)
         try:
             data = self._socket.recv(_RECEIVE)
         except TimeoutError:
-            return Copies()
+            return LoggedPackets()
         except OSError as error:
             if error.errno == errno.ENOBUFS:
-                return Copies()  # the numbers of the next copies tell how many were lost
+                return LoggedPackets()  # the numbers of the next copies tell how many were lost
             raise NftError(f"no copies of denied packets: {error.strerror}") from error
         packets, lost = [], 0
         for number, copy in read_copies(data):
@@ -121,7 +121,7 @@ class LogListener:
                 lost += 0 if self._next is None else (number - self._next) & 0xFFFFFFFF
                 self._next = (number + 1) & 0xFFFFFFFF
             packets.append(copy)
-        return Copies(tuple(packets), lost)
+        return LoggedPackets(tuple(packets), lost)
 
     def _configure(self, group: int) -> None:
         mode = struct.pack(">IBx", self._copied, _COPY_PACKET)
@@ -146,7 +146,7 @@ class LogListener:
                 return
 
 
-def read_copies(data: bytes) -> Iterator[tuple[int | None, Copy]]:
+def read_copies(data: bytes) -> Iterator[tuple[int | None, LoggedPacket]]:
     """The copies in a datagram, each with its number, None where it has none."""
     for kind, _, _, body in messages(data):
         if kind != _PACKET or len(body) < _HEAD.size:
@@ -158,7 +158,7 @@ def read_copies(data: bytes) -> Iterator[tuple[int | None, Copy]]:
         number = said.get(_NUMBER)
         yield (
             None if number is None else int.from_bytes(number, "big"),
-            Copy(
+            LoggedPacket(
                 said.get(_PREFIX, b"").rstrip(b"\0").decode("ascii", "replace"),
                 family,
                 said.get(_PAYLOAD, b""),

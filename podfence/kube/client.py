@@ -67,7 +67,7 @@ class ServerRefusal(ClusterError):
         self.pause = pause
 
 
-class Lost(ClusterError):
+class ConnectionLost(ClusterError):
     """There is no connection, or it was lost. ``passing``: another try may succeed. ``reason``:
     what went wrong, without the server's name."""
 
@@ -131,7 +131,7 @@ class Client:
                 if is_last or refusal.status not in _BUSY:
                     raise
                 pause = refusal.pause
-            except Lost as lost:
+            except ConnectionLost as lost:
                 if is_last or not lost.passing:
                     raise
             self._sleep(_pause(attempt, pause))
@@ -272,7 +272,7 @@ class Client:
             )
         return self._connection
 
-    def _lost(self, error: BaseException, *, passing: bool) -> Lost:
+    def _lost(self, error: BaseException, *, passing: bool) -> ConnectionLost:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, ssl.SSLCertVerificationError):
             reason = (
@@ -287,7 +287,7 @@ class Client:
         of = f" of context {name}" if name else ""
         reason = printable(reason)
         text = f"the API server {url}{of} cannot be asked: {reason}"
-        return Lost(text, passing=passing, reason=reason)
+        return ConnectionLost(text, passing=passing, reason=reason)
 
 
 def _authorization(credential: Credential) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from podfence.errors import ClusterError
 from podfence.intake.unlisted import Unlisted
 from podfence.kube.client import Client, ServerRefusal
 from podfence.kube.discovery import decode_as, discover
-from podfence.kube.listing import Ahead, ListPage, decode_page, list_parts
+from podfence.kube.listing import ListPage, Prefetch, decode_page, list_parts
 from podfence.kube.narrow import object_type, page_decoder, plain
 from podfence.kube.resource import Resource, resources_of
 from podfence.text import printable
@@ -78,7 +78,7 @@ def read_snapshot(client: Client, wanted: KindsToRead, tell: Tell = _tell_nobody
         else:
             absent.append(kind)
     objects: dict[str, list[dict[str, Any]]] = {each.kind: [] for each in resources}
-    with Ahead(_steps(client, resources, wanted)) as steps:
+    with Prefetch(_steps(client, resources, wanted)) as steps:
         for resource, found in steps:
             if isinstance(found, Unlisted):
                 (unseen if resource.kind in wanted.optional else gaps).append(found)

@@ -33,7 +33,7 @@ from podfence.kube.follow import (
     ReadFunction,
     Watching,
 )
-from podfence.kube.listing import Ahead, list_raw, read_items
+from podfence.kube.listing import Prefetch, list_raw, read_items
 from podfence.kube.parts import KindParts
 from podfence.kube.resource import Resource
 from podfence.kube.snapshot import FORBIDDEN, rbac_rule
@@ -309,7 +309,7 @@ class _Loop(Generic[T]):
         resource = action.resource
         # One page ahead: a page as bytes is some megabytes, and reading it takes less time than the
         # server takes to make one. The connection is this thread's again, whatever happens.
-        with Ahead(list_raw(self.client, resource), 1, self.client.interrupt) as parts:
+        with Prefetch(list_raw(self.client, resource), 1, self.client.interrupt) as parts:
             for part in parts:
                 self._hear()
                 if self._stopped.is_set():

@@ -13,7 +13,7 @@ from podfence.drops.attempt import attempt_of
 from podfence.drops.attribution import Attribution
 from podfence.drops.ledger import MOST, Attributed, DropLedger
 from podfence.drops.record import Drops, rfc3339
-from podfence.lab.probing.denied import Noted
+from podfence.lab.probing.denied import DenialBatch
 from podfence.live.node import LiveIndex
 from podfence.model.cluster import Cluster
 from podfence.model.facts import Put
@@ -30,7 +30,7 @@ class Denials:
         self._ledgers: dict[str, DropLedger] = {}
 
     def take(
-        self, noted: Mapping[str, Noted], cluster: Cluster, names: DomainTable
+        self, noted: Mapping[str, DenialBatch], cluster: Cluster, names: DomainTable
     ) -> Mapping[str, str]:
         """Copies that came, by node, and the cluster whose policies denied; what is wrong with the
         log of a node."""

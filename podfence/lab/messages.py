@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from podfence.drops.record import Drops
-from podfence.lab.replies import Applied, Ended, Explained, NetworkNamespace, Stated, Tested
+from podfence.lab.replies import (
+    ApplyReply,
+    DownReply,
+    NetworkNamespace,
+    StatusReply,
+    TryReply,
+    WhyReply,
+)
 from podfence.manifests.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.meta import DEFAULT_NAMESPACE
@@ -52,7 +59,7 @@ class Message(Generic[R_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class Apply(Message[Applied]):
+class Apply(Message[ApplyReply]):
     """Become another cluster."""
 
     input: LabInput
@@ -61,14 +68,14 @@ class Apply(Message[Applied]):
 
 
 @dataclass(frozen=True, slots=True)
-class Why(Message[Explained]):
+class Why(Message[WhyReply]):
     """Explain one question, and send its packet."""
 
     question: Can
 
 
 @dataclass(frozen=True, slots=True)
-class TryAll(Message[Tested]):
+class TryAll(Message[TryReply]):
     """Send every probe again."""
 
 
@@ -81,7 +88,7 @@ class TellDenied(Message[tuple[Drops, ...]]):
 
 
 @dataclass(frozen=True, slots=True)
-class Status(Message[Stated]):
+class Status(Message[StatusReply]):
     """Say what is there."""
 
 
@@ -104,5 +111,5 @@ class StepAside(Message[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Down(Message[Ended]):
+class Down(Message[DownReply]):
     """End."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from podfence.engine.permitted import from_own_node
 from podfence.lab.run import Progress, run_lab
-from podfence.lab.testbed.agreement import Disagreement, Proved
+from podfence.lab.testbed.agreement import Disagreement, ProvedTest
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
 from podfence.lab.testbed.report import LabReport, PacketCheck, PortSeen
 from podfence.lab.testbed.scheduling import schedule
@@ -36,7 +36,7 @@ def prove(
     wanted: Callable[[PolicyTest], bool],
     options: LabOptions,
     progress: Progress,
-) -> Iterator[Proved]:
+) -> Iterator[ProvedTest]:
     """Try the tests of a document in labs: one for the cluster as it is, and one for each list of
     what-if edits. Raises LabError where a lab cannot be built."""
     whole = prepared(cluster, [file], file)
@@ -44,11 +44,11 @@ def prove(
     for test in filter(wanted, file.tests):
         reason = _not_by_packets(test)
         if reason:
-            yield Proved(test, "skipped", text=reason)
+            yield ProvedTest(test, "skipped", text=reason)
             continue
         given, misses = edited(whole, test.given)
         if misses:
-            yield Proved(test, "vacuous", misses=misses)
+            yield ProvedTest(test, "vacuous", misses=misses)
             continue
         lab = test.path if test.given else ""
         if lab not in labs:
@@ -62,7 +62,7 @@ def prove(
         same = before.pods == world.pods
         asked = TestInWorld(test, Resolver(before if same else world), world)
         if asked.misses and not test.allow_empty:
-            yield Proved(test, "vacuous", misses=asked.misses)
+            yield ProvedTest(test, "vacuous", misses=asked.misses)
         else:
             yield _judged(asked, world, report)
 
@@ -81,7 +81,7 @@ def _not_by_packets(test: PolicyTest) -> str:
     return ""
 
 
-def _judged(asked: TestInWorld, world: ClusterWorld, report: LabReport) -> Proved:
+def _judged(asked: TestInWorld, world: ClusterWorld, report: LabReport) -> ProvedTest:
     test = asked.test
     packets = denials = differ = 0
     odd: PacketCheck | None = None
@@ -101,10 +101,10 @@ def _judged(asked: TestInWorld, world: ClusterWorld, report: LabReport) -> Prove
             first = first or _disagreement(source, target, port, report)
     failed = wrong > 0 or (test.expect is Expect.SOME and not some)
     if not packets and asked.misses:  # allowEmpty
-        return Proved(test, "passed", text="matches nobody, which allowEmpty permits")
+        return ProvedTest(test, "passed", text="matches nobody, which allowEmpty permits")
     if not packets:
         text = "none of its connections was probed, or none answered on the open network"
-        return Proved(test, "unproved", text=text)
+        return ProvedTest(test, "unproved", text=text)
     text = ""
     if test.expect_failure:
         text = "fails, as expected" if failed else "passes, though it is expected to fail"
@@ -113,7 +113,7 @@ def _judged(asked: TestInWorld, world: ClusterWorld, report: LabReport) -> Prove
         text = "none of its connections is open"
     status = "failed" if failed or differ else "passed"
     shown = first if failed and not test.expect_failure else None
-    return Proved(test, status, packets, denials, differ, odd, shown, wrong, text=text)
+    return ProvedTest(test, status, packets, denials, differ, odd, shown, wrong, text=text)
 
 
 def _disagreement(

@@ -51,7 +51,7 @@ class NodeState(Struct, frozen=True):
     pods: tuple[ProbeParty, ...]
 
 
-class ServedBy(Struct, frozen=True):
+class FollowedServer(Struct, frozen=True):
     """The API server that a lab follows, and the agents that enforce. ``agents``: the process of
     each node's."""
 
@@ -61,7 +61,7 @@ class ServedBy(Struct, frozen=True):
     agents: Mapping[str, int]
 
 
-class Stated(Struct, frozen=True):
+class StatusReply(Struct, frozen=True):
     """What a lab is made of."""
 
     name: str
@@ -73,7 +73,7 @@ class Stated(Struct, frozen=True):
     services: tuple[Service, ...]
     """Those with an address that can be dialled."""
     notes: tuple[str, ...]
-    api: ServedBy | None = None
+    api: FollowedServer | None = None
     """None: files are its input."""
 
     @property
@@ -82,7 +82,7 @@ class Stated(Struct, frozen=True):
         return sum(len(node.pods) for node in self.nodes)
 
 
-class Applied(Struct, frozen=True):
+class ApplyReply(Struct, frozen=True):
     """What a change led to."""
 
     came: tuple[ProbeParty, ...]
@@ -107,7 +107,7 @@ class NotSent(Struct, frozen=True):
     reason: str
 
 
-class Explained(Struct, frozen=True):
+class WhyReply(Struct, frozen=True):
     """The engine's reasons, and what became of a real packet."""
 
     answer: WhyAnswer
@@ -121,14 +121,14 @@ class Explained(Struct, frozen=True):
     """A program in the target has the port, so the packet was a lone SYN."""
 
 
-class Tested(Struct, frozen=True):
+class TryReply(Struct, frozen=True):
     """Every probe of a lab beside the engine's answer."""
 
     report: LabReport
     positions: RulePositions
 
 
-class Ended(Struct, frozen=True):
+class DownReply(Struct, frozen=True):
     """The lab ends."""
 
     name: str

@@ -23,7 +23,7 @@ from podfence.errors import LabError, PodfenceError
 from podfence.lab.messages import Down, Message, StepAside
 from podfence.lab.probing.forking import fork_with_pipe
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.replies import Stated
+from podfence.lab.replies import StatusReply
 from podfence.lab.session import Session
 
 _PATIENCE = 10.0
@@ -31,7 +31,7 @@ _PATIENCE = 10.0
 _BACKLOG = 16
 
 
-def start(path: Path, process: LabProcess, begin: Callable[[LabProcess], Session]) -> Stated:
+def start(path: Path, process: LabProcess, begin: Callable[[LabProcess], Session]) -> StatusReply:
     """Run a lab in the background, listening at ``path``. ``begin`` builds it in its process.
 
     Returns once it is up, with what it says of itself. Raises what building it raised.
@@ -49,7 +49,7 @@ def start(path: Path, process: LabProcess, begin: Callable[[LabProcess], Session
     if isinstance(reply, PodfenceError):
         os.waitpid(pid, 0)
         raise reply
-    assert isinstance(reply, Stated)
+    assert isinstance(reply, StatusReply)
     return reply
 
 

@@ -44,15 +44,15 @@ from podfence.lab.probing.requests import (
     YieldPorts,
 )
 from podfence.lab.replies import (
-    Applied,
-    Ended,
-    Explained,
+    ApplyReply,
+    DownReply,
     NetworkNamespace,
     NodeState,
     NotSent,
     RulePositions,
-    Stated,
-    Tested,
+    StatusReply,
+    TryReply,
+    WhyReply,
 )
 from podfence.lab.testbed.compare import agrees
 from podfence.lab.testbed.control import control_of
@@ -146,7 +146,7 @@ class Session:
             case Status():
                 return self.status()
             case Down():
-                return Ended(self._name)
+                return DownReply(self._name)
         raise LabError(f"the lab knows no message of this kind: {type(message).__name__}")
 
     # -- state
@@ -156,7 +156,7 @@ class Session:
         """What the lab is now."""
         return self._world.plan
 
-    def status(self) -> Stated:
+    def status(self) -> StatusReply:
         """What is there."""
         plan, cluster = self._world.plan, self._world.index.cluster
         pods = [party for party in plan.parties if party.side is PartyKind.POD]
@@ -168,7 +168,7 @@ class Session:
             )
             for node in plan.nodes
         )
-        return Stated(
+        return StatusReply(
             name=self._name,
             since=self._since,
             rootless=self.lab.rootless,
@@ -200,7 +200,7 @@ class Session:
 
     # -- change
 
-    def apply(self, read: LabInput, *, traffic: bool = False) -> Applied:
+    def apply(self, read: LabInput, *, traffic: bool = False) -> ApplyReply:
         """Become another cluster. ``traffic``: with live connections, which are accounted for."""
         old, new = self._world, world(read, self._options, self._world)
         if not traffic:
@@ -223,7 +223,7 @@ class Session:
         forever = [(self.committed, inf)]
         return account(found, dict.fromkeys(range(len(flows.revoked)), forever))
 
-    def _become(self, old: LabWorld, new: LabWorld) -> Applied:
+    def _become(self, old: LabWorld, new: LabWorld) -> ApplyReply:
         self._note_denied()
         start = monotonic()
         changes = {
@@ -274,11 +274,11 @@ class Session:
 
     # -- packets
 
-    def test(self) -> Tested:
+    def test(self) -> TryReply:
         """Send every probe again, under the present policies."""
         trial = Trial(self.lab, self._world.index, self._world.plan, self._options)
         report = trial.run(trial.live_control())
-        return Tested(report, self._positions(report.origins()))
+        return TryReply(report, self._positions(report.origins()))
 
     def denied(self, since: Mapping[str, int]) -> tuple[Drops, ...]:
         """What the nodes denied; see ``messages.TellDenied``. Raises LabError where a node has no
@@ -291,23 +291,23 @@ class Session:
         index = self._world.index
         return self._denials.take(self.lab.call(TakeLogged()).value, index.cluster, index.names)
 
-    def why(self, question: Can) -> Explained:
+    def why(self, question: Can) -> WhyReply:
         """The engine's reasons, and what becomes of a real packet."""
         answer = why(self._asker, question)
         positions = self._positions(answer.origins())
         probe = self._probe(answer.case)
         if isinstance(probe, NotSent):
-            return Explained(answer, positions, probe)
+            return WhyReply(answer, positions, probe)
         plan, listening = self._world.plan, control_of(self._world.plan, probe)
         first, second = self.lab.call(Try([probe, listening], self._options.patience)).value
         held = probe[1:] in self.lab.call(HeldPorts()).value
         if held and probe.protocol != "TCP":
-            return Explained(answer, positions, NotSent(_HELD))
+            return WhyReply(answer, positions, NotSent(_HELD))
         packet = SentProbe.of(plan, probe, ProbeOutcome(first))
         agreed = agrees(answer.case.verdict.allowed, packet.outcome)
         is_open = packet.outcome is ProbeOutcome.OPEN
         control = None if is_open else SentProbe.of(plan, listening, ProbeOutcome(second))
-        return Explained(answer, positions, packet, agreed, control, held)
+        return WhyReply(answer, positions, packet, agreed, control, held)
 
     def _probe(self, case: EndPair) -> Probe | NotSent:
         """The probe that a question asks for."""
@@ -332,9 +332,9 @@ class Session:
 
 def _applied(
     old: LabWorld, new: LabWorld, changes: Mapping[str, NodeStep], seconds: float
-) -> Applied:
+) -> ApplyReply:
     outside = _outside((old.plan, new.plan))
-    return Applied(
+    return ApplyReply(
         came=_without(new.plan, old.plan),
         gone=_without(old.plan, new.plan),
         changes=changed_verdicts(old.index, new.index, outside),

@@ -42,7 +42,7 @@ from podfence.questions.connectivity import connectivity
 from podfence.questions.plan import used as judged
 from podfence.questions.plan.plan import plan
 from podfence.questions.tests.judge import Result, ResultStatus
-from podfence.questions.tests.run import Runs
+from podfence.questions.tests.run import FileRunner
 from podfence.questions.why import why
 from podfence.render.plan_used import ungrounded
 from podfence.render.suggest import port_text
@@ -160,7 +160,7 @@ class Input:
             said = [f"{shown(read.positions.locate_problem(p))} {p.message}" for p in read.problems]
             raise PodfenceError("; ".join(said), code="PF500")
 
-        runs = Runs(self.cluster, self._names, partial(known_entries, self._loaded))
+        runs = FileRunner(self.cluster, self._names, partial(known_entries, self._loaded))
         found = [each for file in runs.all(read.files) for each in file.results]
         if any(r.status is ResultStatus.UNDECIDED and not r.unknown for r in found):
             raise self._open()
@@ -240,7 +240,7 @@ def seen_in(files: Sequence[str]) -> FlowRecords:
     return seen
 
 
-def traffic_of(used: judged.Used, seen: FlowRecords) -> Traffic:
+def traffic_of(used: judged.TrafficImpact, seen: FlowRecords) -> Traffic:
     """What a change cuts and lets through."""
     cut, opened = (tuple(map(_use, uses)) for uses in (used.cut, used.opened))
     return Traffic(cut, opened, used.kept, used.refused, ungrounded(used, seen))

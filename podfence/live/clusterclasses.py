@@ -15,11 +15,11 @@ from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.clustercuts import Cuts
-from podfence.model.claims import Claim
+from podfence.model.claims import AddressClaim
 from podfence.model.objects import Pod
 from podfence.policy.addressblocks import Signature
 from podfence.policy.classes import ClassKey
-from podfence.policy.index import Contested, Endpoint, EndpointClass, OutsideLookup
+from podfence.policy.index import ContestedAddress, Endpoint, EndpointClass, OutsideLookup
 from podfence.sets.addresses import IPAddress
 
 ClassRegion = tuple[int, Signature]
@@ -42,8 +42,8 @@ class ClassTable(Struct, frozen=True, eq=False):
     keys: Mapping[int, ClassKey] = _NOTHING
     endpoints: Mapping[str, Endpoint] = _NOTHING
     by_address: Mapping[IPAddress, Endpoint] = _NOTHING
-    claims: Mapping[IPAddress, Claim] = _NOTHING
-    contested: Mapping[IPAddress, Contested] = _NOTHING
+    claims: Mapping[IPAddress, AddressClaim] = _NOTHING
+    contested: Mapping[IPAddress, ContestedAddress] = _NOTHING
     inhabited: Mapping[ClassRegion, int] = _NOTHING
     outside: Mapping[ClassRegion, int] = _NOTHING
     holding: Mapping[int, FrozenBitMap] = _NOTHING

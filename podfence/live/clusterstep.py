@@ -14,11 +14,11 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.clusterclasses import SAME, ClassRegion, ClassTable, PodChange, TableChange
 from podfence.live.clustercuts import FAMILIES, Cuts
-from podfence.model.claims import Claim
+from podfence.model.claims import AddressClaim
 from podfence.model.objects import Pod
 from podfence.policy.addressblocks import Signature
 from podfence.policy.classes import ClassKey, class_key, doubtful_addresses, outside_set
-from podfence.policy.index import Contested, Endpoint, EndpointClass, OutsideLookup
+from podfence.policy.index import ContestedAddress, Endpoint, EndpointClass, OutsideLookup
 from podfence.sets import AddressSet
 from podfence.sets.addresses import IPAddress
 
@@ -216,7 +216,7 @@ class _TableStep:
             self._unsettled.setdefault(_name(pod), pod)
         if len(pods) > 1:
             pods.sort(key=_name)
-            self._claims[address] = Claim(address, tuple(pods))
+            self._claims[address] = AddressClaim(address, tuple(pods))
         elif pods:
             self._owners[address] = pods[0]
 
@@ -260,7 +260,7 @@ class _TableStep:
             else:
                 self._died.add(number)
 
-    def _contested(self) -> Mapping[IPAddress, Contested]:
+    def _contested(self) -> Mapping[IPAddress, ContestedAddress]:
         """A class for each address that is no pod's for certain; nothing is outside in it
         (NP-60a)."""
         old, new = self._old.contested, {}
@@ -270,7 +270,7 @@ class _TableStep:
                 holders = tuple([self._endpoints[name] for name in names])
                 known = old.get(address)
                 if known is None or not _same(known.holders, holders):
-                    known = Contested(self._new(), holders)
+                    known = ContestedAddress(self._new(), holders)
                     self._touched.add(known.endpoint_class)
                 new[address] = known
         for address, before in old.items():
@@ -283,7 +283,7 @@ class _TableStep:
     # -- addresses outside every pod
 
     def _inhabited(
-        self, contested: Mapping[IPAddress, Contested], recut: bool
+        self, contested: Mapping[IPAddress, ContestedAddress], recut: bool
     ) -> Mapping[ClassRegion, int]:
         new = Counter[ClassRegion]()
         if recut:
@@ -343,7 +343,7 @@ class _TableStep:
     # -- blocks
 
     def _holding(
-        self, contested: Mapping[IPAddress, Contested], recut: bool
+        self, contested: Mapping[IPAddress, ContestedAddress], recut: bool
     ) -> tuple[Mapping[int, FrozenBitMap], frozenset[str]]:
         """Which classes lie in which block, and the keys of the blocks that hold others now."""
         old = self._old.holding
@@ -366,7 +366,7 @@ class _TableStep:
         )
 
     def _signed(
-        self, contested: Mapping[IPAddress, Contested], among: BitMap | None
+        self, contested: Mapping[IPAddress, ContestedAddress], among: BitMap | None
     ) -> Iterator[tuple[int, Signature]]:
         """Classes with the signatures of their addresses. ``among``: of these; None: of all."""
         for number in self._keys if among is None else self._born:

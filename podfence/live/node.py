@@ -16,7 +16,7 @@ from podfence.live.picks import Namespaces
 from podfence.live.pods import At, Holders, Pods
 from podfence.live.policystore import OF_CLUSTER, PolicyStore
 from podfence.live.profiles import FAMILIES, PodEntry, Profile, Profiles
-from podfence.live.selections import Moved, Selections
+from podfence.live.selections import MembershipChange, Selections
 from podfence.live.unread import NETWORK_POLICY, UnreadPolicy
 from podfence.model.facts import (
     NO_ADDRESS,
@@ -299,7 +299,7 @@ class LiveChange(Struct, frozen=True):
     verdicts: Mapping[At, tuple[EndpointPolicy, ...]] = {}
     """By address, the policies of the pods here that it may belong to; none: it is no longer the
     address of a pod here."""
-    moved: tuple[Moved, ...] = ()
+    moved: tuple[MembershipChange, ...] = ()
     """Members of selections that somebody looks at."""
     pod_cidrs: tuple[IPNetwork, ...] | None = None
     """The ranges of the node, if they have changed."""

@@ -28,7 +28,7 @@ _NOTHING: tuple[AddressSet, ...] = ()
 """Of a profile that is not picked: no address lies in none."""
 
 
-class Moved(Struct, frozen=True):
+class MembershipChange(Struct, frozen=True):
     """How the members of a selection have changed in one IP version. ``number``: as
     ``HeldSelection.number``."""
 
@@ -116,16 +116,16 @@ class Selections:
         apart = one.profiles - other.profiles
         return not any(self._profiles.by_number[n].addresses(family) for n in apart)
 
-    def take(self) -> tuple[Moved, ...]:
+    def take(self) -> tuple[MembershipChange, ...]:
         """What moved since the last call."""
-        found: list[Moved] = []
+        found: list[MembershipChange] = []
         known: dict[tuple[int, frozenset[int]], Members] = {}
         for held in self._changed.values():
             for family in FAMILIES:
                 joined, left = held.joined.pop(family, NONE), held.left.pop(family, NONE)
                 if joined or left:
                     found.append(
-                        Moved(
+                        MembershipChange(
                             held.number,
                             family,
                             _members(known, family, joined),

@@ -29,7 +29,7 @@ _ACCEPTING = ("Accept", "Allow")
 _UNKNOWN = (Peer(unknown="a rule that cannot be read"),)
 
 
-class Instead(Enum):
+class Fallback(Enum):
     """What holds in place of a policy that cannot be read as a whole, in words for people."""
 
     CLOSED = "the pods that it may select are closed"
@@ -44,20 +44,20 @@ class UnreadPolicy(Struct, frozen=True):
     ref: ObjectRef
     path: str
     reason: str
-    instead: Instead
+    instead: Fallback
 
 
-def instead_of(ref: ObjectRef, document: Mapping[str, Any]) -> tuple[Policy | None, Instead]:
+def instead_of(ref: ObjectRef, document: Mapping[str, Any]) -> tuple[Policy | None, Fallback]:
     """What holds in place of a policy. ``document``: as much of the object as is JSON."""
     if ref.kind != NETWORK_POLICY:
         return _of_cluster(ref, document)
     metadata = document.get("metadata")
     if isinstance(metadata, Mapping) and is_audited(metadata.get("annotations")):
-        return None, Instead.NOTHING
+        return None, Fallback.NOTHING
     spec = document.get("spec")
     known = selector(ref, spec.get("podSelector")) if isinstance(spec, dict) else None
     closing = NetworkPolicy(ref, known or LabelSelector(), frozenset(PolicyType))
-    return closing, Instead.CLOSED
+    return closing, Fallback.CLOSED
 
 
 def selector(ref: ObjectRef, value: Any) -> LabelSelector | None:
@@ -74,22 +74,22 @@ def selector(ref: ObjectRef, value: Any) -> LabelSelector | None:
     return None
 
 
-def _of_cluster(ref: ObjectRef, document: Mapping[str, Any]) -> tuple[Policy | None, Instead]:
+def _of_cluster(ref: ObjectRef, document: Mapping[str, Any]) -> tuple[Policy | None, Fallback]:
     spec = document.get("spec")
     if not isinstance(spec, dict):
-        return None, Instead.NOTHING
+        return None, Fallback.NOTHING
     bare = {name: spec[name] for name in _TO_WHOM if name in spec}
     policy = _decoded(ref, document, bare)
     if policy is None:
-        return None, Instead.NOTHING
+        return None, Fallback.NOTHING
     ingress, egress = (
         tuple(_rules(ref, document, bare, direction, spec.get(direction)))
         for direction in ("ingress", "egress")
     )
     if spec.keys() <= {*_TO_WHOM, "ingress", "egress"}:
-        return replace(policy, ingress=ingress, egress=egress), Instead.RULES
+        return replace(policy, ingress=ingress, egress=egress), Fallback.RULES
     found = replace(policy, ingress=_denials(ingress), egress=_denials(egress))
-    return found, Instead.DENIALS
+    return found, Fallback.DENIALS
 
 
 def _decoded(

@@ -15,8 +15,8 @@ from podfence.errors import Problem, Source
 from podfence.intake.documents import DecodedDocuments, Document, Unreadable
 from podfence.manifests.deliveries import Delivery
 from podfence.manifests.filereader import FileContents, FileReader
-from podfence.manifests.inputfiles import InputFile, Skipped, read_inputs
-from podfence.manifests.leftout import LeftOut
+from podfence.manifests.inputfiles import InputFile, SkippedLink, read_inputs
+from podfence.manifests.leftout import LeftOutFile
 from podfence.manifests.parsed import PROBLEM_CODES
 from podfence.manifests.positions import Positions
 from podfence.manifests.yamllines import Lines
@@ -40,7 +40,7 @@ class Manifests(Struct, frozen=True):
     passed_over: Mapping[str, int]
     policies_elsewhere: Mapping[str, Source]
     kustomization: Source | None
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[LeftOutFile, ...]
     files: int
     positions: Positions
     without_namespace: tuple[Document, ...] = ()
@@ -67,7 +67,7 @@ def read_manifests(
 
 
 def manifests_of(
-    files: Iterable[InputFile | Skipped],
+    files: Iterable[InputFile | SkippedLink],
     *,
     kinds: frozenset[str],
     kept: DecodedDocuments | None = None,
@@ -81,7 +81,7 @@ def manifests_of(
             if isinstance(each, InputFile):
                 collected.read(each)
             else:
-                collected.left_out.append(LeftOut.of_link(each))
+                collected.left_out.append(LeftOutFile.of_link(each))
     return collected.result()
 
 
@@ -93,7 +93,7 @@ class _Collected:
     ) -> None:
         self._kept = kept
         self._namespace = namespace
-        self.left_out: list[LeftOut] = []
+        self.left_out: list[LeftOutFile] = []
         self._kinds = kinds
         self._all = FileContents()
         self._files = 0
@@ -107,7 +107,7 @@ class _Collected:
         whole = self._all
         whole.passed_over.update(found.passed_over)
         if found.left_out:
-            self.left_out.append(LeftOut.of(file, is_template=found.is_template))
+            self.left_out.append(LeftOutFile.of(file, is_template=found.is_template))
             return
         self._files += not file.error
         whole.documents += found.documents

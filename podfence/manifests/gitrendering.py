@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from podfence.errors import PodfenceError
 from podfence.manifests.gittree import GitError, GitTree
-from podfence.manifests.inputfiles import InputFile, Skipped, read_inputs
+from podfence.manifests.inputfiles import InputFile, SkippedLink, read_inputs
 from podfence.manifests.rendering import ChartOptions, RenderError
-from podfence.manifests.sources import Replaced, with_rendered
+from podfence.manifests.sources import RenderedInput, with_rendered
 
 
 def rendered_revision(
@@ -26,7 +26,7 @@ def rendered_revision(
     options: ChartOptions,
     *,
     everything: bool,
-) -> Replaced:
+) -> RenderedInput:
     """The files of the paths in a revision, as ``with_rendered`` gives those of a disk. A path that
     is not in the revision is empty. Raises RenderError, GitError."""
     try:
@@ -44,7 +44,7 @@ def rendered_revision(
             except PodfenceError as error:
                 raise RenderError(shown(error.message)) from error
             named = (_named(each, shown) for each in found.files)
-            return Replaced(tuple(named), tuple(map(shown, found.said)))
+            return RenderedInput(tuple(named), tuple(map(shown, found.said)))
     except OSError as error:
         raise GitError(f"{tree.revision} cannot be written out: {error.strerror}") from error
 
@@ -67,9 +67,9 @@ def _namer(revision: str, root: str, targets: dict[str, str]) -> Callable[[str],
     return shown
 
 
-def _named(file: InputFile | Skipped, shown: Callable[[str], str]) -> InputFile | Skipped:
-    if isinstance(file, Skipped):
-        return Skipped(shown(file.path), shown(file.walked))
+def _named(file: InputFile | SkippedLink, shown: Callable[[str], str]) -> InputFile | SkippedLink:
+    if isinstance(file, SkippedLink):
+        return SkippedLink(shown(file.path), shown(file.walked))
     return replace(
         file,
         path=shown(file.path),

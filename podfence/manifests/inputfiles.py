@@ -68,7 +68,7 @@ class InputFile(Struct, frozen=True):
         return is_rendered(self.path)
 
 
-class Skipped(Struct, frozen=True):
+class SkippedLink(Struct, frozen=True):
     """A link in a directory that leads to a directory around it, and is not followed."""
 
     path: str
@@ -108,7 +108,7 @@ def sources_of(path: str) -> list[str]:
 
 def read_inputs(
     paths: Iterable[str], stdin: BinaryIO | None, exclude: Sequence[str] = ()
-) -> Iterator[InputFile | Skipped]:
+) -> Iterator[InputFile | SkippedLink]:
     """Every file that ``paths`` name, each once, in order.
 
     ``exclude``: patterns of what is left out of directories, after those of their
@@ -128,7 +128,7 @@ def read_inputs(
 
 def _read_directory(
     directory: str, seen: set[object], exclude: Sequence[str]
-) -> Iterator[InputFile | Skipped]:
+) -> Iterator[InputFile | SkippedLink]:
     ignore = os.path.join(directory, IGNORE_FILE)
     patterns = list(_read_once(ignore, set())) if os.path.lexists(ignore) else []
     if patterns and patterns[0].error:
@@ -138,7 +138,7 @@ def _read_directory(
     walk = _DirectoryWalk(directory, _exclusion([*lines, *exclude]))
     found = 0
     for each in walk.files():
-        if isinstance(each, Skipped):
+        if isinstance(each, SkippedLink):
             yield each
             continue
         found += 1
@@ -188,7 +188,7 @@ class _DirectoryWalk:
         self._exclusion = exclusion
         self._entered: set[tuple[int, int]] = set()
 
-    def files(self) -> Iterator[_Found | Skipped]:
+    def files(self) -> Iterator[_Found | SkippedLink]:
         """Files that may be manifests, those of a directory before those of the ones in it."""
         waiting = [_Folder(self._directory, "", _chart_around(self._directory))]
         while waiting:
@@ -218,7 +218,7 @@ class _DirectoryWalk:
                 elif not is_directory:
                     yield _Found(path, folder.chart)
                 elif entry.is_symlink() and _holds(os.path.realpath(path), self._real):
-                    yield Skipped(path, self._directory)
+                    yield SkippedLink(path, self._directory)
                 else:
                     below.append(_Folder(path, f"{inner}/", folder.chart))
             waiting += reversed(below)

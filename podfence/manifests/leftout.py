@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from podfence.admission.kinds import API_VERSIONS, POLICY_KINDS, group_of
 from podfence.errors import Position, Problem, Severity, Source
-from podfence.manifests.inputfiles import KUSTOMIZATION_FILES, InputFile, Skipped
+from podfence.manifests.inputfiles import KUSTOMIZATION_FILES, InputFile, SkippedLink
 from podfence.manifests.listing import version_of, wanted_kind_of
 from podfence.manifests.splitting import guess_identity
 
@@ -31,7 +31,7 @@ _OUR_GROUPS: Final = frozenset(map(group_of, API_VERSIONS.values()))
 _POLICY: Final = r"""kind["']?[ \t]*:[ \t]*["']?(\w+)"""
 
 
-class LeftOut(Struct, frozen=True):
+class LeftOutFile(Struct, frozen=True):
     """A file or a link that was found in the directory ``walked`` and is not read as manifests.
 
     ``chart``: the Helm chart around it, "" for none. ``is_template``: it was not rendered;
@@ -46,17 +46,17 @@ class LeftOut(Struct, frozen=True):
     is_link: bool = False
 
     @staticmethod
-    def of(file: InputFile, *, is_template: bool) -> LeftOut:
+    def of(file: InputFile, *, is_template: bool) -> LeftOutFile:
         """The entry of a file."""
         kinds = set(re.findall(_POLICY, file.text)) if is_template else set()
-        return LeftOut(
+        return LeftOutFile(
             file.path, file.walked, file.chart, is_template, not kinds.isdisjoint(POLICY_KINDS)
         )
 
     @staticmethod
-    def of_link(link: Skipped) -> LeftOut:
+    def of_link(link: SkippedLink) -> LeftOutFile:
         """The entry of a link."""
-        return LeftOut(link.path, link.walked, is_link=True)
+        return LeftOutFile(link.path, link.walked, is_link=True)
 
 
 def may_be_object(value: Any) -> bool:
@@ -91,7 +91,7 @@ def is_kustomization_file(path: str) -> bool:
     return path.rpartition("/")[2] in KUSTOMIZATION_FILES
 
 
-def left_out_problems(files: Sequence[LeftOut]) -> Iterator[Problem]:
+def left_out_problems(files: Sequence[LeftOutFile]) -> Iterator[Problem]:
     """One warning for all of them."""
     if not files:
         return
@@ -100,7 +100,7 @@ def left_out_problems(files: Sequence[LeftOut]) -> Iterator[Problem]:
     yield Problem("PF115", Severity.WARNING, text, Source(root), position=Position(root, 1, 1))
 
 
-def _sentences(files: Sequence[LeftOut]) -> Iterator[str]:
+def _sentences(files: Sequence[LeftOutFile]) -> Iterator[str]:
     charts = Counter(each.chart for each in files if each.chart)
     links = [each.path for each in files if each.is_link]
     alone = [each for each in files if not each.chart and not each.is_link]

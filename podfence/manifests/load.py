@@ -24,7 +24,7 @@ from podfence.intake.unknownlabels import UNKNOWN_LABEL_CODES
 from podfence.intake.unlisted import UNLISTED_CODES, Elsewhere
 from podfence.manifests.deliveries import DELIVERY_CODES, delivery_problems
 from podfence.manifests.documents import Manifests, manifests_of
-from podfence.manifests.inputfiles import STDIN, InputFile, Skipped, read_inputs
+from podfence.manifests.inputfiles import STDIN, InputFile, SkippedLink, read_inputs
 from podfence.manifests.leftout import left_out_problems
 from podfence.manifests.positions import Positions
 from podfence.model.claims import CLAIM_CODES
@@ -121,7 +121,7 @@ def load(
 
 
 def load_files(
-    files: Iterable[InputFile | Skipped],
+    files: Iterable[InputFile | SkippedLink],
     paths: Sequence[str],
     *,
     namespace: str | None = None,

@@ -25,16 +25,16 @@ _NEW = 1_000_000
 """New documents are numbered from here."""
 
 
-class Rewritten(Struct, frozen=True):
+class RewrittenFiles(Struct, frozen=True):
     """``texts``: old and new text by file. ``cluster``: of the input with the edits made."""
 
     texts: Mapping[str, tuple[str, str]]
     cluster: Cluster
 
 
-def rewritten(loaded: Loaded, edits: Sequence[ObjectPatch | NewObject]) -> Rewritten:
+def rewritten(loaded: Loaded, edits: Sequence[ObjectPatch | NewObject]) -> RewrittenFiles:
     """Apply edits to the files. Raises CannotEdit; then none of them may be made."""
-    return Rewritten(edited_texts(loaded, edits), edited_cluster(loaded, edits))
+    return RewrittenFiles(edited_texts(loaded, edits), edited_cluster(loaded, edits))
 
 
 def edited_texts(

@@ -16,7 +16,7 @@ from msgspec import Struct
 from podfence.manifests.inputfiles import (
     KUSTOMIZATION_FILES,
     InputFile,
-    Skipped,
+    SkippedLink,
     folders,
     is_chart,
     is_source,
@@ -35,21 +35,21 @@ _LISTS: Final = ("resources", "bases", "components", "crds", "configurations", "
 _LIBRARY: Final = "library"
 
 
-class Replaced(Struct, frozen=True):
+class RenderedInput(Struct, frozen=True):
     """``files``: with rendered output in place of its sources; ``said``: a line for each of
     these."""
 
-    files: tuple[InputFile | Skipped, ...]
+    files: tuple[InputFile | SkippedLink, ...]
     said: tuple[str, ...]
 
 
 def with_rendered(
-    files: Iterable[InputFile | Skipped],
+    files: Iterable[InputFile | SkippedLink],
     options: ChartOptions,
     paths: Iterable[str],
     *,
     everything: bool,
-) -> Replaced:
+) -> RenderedInput:
     """``paths``: as the user named them; ``everything``: also render what is below. Raises
     RenderError."""
     read = tuple(files)
@@ -89,7 +89,7 @@ def with_rendered(
     )
     made = [(file, rendered) for file in chosen if (rendered := _render(file, options))]
     said = tuple(f"rendered {_folder(file)} {rendered.said}" for file, rendered in made)
-    return Replaced((*left, *(each for _, one in made for each in one.files)), said)
+    return RenderedInput((*left, *(each for _, one in made for each in one.files)), said)
 
 
 def origins(paths: Iterable[str], *, everything: bool) -> tuple[str, ...]:

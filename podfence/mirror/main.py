@@ -31,8 +31,8 @@ from podfence.kube.watch import Watch
 from podfence.live.wire import ReadObject
 from podfence.mirror.certificate import Certificate
 from podfence.mirror.reviewers import Reviewers
-from podfence.mirror.server import AGENTS, Server
-from podfence.mirror.web import MirrorPages
+from podfence.mirror.server import AGENTS, MirrorServer
+from podfence.mirror.web import MirrorResponses
 
 PORT: Final = 9742
 _REVIEW: Final = 5.0
@@ -83,11 +83,13 @@ class Mirror:
             ]
         )
         certificate = Certificate(options.certificate, log)
-        self.server = Server(options.listen, certificate.context, reviewers, log, options.agents)
+        self.server = MirrorServer(
+            options.listen, certificate.context, reviewers, log, options.agents
+        )
         self._web = (
             None
             if options.http is None
-            else WebServer(options.http, MirrorPages(self.server, self._is_alive), log)
+            else WebServer(options.http, MirrorResponses(self.server, self._is_alive), log)
         )
         _more_files(options.agents)
 
@@ -148,7 +150,7 @@ _POLL = 0.5
 
 def feed(
     watch: Watch[ReadObject],
-    server: Server,
+    server: MirrorServer,
     stopped: threading.Event,
     log: EventLog,
     turn: Callable[[], None] = lambda: None,

@@ -10,13 +10,13 @@ import zlib
 from collections.abc import Sequence
 from typing import Protocol
 
-from podfence.agent.reviews import Reviewer, ReviewOutcome, Wish
+from podfence.agent.reviews import ResourceAttributes, Reviewer, ReviewOutcome
 
 
 class Authorizer(Protocol):
     """Decides whether a client is authorised (``Reviewer``, ``Reviewers``)."""
 
-    def review(self, token: str, wish: Wish) -> ReviewOutcome:
+    def review(self, token: str, wish: ResourceAttributes) -> ReviewOutcome:
         """Whether the owner of a token may read this; may block."""
 
 
@@ -26,7 +26,7 @@ class Reviewers:
     def __init__(self, reviewers: Sequence[Reviewer]) -> None:
         self._reviewers = reviewers
 
-    def review(self, token: str, wish: Wish) -> ReviewOutcome:
+    def review(self, token: str, wish: ResourceAttributes) -> ReviewOutcome:
         """As ``Reviewer.review``."""
         number = zlib.crc32(token.encode("utf-8", "replace")) % len(self._reviewers)
         return self._reviewers[number].review(token, wish)

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from podfence.agent.listening import Listen
 from podfence.agent.log import EventLog
-from podfence.agent.reviews import ReviewOutcome, Wish
+from podfence.agent.reviews import ResourceAttributes, ReviewOutcome
 from podfence.errors import ClusterError, HostError
 from podfence.kube.follow import ObjectChange
 from podfence.live.frames import RESOURCE, line_of
@@ -32,7 +32,7 @@ from podfence.mirror.history import WINDOW, History, NoResume
 from podfence.mirror.requests import LARGEST, BadMirrorRequest, MirrorRequest, parse
 from podfence.mirror.reviewers import Authorizer
 from podfence.mirror.steps import accepted, attempt, read_head
-from podfence.mirror.streams import Broadcast, Stream
+from podfence.mirror.streams import Broadcast, MirrorReader
 
 FRAME: Final = 0.2
 """Seconds for which changes are gathered into a frame."""
@@ -57,7 +57,7 @@ _CATCH_UP: Final = 10.0
 _FRESH: Final = 30.0
 """Seconds for which a snapshot is reused."""
 _REVIEWERS: Final = 16
-_WISH: Final = Wish(RESOURCE)
+_WISH: Final = ResourceAttributes(RESOURCE)
 _UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
 _REFUSED: Final = {
     ReviewOutcome.UNKNOWN: (HTTPStatus.UNAUTHORIZED, "show a token for podfence.io"),
@@ -67,7 +67,7 @@ _REFUSED: Final = {
 }
 
 
-class Counts(Struct):
+class MirrorCounts(Struct):
     """Since the start. ``sent``: bytes of streams that have ended."""
 
     admitted: int = 0
@@ -88,7 +88,7 @@ class _Snapshot(Struct, frozen=True):
     pieces: list[bytes]
 
 
-class Server:
+class MirrorServer:
     """``context`` returns the present TLS context for each connection. Only the thread of the loop
     uses this, but any thread may call ``tell`` and ``stop``."""
 
@@ -107,9 +107,9 @@ class Server:
         self._log = log
         self._agents = agents
         self.history = History(window)
-        self.counts = Counts()
+        self.counts = MirrorCounts()
         self._broadcast = Broadcast()
-        self.streams: dict[Stream, None] = {}
+        self.streams: dict[MirrorReader, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[asyncio.Task[None] | None, None] = {}
         """Connections without a request yet, the oldest first."""
@@ -317,7 +317,9 @@ class Server:
         own, number = found
         now = self._loop.time()
         until = now + random.uniform(_SHORTEST, _LONGEST)  # noqa: S311 - so that not all come at once
-        stream = Stream(self._loop, tls, [packing.beginning(), *own], number, until, self._ended)
+        stream = MirrorReader(
+            self._loop, tls, [packing.beginning(), *own], number, until, self._ended
+        )
         self.streams[stream] = None
         self.counts.admitted += 1
         stream.begin(self._broadcast)
@@ -379,7 +381,7 @@ class Server:
             self._snapshot = _Snapshot(at, number, restored, now, pieces)
             return self._snapshot if restored == self.history.restored else None
 
-    def _ended(self, stream: Stream) -> None:
+    def _ended(self, stream: MirrorReader) -> None:
         self.streams.pop(stream, None)
         self.counts.sent += stream.sent
 

@@ -47,7 +47,7 @@ class Broadcast:
         return self._pieces[at] if at < len(self._pieces) else None
 
 
-class Stream:
+class MirrorReader:
     """One reader. ``own``: pieces for this reader only, sent first. ``number``: of its next common
     piece. ``until``: when the stream ends."""
 
@@ -58,7 +58,7 @@ class Stream:
         own: list[bytes],
         number: int,
         until: float,
-        ended: Callable[[Stream], None],
+        ended: Callable[[MirrorReader], None],
     ) -> None:
         self._loop = loop
         self._connection = connection

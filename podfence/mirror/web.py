@@ -11,10 +11,10 @@ from http import HTTPStatus
 from podfence._version import __version__
 from podfence.agent.metrics import CONTENT_TYPE, counter, exposed, gauge
 from podfence.agent.web import HttpResponse
-from podfence.mirror.server import Server
+from podfence.mirror.server import MirrorServer
 
 
-def metrics(server: Server) -> str:
+def metrics(server: MirrorServer) -> str:
     """The metrics in Prometheus' text format."""
     history, counts = server.history, server.counts
     sent = counts.sent + sum(stream.sent for stream in [*server.streams])
@@ -42,10 +42,10 @@ def metrics(server: Server) -> str:
     )
 
 
-class MirrorPages:
+class MirrorResponses:
     """The answer of each path, in any thread. ``is_alive``: whether the loop runs."""
 
-    def __init__(self, mirror: Server, is_alive: Callable[[], bool]) -> None:
+    def __init__(self, mirror: MirrorServer, is_alive: Callable[[], bool]) -> None:
         self._mirror = mirror
         self._is_alive = is_alive
 

@@ -23,7 +23,7 @@ UNCLEAR_OWNER = (
 """What holds of an address with several holders (NP-60a), after a colon or semicolon."""
 
 
-class Claim(Struct, frozen=True):
+class AddressClaim(Struct, frozen=True):
     """An address that several live pods have, in the order of the input."""
 
     address: IPAddress
@@ -43,7 +43,7 @@ class Claim(Struct, frozen=True):
         return max(by_name, key=lambda pod: pod.created)
 
 
-def claims(pods: Iterable[Pod]) -> tuple[Claim, ...]:
+def claims(pods: Iterable[Pod]) -> tuple[AddressClaim, ...]:
     """Every address that more than one live pod has."""
     live = [pod for pod in pods if pod.addresses and not (pod.host_network or pod.finished)]
     numbers = [int(address) for pod in live for address in pod.addresses]
@@ -56,7 +56,7 @@ def claims(pods: Iterable[Pod]) -> tuple[Claim, ...]:
             known = first.setdefault(address, pod)
             if known is not pod:
                 several.setdefault(address, [known]).append(pod)
-    return tuple(Claim(address, tuple(holders)) for address, holders in several.items())
+    return tuple(AddressClaim(address, tuple(holders)) for address, holders in several.items())
 
 
 def claim_problems(pods: Iterable[Pod]) -> tuple[Problem, ...]:
@@ -78,7 +78,7 @@ def claim_problems(pods: Iterable[Pod]) -> tuple[Problem, ...]:
     return tuple(found)
 
 
-def _whose(claim: Claim) -> str:
+def _whose(claim: AddressClaim) -> str:
     if len(claim.holders) == 1:
         owner = claim.holders[0]
         return f"{owner.namespace}/{owner.name} owns it, because it is not being deleted"

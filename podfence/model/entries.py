@@ -66,7 +66,7 @@ class Gateway(Struct, frozen=True):
     takes: tuple[LabelSelector | None, ...] = ()
 
 
-class Grant(Struct, frozen=True):
+class ReferenceGrant(Struct, frozen=True):
     """A ReferenceGrant: routes of a kind and a namespace may lead to a Service of another one;
     ``service`` "": to any of it."""
 
@@ -118,4 +118,4 @@ class Entries(Struct, frozen=True):
     classes: tuple[ControllerClass, ...] = ()
     callbacks: tuple[Callback, ...] = ()
     accounts: frozenset[BoundAccount] = frozenset()
-    grants: frozenset[Grant] = frozenset()
+    grants: frozenset[ReferenceGrant] = frozenset()

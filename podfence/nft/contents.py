@@ -56,7 +56,7 @@ class OperationRefusal(Struct, frozen=True):
     name: str
 
 
-class Refused(ValueError):
+class OperationRefused(ValueError):
     """An operation that the kernel would refuse, and the whole transaction with it."""
 
     def __init__(self, refusal: OperationRefusal) -> None:
@@ -64,8 +64,8 @@ class Refused(ValueError):
         self.refusal = refusal
 
 
-def _refused(code: RefusalCode, kind: str, name: str) -> Refused:
-    return Refused(OperationRefusal(code, kind, name))
+def _refused(code: RefusalCode, kind: str, name: str) -> OperationRefused:
+    return OperationRefused(OperationRefusal(code, kind, name))
 
 
 class Contents:

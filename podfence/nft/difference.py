@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from podfence.nft import transaction as tx
-from podfence.nft.contents import Contents, OperationRefusal, RefusalCode, Refused
+from podfence.nft.contents import Contents, OperationRefusal, OperationRefused, RefusalCode
 from podfence.nft.objects import Chain, MemberSet, RangeSet, Set, VerdictMap
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import ElementHolder, Operation, Transaction
@@ -55,7 +55,9 @@ def apply(ruleset: Ruleset, transaction: Transaction) -> Ruleset:
         contents.do(transaction.table, operation)
     found = contents.ruleset()
     if found is None:
-        raise Refused(OperationRefusal(RefusalCode.MISSING, "table", transaction.table.name))
+        raise OperationRefused(
+            OperationRefusal(RefusalCode.MISSING, "table", transaction.table.name)
+        )
     return found
 
 

@@ -158,7 +158,7 @@ class Lookup(Struct, frozen=True):
             raise ValueError(f"a lookup of nothing in {self.set}")
 
 
-class CameBy(Struct, frozen=True):
+class MetaIifKind(Struct, frozen=True):
     """``meta iifkind "kind"``: the device that the packet came by is of this kind (veth)."""
 
     kind: str
@@ -275,7 +275,7 @@ class Vmap(Struct, frozen=True):
             raise ValueError(f"a lookup of nothing in {self.map}")
 
 
-Expression = Compare | Between | Lookup | CameBy | CtState | CtDirection | CtMark
+Expression = Compare | Between | Lookup | MetaIifKind | CtState | CtDirection | CtMark
 Statement = SetCtMark | Counter | Limit | Log | Vmap | ChainVerdict
 
 

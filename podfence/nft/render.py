@@ -18,7 +18,6 @@ from podfence.nft.objects import (
     TCP,
     UDP,
     Between,
-    CameBy,
     Chain,
     ChainVerdict,
     Compare,
@@ -35,6 +34,7 @@ from podfence.nft.objects import (
     Log,
     Lookup,
     MemberSet,
+    MetaIifKind,
     NamedObject,
     RangeSet,
     Rule,
@@ -249,7 +249,7 @@ def _part(part: Expression | Statement) -> str:
             return f"{field.value} {_value(field.type, low)}-{_value(field.type, high)}"
         case Lookup(fields, name):
             return f"{_fields(fields)} @{name}"
-        case CameBy(kind):
+        case MetaIifKind(kind):
             return f'meta iifkind "{kind}"'
         case Vmap(fields, name):
             return f"{_fields(fields)} vmap @{name}"

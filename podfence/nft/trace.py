@@ -18,7 +18,6 @@ from podfence.nft.objects import (
     ICMP,
     ICMPV6,
     Between,
-    CameBy,
     Chain,
     ChainVerdict,
     Compare,
@@ -34,6 +33,7 @@ from podfence.nft.objects import (
     KeyRange,
     Lookup,
     MemberSet,
+    MetaIifKind,
     Rule,
     Set,
     SetCtMark,
@@ -229,7 +229,7 @@ class _PacketWalk(Struct):
         if isinstance(part, Between):
             found = self.fields.get(part.field)
             return found is not None and part.low <= found <= part.high
-        if isinstance(part, CameBy):
+        if isinstance(part, MetaIifKind):
             return self.packet.came_by == part.kind
         if isinstance(part, CtState):
             return bool(self.packet.state & part.states)

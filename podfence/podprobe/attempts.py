@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from podfence.lab.testbed.probes import ProbeOutcome
 from podfence.questions.tests.cells import TestInWorld
-from podfence.questions.tests.ends import Miss
+from podfence.questions.tests.ends import UnmatchedEnd
 from podfence.questions.tests.form import PolicyTest, PolicyTests
 from podfence.questions.tests.world import ClusterWorld
 from podfence.sets.addresses import IPAddress
@@ -58,7 +58,7 @@ class PlannedTest(Struct, frozen=True):
     test: PolicyTest
     asked: tuple[Asked, ...] = ()
     skipped: str = ""
-    misses: tuple[Miss, ...] = ()
+    misses: tuple[UnmatchedEnd, ...] = ()
     untried: tuple[str, ...] = ()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from podfence.lab.testbed.agreement import Disagreement, Proved
+from podfence.lab.testbed.agreement import Disagreement, ProvedTest
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
 from podfence.lab.testbed.probes import ProbeOutcome
 from podfence.lab.testbed.report import PacketCheck, SentProbe
@@ -34,7 +34,7 @@ SILENCE = (
 
 def judged_file(
     plan: DialPlan, file: PlannedFile, outcomes: Outcomes, *, compare: bool
-) -> tuple[Proved, ...]:
+) -> tuple[ProvedTest, ...]:
     """The tests of one document. ``compare``: a connection that is not as the engine says fails its
     test, whatever the test expects."""
     any_open = any(outcomes.got.get(each.dial) is ProbeOutcome.OPEN for each in plan.asked)
@@ -58,15 +58,15 @@ class _DialJudge:
         self._any_open = any_open
         self._compare = compare
 
-    def judged(self, planned: PlannedTest) -> Proved:
+    def judged(self, planned: PlannedTest) -> ProvedTest:
         """One test."""
         test = planned.test
         if planned.skipped:
-            return Proved(test, "skipped", text=planned.skipped)
+            return ProvedTest(test, "skipped", text=planned.skipped)
         if planned.misses:
-            return Proved(test, "vacuous", misses=planned.misses)
+            return ProvedTest(test, "vacuous", misses=planned.misses)
         if not planned.asked and test.allow_empty:
-            return Proved(test, "passed", text="matches nobody, which allowEmpty permits")
+            return ProvedTest(test, "passed", text="matches nobody, which allowEmpty permits")
         seen = [each for each in planned.asked if not self._inconclusive(each)]
         opened = {_pair(each) for each in seen if self._is_open(each)}
         wrong = [] if test.expect is Expect.SOME else [e for e in seen if self._wrong(e, opened)]
@@ -135,7 +135,7 @@ class _DialJudge:
 
     def _counted(
         self, planned: PlannedTest, seen: Sequence[Asked], wrong: Sequence[Asked]
-    ) -> Proved:
+    ) -> ProvedTest:
         verdicts = [(each, self._verdict(each)) for each in seen]
         odd = [
             (each, verdict)
@@ -145,7 +145,7 @@ class _DialJudge:
         unlike = {each for each, _ in odd}
         silent = {each.dial.source: None for each in planned.asked}
         failures = self._outcomes.failures
-        return Proved(
+        return ProvedTest(
             planned.test,
             "passed",
             packets=len(seen),
@@ -167,7 +167,7 @@ class _DialJudge:
         reasons = (self._inconclusive(each) for each in wanted if not seen or each.unit not in told)
         return list(dict.fromkeys(reasons))
 
-    def _hint(self, found: Proved) -> str:
+    def _hint(self, found: ProvedTest) -> str:
         """What a difference from the engine may come from."""
         if found.odd is not None:
             return LET_THROUGH if found.odd.packet.outcome is ProbeOutcome.OPEN else STOPPED

@@ -13,7 +13,7 @@ from itertools import chain
 from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
-from podfence.model.claims import Claim, claims
+from podfence.model.claims import AddressClaim, claims
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import Labels
@@ -21,7 +21,7 @@ from podfence.model.networkpolicy import IPBlock, NetworkPolicy, NetworkPolicyRu
 from podfence.model.objects import ContainerPort, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import AddressClasses, Block, Signature
-from podfence.policy.index import Contested, Endpoint, EndpointClass, OutsideLookup
+from podfence.policy.index import ContestedAddress, Endpoint, EndpointClass, OutsideLookup
 from podfence.sets import AddressSet, IntervalSet
 from podfence.sets.addresses import IPAddress
 
@@ -30,7 +30,7 @@ ClassKey = tuple[
 ]
 """Namespace, labels that some selector asks for, named ports, what holds the address of each
 family, and the families in which the address is doubtful (NP-60a)."""
-Claims = dict[IPAddress, Claim]
+Claims = dict[IPAddress, AddressClaim]
 
 
 class Classes(Struct, frozen=True):
@@ -40,7 +40,7 @@ class Classes(Struct, frozen=True):
     members: tuple[tuple[Endpoint, ...], ...]
     endpoints: dict[str, Endpoint]
     by_address: dict[IPAddress, Endpoint]
-    contested: dict[IPAddress, Contested]
+    contested: dict[IPAddress, ContestedAddress]
     addressless: FrozenBitMap
     outside: OutsideLookup
     addresses: AddressClasses
@@ -118,11 +118,11 @@ def doubtful_addresses(pod: Pod, claimed: Claims) -> tuple[IPAddress, ...]:
 
 
 def _contested(
-    claimed: Iterable[Claim],
+    claimed: Iterable[AddressClaim],
     endpoints: Mapping[str, Endpoint],
     classes: list[EndpointClass],
     addresses: AddressClasses,
-) -> Iterator[tuple[IPAddress, Contested]]:
+) -> Iterator[tuple[IPAddress, ContestedAddress]]:
     """A class for each address that is no pod's for certain; nothing is outside in it."""
     for claim in claimed:
         if len(claim.holders) == 1:
@@ -132,7 +132,7 @@ def _contested(
         number = len(classes)
         classes.append(EndpointClass(number, outside=AddressSet()))
         addresses.add(number, addresses.signature(claim.address))
-        yield claim.address, Contested(number, holders)
+        yield claim.address, ContestedAddress(number, holders)
 
 
 class RelevantLabels:

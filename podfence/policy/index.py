@@ -285,7 +285,7 @@ def doubtful_key(key: str) -> str:
     return f"{key} or doubtful"
 
 
-class Contested(Struct, frozen=True):
+class ContestedAddress(Struct, frozen=True):
     """What is known of an address that several pods may have (NP-60a).
 
     ``endpoint_class``: a class of its own, outside every pod; only rules that deny take it for one
@@ -312,7 +312,7 @@ class PolicyIndex(Struct, frozen=True, eq=False):
     policies: tuple[EndpointPolicy, ...]
     endpoints: Mapping[str, Endpoint]
     by_address: Mapping[IPAddress, Endpoint]
-    contested: Mapping[IPAddress, Contested]
+    contested: Mapping[IPAddress, ContestedAddress]
     by_node_address: Mapping[IPAddress, str]
     members: tuple[tuple[Endpoint, ...], ...]
     selected: Mapping[ObjectRef, FrozenBitMap]

@@ -13,7 +13,14 @@ from typing import NamedTuple
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.objects import ContainerPort
-from podfence.policy.index import Contested, EndpointClass, Match, Peers, PodPeers, doubtful_key
+from podfence.policy.index import (
+    ContestedAddress,
+    EndpointClass,
+    Match,
+    Peers,
+    PodPeers,
+    doubtful_key,
+)
 from podfence.sets import PortSet
 
 
@@ -71,7 +78,7 @@ class ClassPorts(NamedPorts):
         self,
         classes: tuple[EndpointClass, ...],
         pods: FrozenBitMap,
-        contested: Iterable[Contested] = (),
+        contested: Iterable[ContestedAddress] = (),
     ) -> None:
         super().__init__()
         self._classes = classes
@@ -96,7 +103,7 @@ class ClassPorts(NamedPorts):
                 PodPeers(f"{key} where {name} is {ports}", classes, peers.family), ports, ""
             )
 
-    def _of_any(self, contested: Contested, peers: Peers, name: PortName) -> PortSet:
+    def _of_any(self, contested: ContestedAddress, peers: Peers, name: PortName) -> PortSet:
         """The numbers that those of the peers give to a name which may have an address."""
         classes = (holder.endpoint_class for holder in contested.holders)
         return PortSet.union(

@@ -22,7 +22,7 @@ from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Op
 from podfence.policy.addressblocks import AddressClasses, Block
 from podfence.policy.index import (
     AddressPeers,
-    Contested,
+    ContestedAddress,
     EndpointClass,
     Peers,
     PodPeers,
@@ -179,7 +179,7 @@ class ByClasses(PeerSelector):
     """What readers that answer with classes have in common: equal items are worked out once, and
     ``contested`` addresses have classes of their own."""
 
-    def __init__(self, contested: Iterable[Contested]) -> None:
+    def __init__(self, contested: Iterable[ContestedAddress]) -> None:
         self._contested = contested
         self._memo: dict[tuple[str, NetworkPolicyPeer], Peers] = {}
 
@@ -212,7 +212,7 @@ class ClassSelector(ByClasses):
         addressless: FrozenBitMap,
         namespaces: Mapping[str, Namespace],
         addresses: AddressClasses,
-        contested: Iterable[Contested] = (),
+        contested: Iterable[ContestedAddress] = (),
     ) -> None:
         super().__init__(tuple(contested))
         pods = [c for c in classes if c.outside is None]

@@ -8,7 +8,7 @@ from functools import cached_property
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.engine.evaluate import EvaluatedEnd, Judge
+from podfence.engine.evaluate import EvaluatedEnd, Evaluator
 from podfence.errors import QuestionError
 from podfence.model.claims import claims
 from podfence.model.cluster import Cluster
@@ -24,7 +24,7 @@ from podfence.questions.parties import Directory, PartyEnd, literal
 from podfence.questions.phrases.known import ObjectLookup
 from podfence.questions.phrases.words import some
 from podfence.questions.selecting import audited_at, audited_of
-from podfence.questions.services import Behind, Services
+from podfence.questions.services import ServiceBackends, Services
 from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
 
@@ -68,7 +68,7 @@ def _family_of(source: PartyEnd, destination: PartyEnd) -> int:
     return known[0].version if known else 4
 
 
-class Audited(Struct, frozen=True):
+class AuditedAnswer(Struct, frozen=True):
     """The answer if audited policies were enforced. ``policies``: those that apply to an end in a
     direction whose verdict would change; if no verdict would change, those that apply in any
     direction."""
@@ -87,7 +87,7 @@ class CanAnswer(Struct, frozen=True):
     note: str = ""
     doubts: tuple[Doubt, ...] = ()
     """What could not be read and could turn the answer: with any, ``allowed`` is no answer."""
-    audited: Audited | None = None
+    audited: AuditedAnswer | None = None
     """Where audited policies apply to an end (AUD-3)."""
 
     @property
@@ -108,7 +108,7 @@ class Asker:
         self.index = index
         self.directory = Directory(index)
         self._services = Services(index, self.directory)
-        self._judge = Judge(index)
+        self._judge = Evaluator(index)
         self._known = ObjectLookup(index.cluster)
         self._dns = DnsNotes(index)
         self._certainty = Certainty(index)
@@ -120,7 +120,7 @@ class Asker:
             return answer
         would = self.with_audited.can(question)
         policies = self._audited(answer, would)
-        return replace(answer, audited=Audited(would, policies)) if policies else answer
+        return replace(answer, audited=AuditedAnswer(would, policies)) if policies else answer
 
     @cached_property
     def with_audited(self) -> Asker | None:
@@ -168,12 +168,12 @@ class Asker:
             return (*found, *(end for end, _ in behind.ways))
         return (*found, *self.directory.find(question.destination, question.namespace).ends)
 
-    def _behind(self, question: Can) -> Behind | None:
+    def _behind(self, question: Can) -> ServiceBackends | None:
         asked = (question.destination, question.namespace, question.port, question.protocol)
         return self._services.behind(*asked)
 
     def _doubts(
-        self, question: Can, behind: Behind | None, cases: tuple[EndPair, ...]
+        self, question: Can, behind: ServiceBackends | None, cases: tuple[EndPair, ...]
     ) -> tuple[Doubt, ...]:
         found: dict[Doubt, None] = {}
         names = [question.source]
@@ -197,7 +197,7 @@ class Asker:
             return False
         return case.family is not None and (case.verdict.egress.allowed or not self._dns)
 
-    def _cases(self, question: Can, behind: Behind | None) -> tuple[EndPair, ...]:
+    def _cases(self, question: Can, behind: ServiceBackends | None) -> tuple[EndPair, ...]:
         sources = self.directory.find(question.source, question.namespace).ends
         if behind is None:
             destinations = self.directory.find(question.destination, question.namespace).ends

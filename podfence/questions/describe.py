@@ -26,7 +26,7 @@ from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.namedports import PortName, named_number
 from podfence.questions.phrases import words
 from podfence.questions.phrases.matched import (
-    Matched,
+    MatchedPods,
     PodGroup,
     allows_everything,
     grouped,
@@ -124,7 +124,7 @@ class _Describer:
     def __init__(self, index: PolicyIndex, policy: NetworkPolicy) -> None:
         self._index = index
         self._policy = policy
-        self._matched = Matched(index)
+        self._matched = MatchedPods(index)
         self._subjects = self._matched.subjects(policy)
         self._others = tuple(
             other

@@ -27,7 +27,7 @@ from podfence.policy.namedports import PortName
 from podfence.questions.describe import PeerDescription, resolution
 from podfence.questions.phrases import tierphrases, words
 from podfence.questions.phrases.ends import Ends
-from podfence.questions.phrases.matched import Matched, PodGroup, grouped
+from podfence.questions.phrases.matched import MatchedPods, PodGroup, grouped
 from podfence.questions.phrases.tierwords import (
     in_order,
     policy_words,
@@ -97,7 +97,7 @@ class _TierDescriber:
     def __init__(self, index: PolicyIndex, policy: ClusterNetworkPolicy) -> None:
         self._index = index
         self._policy = policy
-        self._matched = Matched(index)
+        self._matched = MatchedPods(index)
         self._subjects = self._matched.subjects(policy)
 
     def describe(self) -> TierPolicyDescription:

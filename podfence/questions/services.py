@@ -26,7 +26,7 @@ _SERVICE_NAME = re.compile(r"(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(\.cluste
 """The name of a Service in the DNS of a cluster of the usual domain."""
 
 
-class Behind(Struct, frozen=True):
+class ServiceBackends(Struct, frozen=True):
     """What a connection to a Service may reach: each end with its port. ``note`` says that it was
     a Service."""
 
@@ -47,7 +47,9 @@ class Services:
             address: service for service in index.cluster.services for address in service.addresses
         }
 
-    def behind(self, name: str, namespace: str, port: int | str, protocol: str) -> Behind | None:
+    def behind(
+        self, name: str, namespace: str, port: int | str, protocol: str
+    ) -> ServiceBackends | None:
         """What is behind a target, None if it is no Service. Pods and workloads of the same name
         go before; ``svc/NAME`` is always the Service.
 
@@ -69,7 +71,7 @@ class Services:
         headless = "; it is headless, so no port is rewritten" if service.headless else ""
         if service.external_name:
             headless = f"; it is another name for {service.external_name}"
-        return Behind(service, kept, f"{note}{more}{headless}")
+        return ServiceBackends(service, kept, f"{note}{more}{headless}")
 
     def has(self, name: str, namespace: str) -> bool:
         """Whether a Service is called so, or has this address."""

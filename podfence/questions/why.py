@@ -29,7 +29,7 @@ from podfence.policy.index import (
 from podfence.policy.origin import Origin
 from podfence.questions.can import Asker, Can, CanAnswer, EndPair
 from podfence.questions.parties import PartyEnd
-from podfence.questions.phrases.matched import Matched
+from podfence.questions.phrases.matched import MatchedPods
 from podfence.questions.phrases.tierwords import (
     priority_of,
     unknown_names,
@@ -91,7 +91,7 @@ class TierReport(Struct, frozen=True):
     policies: tuple[PolicyShare, ...]
 
 
-class Rung(Struct, frozen=True):
+class TierDecision(Struct, frozen=True):
     """The decision of one tier. ``action`` None: no rule fits, or no policy selects the subject
     when ``selected`` is False. ``rule`` None with an action: isolation decides (NP-5)."""
 
@@ -111,7 +111,7 @@ class DirectionReport(Struct, frozen=True):
     subject: str
     decision: Decision
     tiers: tuple[TierReport, ...]
-    ladder: tuple[Rung, ...] = ()
+    ladder: tuple[TierDecision, ...] = ()
 
     @property
     def policies(self) -> tuple[PolicyShare, ...]:
@@ -172,7 +172,7 @@ def _direction(asker: Asker, case: EndPair, direction: Direction) -> DirectionRe
         written = written_rules(asker.index)
         reporter = _Reporter(asker, direction, subject, far, remote, *ask, written)
         tiers = tuple(reporter.tiers(subject, asked=by_tiers))
-    ladder: tuple[Rung, ...] = ()
+    ladder: tuple[TierDecision, ...] = ()
     if by_tiers and any(tier.ordered for tier in tiers):
         ladder = tuple(_ladder(tiers))
     return DirectionReport(direction, near.name, decision, tiers, ladder)
@@ -181,25 +181,25 @@ def _direction(asker: Asker, case: EndPair, direction: Direction) -> DirectionRe
 # -- the ladder
 
 
-def _ladder(tiers: tuple[TierReport, ...]) -> Iterator[Rung]:
+def _ladder(tiers: tuple[TierReport, ...]) -> Iterator[TierDecision]:
     by_name = {tier.name: tier for tier in tiers}
     for name in TIER_ORDER:
         tier = by_name.get(name)
-        rung = Rung(name, selected=False) if tier is None else _rung(tier)
+        rung = TierDecision(name, selected=False) if tier is None else _rung(tier)
         yield rung
         if rung.action in (Action.ACCEPT, Action.DENY):
             return
 
 
-def _rung(tier: TierReport) -> Rung:
+def _rung(tier: TierReport) -> TierDecision:
     active = [policy for policy in tier.policies if policy.active]
     for policy in active:
         for rule in policy.rules:
             if rule.fits:
-                return Rung(tier.name, True, rule.action, policy, rule)
+                return TierDecision(tier.name, True, rule.action, policy, rule)
     if active and not tier.ordered:
-        return Rung(tier.name, True, Action.DENY)
-    return Rung(tier.name, bool(active))
+        return TierDecision(tier.name, True, Action.DENY)
+    return TierDecision(tier.name, bool(active))
 
 
 # -- the policies
@@ -277,7 +277,7 @@ class _Reporter(Struct, frozen=True):
         compiles to nothing."""
         if not rule.peers:
             yield path
-        matched, address = Matched(self.asker.index), self.far.address(self.family)
+        matched, address = MatchedPods(self.asker.index), self.far.address(self.family)
         for at, peer in enumerate(rule.peers):
             if peer.ip_block is not None:
                 held = address is not None and address in ip_block(peer.ip_block).addresses

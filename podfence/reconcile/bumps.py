@@ -35,7 +35,7 @@ BURST = 20
 QUARTERS = 4
 
 
-class Bumps(Struct, frozen=True):
+class EpochBumps(Struct, frozen=True):
     """The epochs of one node."""
 
     epoch: int
@@ -57,27 +57,27 @@ class Bumps(Struct, frozen=True):
         """The earliest time of the next epoch."""
         return self.rested - (BURST - 1) / self.limit
 
-    def owing(self, released: Released, now: float) -> Bumps:
+    def owing(self, released: Released, now: float) -> EpochBumps:
         """With more addresses of which something may be left."""
         if not any(released.values()):
             return self
         return replace(self, owed=joint(self.owed, released), due=min(self.due, now + PATIENCE))
 
-    def at(self, enforced: Ruleset) -> Bumps:
+    def at(self, enforced: Ruleset) -> EpochBumps:
         """In the epoch of rules that were found in the kernel."""
         return replace(self, epoch=epoch(enforced))
 
-    def bumped(self, now: float) -> Bumps:
+    def bumped(self, now: float) -> EpochBumps:
         """Under the next epoch; after the last comes 1 (0 is what nobody judged). All is paid."""
         following = self.epoch % self.most + 1
         rested = max(self.rested, now) + 1 / self.limit
         return replace(self, epoch=following, owed={}, due=inf, rested=rested)
 
-    def becoming(self, following: Bumps) -> Bumps:
+    def becoming(self, following: EpochBumps) -> EpochBumps:
         """``following``, with what was swept since it was made."""
         return replace(following, dirty=self.dirty | {self.quarter(following.epoch)})
 
-    def using(self, following: Bumps) -> Bumps:
+    def using(self, following: EpochBumps) -> EpochBumps:
         """The same; ``following`` may have come into force, and connections may carry its epoch."""
         dirty = self.dirty | {self.quarter(following.epoch)}
         return replace(self, rested=following.rested, dirty=dirty)
@@ -91,7 +91,7 @@ class Bumps(Struct, frozen=True):
         first, after = ((self.most + 1) * q // QUARTERS for q in (quarter, quarter + 1))
         return max(first, 1), after - 1
 
-    def sweeps(self, following: Bumps) -> tuple[int, ...]:
+    def sweeps(self, following: EpochBumps) -> tuple[int, ...]:
         """Quarters to clear before the step to ``following``: the quarter that the step enters, if
         it was not cleared in time, and the last but one, which comes after it."""
         entered = self.quarter(following.epoch)
@@ -99,7 +99,7 @@ class Bumps(Struct, frozen=True):
             return ()
         return tuple(q for q in (entered, (entered + 2) % QUARTERS) if q in self.dirty)
 
-    def swept(self, quarter: int) -> Bumps:
+    def swept(self, quarter: int) -> EpochBumps:
         """No connection carries numbers of a quarter any more, but for the present one."""
         if quarter == self.quarter(self.epoch):
             return self

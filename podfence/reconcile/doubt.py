@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from podfence.nft.contents import Refused
+from podfence.nft.contents import OperationRefused
 from podfence.nft.difference import apply, diff
 from podfence.nft.lowering.epoch import with_epoch
 from podfence.nft.ruleset import Ruleset
@@ -53,6 +53,6 @@ def differs(state: ReconcileState, found: Ruleset) -> bool:
     ahead = [step for planned in state.waiting for step in planned.transaction or ()]
     try:
         following = apply(found, Transaction(state.table, tuple(ahead)))
-    except Refused:
+    except OperationRefused:
         return True
     return bool(diff(following, with_epoch(state.wanted(), state.bumps.epoch)))

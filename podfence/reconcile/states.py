@@ -23,7 +23,7 @@ from podfence.nft.lowering.views import FAMILIES, VIEWS
 from podfence.nft.objects import Table
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
-from podfence.reconcile.bumps import LIMIT, Bumps
+from podfence.reconcile.bumps import LIMIT, EpochBumps
 from podfence.reconcile.quarantine import ObjectContents, halves
 
 # -- inputs
@@ -49,20 +49,20 @@ class WriteResult(Struct, frozen=True):
     refusal: str | None = None
 
 
-class Unanswered(Struct, frozen=True):
+class WriteUnanswered(Struct, frozen=True):
     """It is unknown whether a Write was done: the kernel could not be reached, or its answer was
     lost."""
 
     ticket: int
 
 
-class Read(Struct, frozen=True):
+class ReadResult(Struct, frozen=True):
     """The answer to ReadBack; None: there is no table, or none that can be read."""
 
     ruleset: Ruleset | None
 
 
-class Drifted(Struct, frozen=True):
+class TableDrifted(Struct, frozen=True):
     """Somebody else changed our table. ``gone``: it is not there, so nothing is enforced.
     ``heard``: False if it is unknown whether anybody did."""
 
@@ -70,14 +70,16 @@ class Drifted(Struct, frozen=True):
     heard: bool = True
 
 
-class Swept(Struct, frozen=True):
+class SweepResult(Struct, frozen=True):
     """The answer to a Sweep."""
 
     quarter: int
     done: bool
 
 
-ReconcileInput = PlannedRules | WriteResult | Unanswered | Read | Drifted | Swept
+ReconcileInput = (
+    PlannedRules | WriteResult | WriteUnanswered | ReadResult | TableDrifted | SweepResult
+)
 
 # -- actions
 
@@ -150,7 +152,7 @@ class PendingWrite(Struct, frozen=True):
     of the state."""
 
     ticket: int
-    bumps: Bumps
+    bumps: EpochBumps
     goal: Ruleset | None
     closed: Mapping[str, RefusedUnit]
     released: Released
@@ -188,7 +190,7 @@ class ReconcileState(Struct, frozen=True):
 
     table: Table
     mark_mask: int
-    bumps: Bumps
+    bumps: EpochBumps
     log_group: int = 77
     strict: bool = False
     """A refused change leaves all as it was, and nothing is searched for."""
@@ -224,13 +226,13 @@ class ReconcileState(Struct, frozen=True):
     @classmethod
     def of(cls, enforced: Ruleset, *, limit: float = LIMIT, strict: bool = False) -> ReconcileState:
         """A node whose kernel holds these rules of ``lower``."""
-        bumps = Bumps(epoch(enforced), most(enforced), limit=limit)
+        bumps = EpochBumps(epoch(enforced), most(enforced), limit=limit)
         return cls(enforced.table, mark_mask(enforced), bumps, strict=strict, enforced=enforced)
 
     @classmethod
     def starting(cls, table: Table, mask: int, log_group: int = 77) -> ReconcileState:
         """A node of which nothing is known yet: its first input is Read."""
-        bumps = Bumps(1, mask // (mask & -mask))
+        bumps = EpochBumps(1, mask // (mask & -mask))
         return cls(table, mask, bumps, log_group, reading=True, unsure=True)
 
 

@@ -22,15 +22,14 @@ from podfence.nft.lowering.epoch import epoch_steps, with_epoch
 from podfence.nft.lowering.tightening import Released, Tightening, tightening
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import DeleteTable, Operation, Transaction
-from podfence.reconcile.bumps import Bumps, joint, less, meet
+from podfence.reconcile.bumps import EpochBumps, joint, less, meet
 from podfence.reconcile.doubt import differs, drifted, looked
 from podfence.reconcile.quarantine import halves, units, without
 from podfence.reconcile.states import (
-    Drifted,
     PendingWrite,
     PlannedRules,
-    Read,
     ReadBack,
+    ReadResult,
     ReconcileAction,
     ReconcileInput,
     ReconcileState,
@@ -39,11 +38,12 @@ from podfence.reconcile.states import (
     ReportKind,
     StepReport,
     Sweep,
-    Swept,
-    Unanswered,
+    SweepResult,
+    TableDrifted,
     WakeAt,
     Write,
     WriteResult,
+    WriteUnanswered,
     is_ours,
 )
 
@@ -88,23 +88,23 @@ class _ReconcileStep:
         match given:
             case PlannedRules():
                 self._set(waiting=(*self.state.waiting, given), wanted=given.wanted)
-            case WriteResult() | Unanswered():
+            case WriteResult() | WriteUnanswered():
                 pending = self.state.pending
                 if pending is not None and pending.ticket == given.ticket:
                     self._set(pending=None)
                     self._answered(pending, given)
-            case Read(ruleset):
+            case ReadResult(ruleset):
                 self._read(ruleset)
-            case Drifted(gone, heard):
+            case TableDrifted(gone, heard):
                 self._drifted(gone=gone, heard=heard or gone)
-            case Swept(quarter, done):
+            case SweepResult(quarter, done):
                 if done:
                     self._set(bumps=self.state.bumps.swept(quarter))
                 else:
                     self._report(ReportKind.SWEEP_FAILED, str(quarter), "")
 
-    def _answered(self, pending: PendingWrite, given: WriteResult | Unanswered) -> None:
-        if isinstance(given, Unanswered):
+    def _answered(self, pending: PendingWrite, given: WriteResult | WriteUnanswered) -> None:
+        if isinstance(given, WriteUnanswered):
             self._unanswered(pending)
         elif given.refusal is None:
             self._taken(pending)
@@ -242,7 +242,7 @@ class _ReconcileStep:
         if any(isinstance(step, DeleteTable) for step in operations):
             level = Tightening.NOW  # with its epoch
 
-        def made(following: Bumps) -> Made:
+        def made(following: EpochBumps) -> Made:
             bumped = following.epoch != state.bumps.epoch
             more = epoch_steps(state.mark_mask, following.epoch) if bumped else ()
             return (*operations, *more), None
@@ -266,7 +266,7 @@ class _ReconcileStep:
         if self.state.unsure and enforced is not None and diff(enforced, goal):
             level = Tightening.NOW
 
-        def made(following: Bumps) -> Made:
+        def made(following: EpochBumps) -> Made:
             new = with_epoch(goal, following.epoch)
             change = load(new) if enforced is None else diff(enforced, new)
             return change.operations, new
@@ -298,7 +298,7 @@ class _ReconcileStep:
     def _settle(
         self,
         level: Tightening,
-        made: Callable[[Bumps], Made],
+        made: Callable[[EpochBumps], Made],
         closed: Mapping[str, RefusedUnit] | None = None,
     ) -> None:
         """Write, under the next epoch where that is needed, unless it has to wait for that."""
@@ -329,7 +329,7 @@ class _ReconcileStep:
     def _write(
         self,
         operations: tuple[Operation, ...],
-        following: Bumps,
+        following: EpochBumps,
         goal: Ruleset | None,
         closed: Mapping[str, RefusedUnit],
     ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from podfence.errors import Locate
 from podfence.policy.flow import AS_WRITTEN, Direction
-from podfence.questions.find.deciding import Deciding, Via
+from podfence.questions.find.deciding import DecidingRules, Via
 from podfence.questions.find.openness import Openness
 from podfence.questions.find.path import PathHop
 from podfence.questions.find.reach import ReachRow, ReachTable, Rest, RowEnd
@@ -125,7 +125,7 @@ def with_lines(text: str, below: Iterable[Sequence[str]]) -> str:
     return "".join(f"{line}\n" for line in every)
 
 
-def _by(by: Deciding, locate: Locate) -> str:
+def _by(by: DecidingRules, locate: Locate) -> str:
     said = [origin_text(origin, locate) for origin in by.rules]
     if by.free:
         said.append("no policy closes it")

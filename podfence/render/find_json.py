@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from podfence.errors import Locate
 from podfence.policy.flow import AS_WRITTEN
 from podfence.questions.entryrows import EntryRow
-from podfence.questions.find.deciding import Deciding, Via
+from podfence.questions.find.deciding import DecidingRules, Via
 from podfence.questions.find.openness import Openness
 from podfence.questions.find.path import PathHop
 from podfence.questions.find.reach import ReachRow, ReachTable, RowEnd
@@ -73,7 +73,7 @@ class FindEncoder:
         policies = self._touched.by(side.pods)
         return data | ({"unjudged": [str(each) for each in policies]} if policies else {})
 
-    def _by(self, by: Deciding) -> dict[str, object]:
+    def _by(self, by: DecidingRules) -> dict[str, object]:
         return {"rules": [self._verdicts.origin(rule) for rule in by.rules], "noPolicy": by.free}
 
     def openness(self, found: Iterable[Openness]) -> dict[str, object]:

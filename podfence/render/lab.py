@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from podfence.lab.replies import Applied, Explained, NodeState, NotSent, Stated
+from podfence.lab.replies import ApplyReply, NodeState, NotSent, StatusReply, WhyReply
 from podfence.lab.testbed.livetraffic import TrafficLosses
 from podfence.lab.testbed.probeplan import ProbeParty
 from podfence.lab.testbed.report import SentProbe
@@ -18,12 +18,12 @@ from podfence.render.verdicts import why_text
 from podfence.text import printable
 
 
-def stated_text(stated: Stated, *, parties: bool) -> str:
+def stated_text(stated: StatusReply, *, parties: bool) -> str:
     """What a lab is made of; ``parties``: with every pod, outside address and Service."""
     return _lines(_stated(stated, parties))
 
 
-def _stated(stated: Stated, parties: bool) -> Iterator[str]:
+def _stated(stated: StatusReply, parties: bool) -> Iterator[str]:
     how = " rootless" if stated.rootless else ""
     yield f"lab {stated.name} is up{how} since {stated.since:%Y-%m-%d %H:%M:%S}"
     if stated.api is not None:
@@ -48,24 +48,24 @@ def _stated(stated: Stated, parties: bool) -> Iterator[str]:
     yield from _notes(stated.notes)
 
 
-def _enforced(stated: Stated, state: NodeState) -> str:
+def _enforced(stated: StatusReply, state: NodeState) -> str:
     """The rules that are enforced, or the agent that enforces."""
     if stated.api is not None:
         return f"agent is process {stated.api.agents.get(state.node.name, 0)}"
     return f"epoch {state.epoch}"
 
 
-def counts_text(stated: Stated) -> str:
+def counts_text(stated: StatusReply) -> str:
     """``5 pods, 2 node(s), 9 policies``."""
     return f"{stated.pods} pods, {len(stated.nodes)} node(s), {stated.policies} policies"
 
 
-def applied_text(applied: Applied) -> str:
+def applied_text(applied: ApplyReply) -> str:
     """What a change led to."""
     return _lines(_applied(applied))
 
 
-def _applied(applied: Applied) -> Iterator[str]:
+def _applied(applied: ApplyReply) -> Iterator[str]:
     for word, pods in (("new pod", applied.came), ("pod gone", applied.gone)):
         for pod in pods:
             yield f"{word}: {_with_addresses(pod)} on {printable(pod.node)}"
@@ -102,13 +102,13 @@ def _traffic(seen: TrafficLosses) -> str:
     )
 
 
-def explained_text(explained: Explained) -> str:
+def explained_text(explained: WhyReply) -> str:
     """The engine's reasons, then what became of a real packet."""
     reasons = why_text(explained.answer, explained.positions.locate)
     return f"{reasons}\n{_lines(_sent(explained))}"
 
 
-def _sent(explained: Explained) -> Iterator[str]:
+def _sent(explained: WhyReply) -> Iterator[str]:
     match explained.packet:
         case NotSent(reason):
             yield f"packet: none sent, for {reason}"
@@ -121,7 +121,7 @@ def _sent(explained: Explained) -> Iterator[str]:
         yield f"control: {packet_text(explained.control)}"
 
 
-def list_text(labs: Iterable[Stated]) -> str:
+def list_text(labs: Iterable[StatusReply]) -> str:
     """A table of labs; nothing when there is none."""
     rows = [
         (

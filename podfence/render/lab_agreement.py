@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from podfence.errors import Locate
-from podfence.lab.testbed.agreement import Agreement, Compared, Proved, Sight
+from podfence.lab.testbed.agreement import Agreement, AgreementStatus, ComparedTest, ProvedTest
 from podfence.questions.phrases.words import count
 from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.render import lab_tests
@@ -25,33 +25,33 @@ def agreement_text(
 ) -> str:
     """What is not as it should be, then the sum. ``where``: the environment of the packets."""
     lines: list[str] = []
-    for each in found.seen(Sight.DISAGREE):
+    for each in found.seen(AgreementStatus.DISAGREE):
         lines += _disagreement(each, locate)
     for each in found.tests:
-        if each.sight is not Sight.DISAGREE:
+        if each.sight is not AgreementStatus.DISAGREE:
             lines += _other(each, locate, where, strict=strict)
     lines.append(_sum(found, where))
     return "".join(f"{line}\n" for line in lines)
 
 
-def _disagreement(each: Compared, locate: Locate) -> Iterator[str]:
+def _disagreement(each: ComparedTest, locate: Locate) -> Iterator[str]:
     yield _headed("DISPUTE", each, locate)
     yield from (f"{_INDENT}{line}" for line in lab_tests.reasons(each.proved, locate))
 
 
-def _other(each: Compared, locate: Locate, where: str, *, strict: bool) -> Iterator[str]:
+def _other(each: ComparedTest, locate: Locate, where: str, *, strict: bool) -> Iterator[str]:
     result, proved = each.result, each.proved
     is_bad = not result.is_good or bool(strict and result.weak)
     if is_bad:
         yield from lines_of_test(result, locate, strict=strict)
-    if each.sight is Sight.UNPROVED:
+    if each.sight is AgreementStatus.UNPROVED:
         yield _headed("UNPROVED", each, locate)
         yield from (f"{_INDENT}{line}" for line in _unproved(result, proved, locate, where))
-    elif each.sight is Sight.ONE and not is_bad:
+    elif each.sight is AgreementStatus.ONE and not is_bad:
         yield from _alone(each, locate, where)
 
 
-def _unproved(result: Result, proved: Proved, locate: Locate, where: str) -> Iterator[str]:
+def _unproved(result: Result, proved: ProvedTest, locate: Locate, where: str) -> Iterator[str]:
     if proved.status == "unproved":
         yield printable(proved.text)
     elif proved.status == "failed":
@@ -63,7 +63,7 @@ def _unproved(result: Result, proved: Proved, locate: Locate, where: str) -> Ite
         yield f"the model says {word}; no packet was on the connections that decide it"
 
 
-def _alone(each: Compared, locate: Locate, where: str) -> Iterator[str]:
+def _alone(each: ComparedTest, locate: Locate, where: str) -> Iterator[str]:
     result, proved = each.result, each.proved
     if result.status is not ResultStatus.SKIPPED:
         yield f"model   {printable(each.result.test.name)}  ({result.status.value})"
@@ -75,14 +75,14 @@ def _alone(each: Compared, locate: Locate, where: str) -> Iterator[str]:
         yield from (f"{_INDENT}{line}" for line in lab_tests.reasons(proved, locate))
 
 
-def _headed(word: str, each: Compared, locate: Locate) -> str:
+def _headed(word: str, each: ComparedTest, locate: Locate) -> str:
     position = locate(each.result.test.source, each.result.test.path)
     where = f"  ({printable(str(position))})" if position else ""
     return f"{word:7} {printable(each.result.test.name)}{where}"
 
 
 def _sum(found: Agreement, where: str) -> str:
-    same, other = len(found.seen(Sight.AGREE)), len(found.seen(Sight.DISAGREE))
+    same, other = len(found.seen(AgreementStatus.AGREE)), len(found.seen(AgreementStatus.DISAGREE))
     control = "that were answered before any policy" if where == LAB else "on ports that answer"
     denials = f"{count(found.denials, 'denial')} {control}"
     said = f"({count(found.connections, 'connection')}, {denials})"
@@ -94,19 +94,21 @@ def _sum(found: Agreement, where: str) -> str:
 def agreement_data(found: Agreement, locate: Locate, where: str = LAB) -> dict[str, Any]:
     """For ``-o json``."""
     return {
-        "agree": len(found.seen(Sight.AGREE)),
+        "agree": len(found.seen(AgreementStatus.AGREE)),
         "connections": found.connections,
         "denials": found.denials,
-        "disagreements": [_data(each, locate, where) for each in found.seen(Sight.DISAGREE)],
+        "disagreements": [
+            _data(each, locate, where) for each in found.seen(AgreementStatus.DISAGREE)
+        ],
         "notCompared": [
             {"name": each.result.test.name, "reason": each.sight.value}
             for each in found.tests
-            if each.sight in (Sight.UNPROVED, Sight.ONE, Sight.EMPTY)
+            if each.sight in (AgreementStatus.UNPROVED, AgreementStatus.ONE, AgreementStatus.EMPTY)
         ],
     }
 
 
-def _data(each: Compared, locate: Locate, where: str) -> dict[str, Any]:
+def _data(each: ComparedTest, locate: Locate, where: str) -> dict[str, Any]:
     found = lab_tests.packets_data(each.proved, locate)
     return {
         "name": found["name"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from podfence.errors import Locate
-from podfence.lab.replies import Applied, Explained, NotSent, ServedBy, Stated
+from podfence.lab.replies import ApplyReply, FollowedServer, NotSent, StatusReply, WhyReply
 from podfence.lab.testbed.livetraffic import TrafficLosses
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
 from podfence.lab.testbed.report import LabReport, PacketCheck, PairResult, PortSeen, SentProbe
@@ -112,7 +112,7 @@ def _ports(ports: Iterable[PortSeen], family: int, *, is_open: bool) -> Iterator
             yield OTHER if seen.protocol == OTHER else f"{seen.protocol}/{seen.port}"
 
 
-def applied_data(applied: Applied) -> Data:
+def applied_data(applied: ApplyReply) -> Data:
     """lab-apply."""
     data: Data = {
         "schema": "podfence.lab-apply/v1",
@@ -153,7 +153,7 @@ def _traffic(seen: TrafficLosses) -> Data:
     }
 
 
-def explained_data(explained: Explained) -> Data:
+def explained_data(explained: WhyReply) -> Data:
     """lab-why: the answer of ``why``, and the packet."""
     data: Data = {
         "schema": "podfence.lab-why/v1",
@@ -170,7 +170,7 @@ def explained_data(explained: Explained) -> Data:
     return data
 
 
-def stated_data(stated: Stated) -> Data:
+def stated_data(stated: StatusReply) -> Data:
     """lab-status: ``lab up`` and ``lab status``."""
     return {
         "schema": "podfence.lab-status/v1",
@@ -191,7 +191,7 @@ def stated_data(stated: Stated) -> Data:
     }
 
 
-def _api(served: ServedBy) -> Data:
+def _api(served: FollowedServer) -> Data:
     return {
         "url": served.url,
         "version": served.version,
@@ -200,7 +200,7 @@ def _api(served: ServedBy) -> Data:
     }
 
 
-def _counts(stated: Stated) -> Data:
+def _counts(stated: StatusReply) -> Data:
     return {
         "name": stated.name,
         "since": stated.since.isoformat(timespec="seconds"),
@@ -218,7 +218,7 @@ def _service(service: Service) -> Data:
     }
 
 
-def list_data(labs: Iterable[Stated]) -> Data:
+def list_data(labs: Iterable[StatusReply]) -> Data:
     """lab-list."""
     return {
         "schema": "podfence.lab-list/v1",

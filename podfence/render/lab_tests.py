@@ -7,13 +7,13 @@ from itertools import islice
 from typing import Any
 
 from podfence.errors import Locate
-from podfence.lab.testbed.agreement import Proved, counted
+from podfence.lab.testbed.agreement import ProvedTest, counted
 from podfence.policy.flow import Verdict
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.words import count
 from podfence.questions.tests.form import PolicyTests
 from podfence.render.lab_report import disagreement_lines
-from podfence.render.tests_told import DIFFERS, FAILS, LAB, UNPROVED, FileTold, Told
+from podfence.render.tests_told import DIFFERS, FAILS, LAB, UNPROVED, ReportedFile, ReportedTest
 from podfence.render.verdicts import protocol_text
 from podfence.text import printable
 
@@ -28,7 +28,7 @@ _INDENT = " " * 10
 _SHOWN = 9
 
 
-def proved_text(found: Sequence[Proved], locate: Locate) -> str:
+def proved_text(found: Sequence[ProvedTest], locate: Locate) -> str:
     """A line a test, then why it did not pass."""
     lines: list[str] = []
     for each in found:
@@ -46,7 +46,7 @@ def proved_text(found: Sequence[Proved], locate: Locate) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def reasons(proved: Proved, locate: Locate) -> Iterator[str]:
+def reasons(proved: ProvedTest, locate: Locate) -> Iterator[str]:
     """Why a test did not simply pass: disagreements with the engine first."""
     if proved.odd is not None:
         yield from disagreement_lines(proved.odd, locate)
@@ -70,7 +70,7 @@ def reasons(proved: Proved, locate: Locate) -> Iterator[str]:
         yield printable(proved.text)
 
 
-def untried_lines(proved: Proved) -> Iterator[str]:
+def untried_lines(proved: ProvedTest) -> Iterator[str]:
     """What no packet of a test could try."""
     if proved.untried and proved.status != "skipped":
         yield f"not tried: {', '.join(map(printable, proved.untried))}"
@@ -80,13 +80,13 @@ def untried_lines(proved: Proved) -> Iterator[str]:
 
 
 def told_packets(
-    file: PolicyTests, found: Sequence[Proved], locate: Locate, where: str = LAB
-) -> FileTold:
+    file: PolicyTests, found: Sequence[ProvedTest], locate: Locate, where: str = LAB
+) -> ReportedFile:
     """What packets say of the tests of a document. ``where``: which packets."""
-    return FileTold(file, where, tuple(_told(each, locate, where) for each in found))
+    return ReportedFile(file, where, tuple(_told(each, locate, where) for each in found))
 
 
-def _told(each: Proved, locate: Locate, where: str) -> Told:
+def _told(each: ProvedTest, locate: Locate, where: str) -> ReportedTest:
     lines = tuple(reasons(each, locate))
     skipped = each.text if each.status == "skipped" else ""
     word, code = each.status, ""
@@ -99,7 +99,7 @@ def _told(each: Proved, locate: Locate, where: str) -> Told:
     elif word == "vacuous":
         code = each.misses[0].code
     origins = () if each.odd is None else _origins(each.odd.verdict)
-    return Told(each.test, where, word, lines, code, bool(code), skipped, origins)
+    return ReportedTest(each.test, where, word, lines, code, bool(code), skipped, origins)
 
 
 def _origins(verdict: Verdict) -> tuple[Origin, ...]:
@@ -109,7 +109,7 @@ def _origins(verdict: Verdict) -> tuple[Origin, ...]:
 # -- JSON
 
 
-def proved_data(found: Sequence[Proved], locate: Locate) -> dict[str, Any]:
+def proved_data(found: Sequence[ProvedTest], locate: Locate) -> dict[str, Any]:
     """For ``lab test -o json``."""
     return {
         "schema": "podfence.lab-test/v1",
@@ -118,7 +118,7 @@ def proved_data(found: Sequence[Proved], locate: Locate) -> dict[str, Any]:
     }
 
 
-def packets_data(each: Proved, locate: Locate) -> dict[str, Any]:
+def packets_data(each: ProvedTest, locate: Locate) -> dict[str, Any]:
     """One test."""
     position = locate(each.test.source, each.test.path)
     return {

@@ -20,7 +20,7 @@ SIGNS: Mapping[EditKind, str] = {
 }
 
 
-class Spot(Struct, frozen=True):
+class EditedField(Struct, frozen=True):
     """One field of an edit. ``words`` hold text of the API: never print them raw. ``path``: of the
     field, "" for a whole object. ``position``: in the new text, or in the old one for a removed
     field (``old``); ``left``: then the nearest position in the new text, None for a whole
@@ -38,13 +38,13 @@ class Spot(Struct, frozen=True):
         return self.left if self.old else self.position
 
 
-def first_shown(spots: Iterable[Spot]) -> Spot | None:
+def first_shown(spots: Iterable[EditedField]) -> EditedField | None:
     """The field that stands for all: one of the new text, else the first removed one."""
     there = [spot for spot in spots if spot.position is not None]
     return min(there, key=lambda spot: (spot.old, spot.shown is None), default=None)
 
 
-class Texts(Struct, frozen=True):
+class SideTexts(Struct, frozen=True):
     """What one side was read from."""
 
     raw: Raw
@@ -54,11 +54,11 @@ class Texts(Struct, frozen=True):
 class Edits:
     """Finds the positions of edits; what was found is kept."""
 
-    def __init__(self, old: Texts, new: Texts) -> None:
+    def __init__(self, old: SideTexts, new: SideTexts) -> None:
         self._old, self._new = old, new
-        self._found: dict[int, tuple[Spot, ...]] = {}
+        self._found: dict[int, tuple[EditedField, ...]] = {}
 
-    def spots(self, edit: Edit) -> tuple[Spot, ...]:
+    def spots(self, edit: Edit) -> tuple[EditedField, ...]:
         """The fields of an edit, at least one."""
         if edit.number not in self._found:
             self._found[edit.number] = self._spots(edit)
@@ -68,18 +68,18 @@ class Edits:
         """The object as the new text has it; None where it is gone or stands in no text."""
         return None if edit.kind is EditKind.REMOVED else self._new.raw(edit.new_source)
 
-    def _spots(self, edit: Edit) -> tuple[Spot, ...]:
+    def _spots(self, edit: Edit) -> tuple[EditedField, ...]:
         if edit.kind is EditKind.ADDED:
-            return (Spot("added", "", self._new.locate(edit.new_source, "")),)
+            return (EditedField("added", "", self._new.locate(edit.new_source, "")),)
         if edit.kind is EditKind.REMOVED:
             position = self._old.locate(edit.old_source, "")
-            return (Spot("removed", "", position, old=True),)
+            return (EditedField("removed", "", position, old=True),)
         old, new = self._old.raw(edit.old_source), self._new.raw(edit.new_source)
         parts = () if old is None or new is None else parts_of(edit.ref.kind, old, new)
         found = tuple(
-            Spot(part.words, part.new, self._new.locate(edit.new_source, part.new))
+            EditedField(part.words, part.new, self._new.locate(edit.new_source, part.new))
             if part.new
-            else Spot(
+            else EditedField(
                 part.words,
                 part.old,
                 self._old.locate(edit.old_source, part.old),
@@ -88,4 +88,4 @@ class Edits:
             )
             for part in parts
         )
-        return found or (Spot("changed", "", self._new.locate(edit.new_source, "")),)
+        return found or (EditedField("changed", "", self._new.locate(edit.new_source, "")),)

@@ -15,7 +15,7 @@ from podfence.questions.plan.order import Order
 from podfence.questions.plan.outcomes import Outcome, OutcomeScope
 from podfence.questions.plan.plan import Plan
 from podfence.questions.plan.used import ChangedUse
-from podfence.render.plan_edits import SIGNS, Spot
+from podfence.render.plan_edits import SIGNS, EditedField
 from podfence.render.plan_order import step_words
 from podfence.render.plan_text import (
     Spots,
@@ -47,7 +47,7 @@ class PlanFinding(Struct, frozen=True):
 
     code: str
     message: str
-    spots: tuple[Spot, ...]
+    spots: tuple[EditedField, ...]
     key: str
 
 

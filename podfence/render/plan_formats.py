@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from podfence.questions.phrases.words import count
 from podfence.render.ciformats import SHOWN, annotation, file_of, sarif_location, sarif_run
-from podfence.render.plan_edits import Spot, first_shown
+from podfence.render.plan_edits import EditedField, first_shown
 from podfence.render.plan_findings import CLOSES, CUTS, PLAN_CODES, PlanFinding
 
 _LEVELS = {"PF403": "error", "PF404": "error", CUTS: "error", CLOSES: "note"}
@@ -39,7 +39,7 @@ def _result(finding: PlanFinding, revisions: Iterable[str]) -> dict[str, object]
     return result
 
 
-def _location(spot: Spot, revisions: Iterable[str]) -> dict[str, object]:
+def _location(spot: EditedField, revisions: Iterable[str]) -> dict[str, object]:
     position = spot.shown
     if position is None:
         return _gone(spot, revisions)
@@ -47,7 +47,7 @@ def _location(spot: Spot, revisions: Iterable[str]) -> dict[str, object]:
     return sarif_location(file_of(position, revisions), position.line, column, spot.words)
 
 
-def _gone(spot: Spot, revisions: Iterable[str]) -> dict[str, object]:
+def _gone(spot: EditedField, revisions: Iterable[str]) -> dict[str, object]:
     """The line is gone: nobody can open it."""
     assert spot.position is not None
     return sarif_location(file_of(spot.position, revisions), 1, None, spot.words)

@@ -8,10 +8,10 @@ from typing import Any
 from podfence.flows.seen import FlowRecords
 from podfence.questions.plan.edits import Edit
 from podfence.questions.plan.ends import WorkloadPods
-from podfence.questions.plan.outcomes import Outcome, Who
+from podfence.questions.plan.outcomes import Outcome, OutcomeEnd
 from podfence.questions.plan.plan import Plan, summary
 from podfence.render.jsontext import position_data
-from podfence.render.plan_edits import Edits, Spot
+from podfence.render.plan_edits import EditedField, Edits
 from podfence.render.plan_order import order_data
 from podfence.render.plan_used import used_data
 
@@ -56,7 +56,7 @@ def plan_data(plan: Plan, edits: Edits, seen: FlowRecords | None = None) -> dict
     }
 
 
-def _edit(edit: Edit, spots: Iterable[Spot]) -> dict[str, object]:
+def _edit(edit: Edit, spots: Iterable[EditedField]) -> dict[str, object]:
     ref = edit.ref
     was, is_now = edit.audited
     audited = {"audited": {"before": was, "after": is_now}} if was or is_now else {}
@@ -105,7 +105,7 @@ def _ports(ports: object) -> list[str]:
     return str(ports).split(" ") if ports else []
 
 
-def _who(who: Who) -> list[str]:
+def _who(who: OutcomeEnd) -> list[str]:
     if who.outside is not None:
         return [str(network) for network in who.outside.networks()]
     return [line.name for line in who.lines]

@@ -13,7 +13,7 @@ from podfence.flows.seen import FlowRecords
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.outcomes import Outcome, OutcomeScope
 from podfence.questions.plan.plan import Plan
-from podfence.questions.plan.used import Used
+from podfence.questions.plan.used import TrafficImpact
 from podfence.questions.tests.turning import Turning
 from podfence.render.plan_edits import SIGNS
 from podfence.render.plan_tests import turning_words
@@ -66,7 +66,7 @@ def _tests(found: Turning) -> Iterator[str]:
         yield f"- {count(len(turns) - _CONNECTIONS, 'test')} more"
 
 
-def _used(used: Used) -> Iterator[str]:
+def _used(used: TrafficImpact) -> Iterator[str]:
     """What would be cut and let through, the most used first."""
     yield ""
     yield f"**Traffic that was seen**: {used_words(used)}."

@@ -12,16 +12,16 @@ from msgspec import Struct
 
 from podfence.errors import Position
 from podfence.questions.phrases.words import count, some
-from podfence.questions.plan.blame import Blame, Mode
+from podfence.questions.plan.blame import Blame, BlameMode
 from podfence.questions.plan.edits import Edit, EditKind
-from podfence.questions.plan.outcomes import Outcome, OutcomeScope, Who
+from podfence.questions.plan.outcomes import Outcome, OutcomeEnd, OutcomeScope
 from podfence.questions.plan.plan import Plan, Summary, summary
-from podfence.render.plan_edits import SIGNS, Spot
+from podfence.render.plan_edits import SIGNS, EditedField
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING
 from podfence.text import printable
 
-Spots = Callable[[Edit], Sequence[Spot]]
+Spots = Callable[[Edit], Sequence[EditedField]]
 
 LINES = 60
 """Lines of a text at most; wide has no bound."""
@@ -228,10 +228,10 @@ def mode_words(blame: Blame, edits: int) -> str:
     if edits < 2:
         return ""
     return {
-        Mode.ALONE: "",
-        Mode.ALL: "each of these is needed: taking any one back undoes it",
-        Mode.ANY: "each of these is enough: taking one back does not undo it",
-        Mode.TOGETHER: "together (not taken apart)",
+        BlameMode.ALONE: "",
+        BlameMode.ALL: "each of these is needed: taking any one back undoes it",
+        BlameMode.ANY: "each of these is enough: taking one back does not undo it",
+        BlameMode.TOGETHER: "together (not taken apart)",
     }[blame.mode]
 
 
@@ -262,7 +262,7 @@ def short_ports(ports: PortSet) -> str:
     return lacking if rest and len(lacking) < len(text) else text
 
 
-def who_words(who: Who, shown: int | None = _NAMES) -> str:
+def who_words(who: OutcomeEnd, shown: int | None = _NAMES) -> str:
     """Names, or the first of them and the number of the others."""
     return _some([printable(name) for name in who.names], shown)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from podfence.flows.seen import FlowRecords, Left
+from podfence.flows.seen import FlowRecords, SkipReason
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.blame import Blame
 from podfence.questions.plan.plan import Plan
-from podfence.questions.plan.used import ChangedUse, Used
+from podfence.questions.plan.used import ChangedUse, TrafficImpact
 from podfence.render.plan_text import PlanWriter, Spots
 from podfence.render.suggest import connection_data, connection_text, evidence_data, reading_lines
 from podfence.text import printable
@@ -31,7 +31,7 @@ def render_used(plan: Plan, seen: FlowRecords, spots: Spots, *, wide: bool = Fal
 
 
 def _lines(
-    plan: Plan, used: Used, seen: FlowRecords, writer: PlanWriter, *, wide: bool
+    plan: Plan, used: TrafficImpact, seen: FlowRecords, writer: PlanWriter, *, wide: bool
 ) -> Iterator[str]:
     yield ""
     yield "traffic that was seen:"
@@ -44,7 +44,7 @@ def _lines(
     yield from _section("lets through", used.opened, writer, wide=wide)
 
 
-def used_words(used: Used) -> str:
+def used_words(used: TrafficImpact) -> str:
     """The summary in numbers."""
     cut = count(len(used.cut), "connection") if used.cut else "nothing"
     said = [f"{cut} that passed would be cut"]
@@ -66,7 +66,7 @@ def used_words(used: Used) -> str:
     return "; ".join(said)
 
 
-def ungrounded(used: Used, seen: FlowRecords) -> str:
+def ungrounded(used: TrafficImpact, seen: FlowRecords) -> str:
     """Why the flows do not show that nothing is cut; "" if they do."""
     evidence = used.evidence
     found = [
@@ -75,8 +75,8 @@ def ungrounded(used: Used, seen: FlowRecords) -> str:
             (sum(each.flow.count for each in evidence.nameless), "with an unknown end"),
             (used.unjudged, "not judged"),
             (used.unsure, "of workloads that are not certain"),
-            (seen.left[Left.EMPTY], Left.EMPTY.value),
-            (seen.left[Left.TOO_MANY], Left.TOO_MANY.value),
+            (seen.left[SkipReason.EMPTY], SkipReason.EMPTY.value),
+            (seen.left[SkipReason.TOO_MANY], SkipReason.TOO_MANY.value),
         )
         if number
     ]
@@ -113,7 +113,7 @@ def _use(use: ChangedUse) -> str:
     return connection_text(use.connection)
 
 
-def used_data(used: Used, seen: FlowRecords) -> dict[str, Any]:
+def used_data(used: TrafficImpact, seen: FlowRecords) -> dict[str, Any]:
     """The same for ``-o json``."""
     return {
         **evidence_data(seen, used.evidence),

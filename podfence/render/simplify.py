@@ -17,7 +17,7 @@ _SHOWN = 3
 _LEFT = 20
 
 
-class Simpler(Struct, frozen=True):
+class SimplifyReport(Struct, frozen=True):
     """The answer. ``made``, ``left``: as in ``simplify``. ``rules``: the number of rules before;
     ``pods``: imaginary pods of the proof; ``written``: whether the files are changed."""
 
@@ -33,12 +33,12 @@ class Simpler(Struct, frozen=True):
         return any(each.strength is Strength.TODAY for each in self.made)
 
 
-def simpler_text(answer: Simpler, locate: Locate) -> str:
+def simpler_text(answer: SimplifyReport, locate: Locate) -> str:
     """A line each, and what was proved."""
     return "".join(f"{line}\n" for line in _lines(answer, locate))
 
 
-def _lines(answer: Simpler, locate: Locate) -> Iterator[str]:
+def _lines(answer: SimplifyReport, locate: Locate) -> Iterator[str]:
     verb = "removed" if answer.written else "can go"
     for each in answer.made:
         yield f"{_where(each.origin, locate)}{_name(each)}: {_words(each, verb, answer.written)}"
@@ -90,7 +90,7 @@ def _short(origin: Origin, beside: Origin) -> str:
     return f"{printable(str(origin.policy))} {origin.path}"
 
 
-def simpler_data(answer: Simpler, locate: Locate) -> dict[str, object]:
+def simpler_data(answer: SimplifyReport, locate: Locate) -> dict[str, object]:
     """The same for ``-o json``."""
     return {
         "schema": "podfence.simplify/v1",

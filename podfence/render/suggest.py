@@ -12,9 +12,9 @@ from typing import Any, Final
 from podfence.flows.seen import FlowRecords
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.questions.phrases.words import count, listed, some
-from podfence.questions.suggest.evidence import Evidence, Nameless, ObservedConnection
+from podfence.questions.suggest.evidence import Evidence, ObservedConnection, UnresolvedFlow
 from podfence.questions.suggest.resolver import KnownEnd
-from podfence.questions.suggest.rules import Suggested
+from podfence.questions.suggest.rules import SuggestedPolicy
 from podfence.questions.suggest.suggest import Suggestion
 from podfence.render.policies import policy_manifest
 from podfence.render.yamltext import yaml_lines
@@ -34,13 +34,13 @@ def policies_yaml(found: Suggestion) -> str:
     return "---\n".join(policy_yaml(each) for each in found.policies)
 
 
-def policy_yaml(each: Suggested) -> str:
+def policy_yaml(each: SuggestedPolicy) -> str:
     """One policy, under the evidence that it was made of."""
     comments = "".join(f"# {line}\n" for line in _evidence(each))
     return comments + "".join(yaml_lines(policy_manifest(each.policy)))
 
 
-def _evidence(each: Suggested) -> Iterator[str]:
+def _evidence(each: SuggestedPolicy) -> Iterator[str]:
     names = sorted({_own(c, d).name for d, basis in each.basis.items() for c in basis})
     yield f"{printable(some(names, _SHOWN))}: {_evidence_words(each)}"
     for direction in AS_WRITTEN:
@@ -50,7 +50,7 @@ def _evidence(each: Suggested) -> Iterator[str]:
         yield f"  {block} is wider than what was seen: {seen} of {block.num_addresses:,} addresses"
 
 
-def _evidence_words(each: Suggested) -> str:
+def _evidence_words(each: SuggestedPolicy) -> str:
     every = [c for basis in each.basis.values() for c in basis]
     seen, needed = any(c.count for c in every), any(c.promised for c in every)
     words = ["flows that were seen"] * seen + ["tests"] * needed
@@ -117,7 +117,7 @@ def reading_lines(
         yield from few([f"    {printable(reason)}" for reason in reasons], "    ")
 
 
-def _nameless(each: Nameless) -> str:
+def _nameless(each: UnresolvedFlow) -> str:
     flow = each.flow
     ends = f"{printable(str(flow.source))} -> {printable(str(flow.destination))}"
     number = f"{flow.count:,} flow{'s' * (flow.count != 1)}"

@@ -17,8 +17,8 @@ from podfence.policy.flow import Direction, Verdict
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.tierwords import origin_name
 from podfence.questions.phrases.words import count, listed, some
-from podfence.questions.suggest.against import Against
-from podfence.questions.suggest.rules import LeftOpen, Suggested
+from podfence.questions.suggest.against import ExistingRules
+from podfence.questions.suggest.rules import LeftOpen, SuggestedPolicy
 from podfence.questions.suggest.suggest import DeniedConnection, Suggestion
 from podfence.render.plan_json import outcome_data
 from podfence.render.plan_text import outcome_words
@@ -182,19 +182,19 @@ def _once(found: Suggestion) -> Iterator[str]:
         yield from few([f"  {connection_text(each)}" for each in once])
 
 
-def _everywhere(each: Suggested) -> Iterator[str]:
+def _everywhere(each: SuggestedPolicy) -> Iterator[str]:
     for direction, block, rule in each.everywhere:
         what = f"every IPv{block.version} address, those of pods too"
         yield f"beyond the evidence: {_wide(each, direction, rule, what)}"
 
 
-def _wider(each: Suggested) -> Iterator[str]:
+def _wider(each: SuggestedPolicy) -> Iterator[str]:
     for direction, block, seen, rule in each.wider:
         what = f"{block}: {seen} of {block.num_addresses:,} addresses were seen"
         yield f"  {_wide(each, direction, rule, what)}"
 
 
-def _wide(each: Suggested, direction: Direction, rule: NetworkPolicyRule, what: str) -> str:
+def _wide(each: SuggestedPolicy, direction: Direction, rule: NetworkPolicyRule, what: str) -> str:
     ports = ", ".join(port_text(port.protocol.value, int(port.port or 0)) for port in rule.ports)
     way = "from" if direction is Direction.INGRESS else "to"
     name = f"{printable(each.policy.ref.namespace)}/{printable(each.policy.ref.name)}"
@@ -229,7 +229,7 @@ def _origins(verdict: Verdict) -> Sequence[Origin]:
     ]
 
 
-def _against(found: Suggestion, compared: Against, locate: Locate) -> Iterator[str]:
+def _against(found: Suggestion, compared: ExistingRules, locate: Locate) -> Iterator[str]:
     """Rules that exist and let nothing of it through, then what closes."""
     used = compared.rules - len(compared.unused)
     yield f"of the policies that exist: {used} of {count(compared.rules, 'rule')} used by a record"

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from podfence.errors import Locate
 from podfence.questions.phrases.words import count
-from podfence.questions.suggest.promised import Promised
+from podfence.questions.suggest.promised import PromisedConnections
 from podfence.questions.suggest.promises import Promises
 from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.render.suggest import connection_data, connection_text
@@ -39,7 +39,7 @@ class GivenTests(Struct, frozen=True):
     """Test files that policies were made for. ``results``: with the policies; ``passed_without``:
     how many pass in the cluster without them."""
 
-    needs: Promised
+    needs: PromisedConnections
     results: tuple[Result, ...]
     passed_without: int
 

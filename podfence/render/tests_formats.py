@@ -24,8 +24,8 @@ from podfence.render.tests_told import (
     UNPROVED,
     UNPROVED_WORD,
     UNREAD,
-    FileTold,
-    Told,
+    ReportedFile,
+    ReportedTest,
     all_told,
     once_each,
 )
@@ -104,7 +104,7 @@ def origin_data(origin: Origin, locate: Locate) -> dict[str, Any]:
 
 
 def suites(
-    found: Iterable[FileTold], locate: Locate, properties: Sequence[tuple[str, str]] = ()
+    found: Iterable[ReportedFile], locate: Locate, properties: Sequence[tuple[str, str]] = ()
 ) -> Iterator[Suite]:
     """One suite a document and environment."""
     for each in found:
@@ -116,7 +116,7 @@ def suites(
         yield Suite(printable(name), tuple(cases), tuple(properties))
 
 
-def _case(told: Told, stem: str, locate: Locate) -> Case:
+def _case(told: ReportedTest, stem: str, locate: Locate) -> Case:
     position = locate(told.test.source, told.test.path)
     location = (position.file, position.line) if position else ("", 0)
     outcome, kind = "", ""
@@ -133,7 +133,7 @@ def _case(told: Told, stem: str, locate: Locate) -> Case:
 # -- TAP
 
 
-def tap_lines(found: Iterable[FileTold]) -> Iterator[str]:
+def tap_lines(found: Iterable[ReportedFile]) -> Iterator[str]:
     """TAP version 14: one line for each test and environment, with a block of YAML below those that
     do not pass."""
     tests = all_told(found)
@@ -156,7 +156,7 @@ def tap_lines(found: Iterable[FileTold]) -> Iterator[str]:
 # -- annotations
 
 
-def annotations_of(found: Iterable[FileTold], locate: Locate) -> Iterator[str]:
+def annotations_of(found: Iterable[ReportedFile], locate: Locate) -> Iterator[str]:
     """A line a test that does not pass, at its position in the test file."""
     tests = [told for _, told in once_each(found)]
     bad = [told for told in tests if told.is_failure]
@@ -174,7 +174,7 @@ def annotations_of(found: Iterable[FileTold], locate: Locate) -> Iterator[str]:
 # -- SARIF
 
 
-def sarif_of(found: Iterable[FileTold], locate: Locate) -> dict[str, object]:
+def sarif_of(found: Iterable[ReportedFile], locate: Locate) -> dict[str, object]:
     """One run: a result for each test that does not pass or proves little, at its position in the
     test file. What decided over the connection that is shown are the related positions."""
     bad = [(file, told) for file, told in once_each(found) if told.code]
@@ -183,7 +183,7 @@ def sarif_of(found: Iterable[FileTold], locate: Locate) -> dict[str, object]:
     return sarif_run(rules, (_sarif_result(file, told, locate) for file, told in bad))
 
 
-def _sarif_result(file: PolicyTests, told: Told, locate: Locate) -> dict[str, object]:
+def _sarif_result(file: PolicyTests, told: ReportedTest, locate: Locate) -> dict[str, object]:
     test = told.test
     key = f"{told.code} {told.where} {test.source.file} {file.name} {test.name}"
     said = [f"{TITLES[told.code]}: {printable(test.name)}", *told.lines]

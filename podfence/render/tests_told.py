@@ -36,7 +36,7 @@ TITLES: Mapping[str, str] = {
 """The meaning of every code that a test can have."""
 
 
-class Told(Struct, frozen=True):
+class ReportedTest(Struct, frozen=True):
     """One test in one environment. ``word``: its result; ``lines``: why, safe to print; ``code``:
     of a problem or remark, "" if there is none; ``is_failure``: it makes the whole run fail.
     ``skipped``: why it did not run, "" if it did. ``origins``: the rules that decided about the
@@ -52,32 +52,32 @@ class Told(Struct, frozen=True):
     origins: tuple[Origin, ...] = ()
 
 
-class FileTold(Struct, frozen=True):
+class ReportedFile(Struct, frozen=True):
     """The tests of one document in one environment, in its order."""
 
     file: PolicyTests
     where: str
-    tests: tuple[Told, ...]
+    tests: tuple[ReportedTest, ...]
 
 
 def told_results(
     found: Iterable[FileResults], locate: Locate, *, strict: bool = False
-) -> Iterator[FileTold]:
+) -> Iterator[ReportedFile]:
     """What the engine says. ``strict``: a test that proves little fails."""
     for each in found:
         tests = tuple(_told(result, locate, strict=strict) for result in each.results)
-        yield FileTold(each.file, MODEL, tests)
+        yield ReportedFile(each.file, MODEL, tests)
 
 
-def all_told(found: Iterable[FileTold]) -> Sequence[Told]:
+def all_told(found: Iterable[ReportedFile]) -> Sequence[ReportedTest]:
     """The tests of all documents."""
     return [test for each in found for test in each.tests]
 
 
-def once_each(found: Iterable[FileTold]) -> Sequence[tuple[PolicyTests, Told]]:
+def once_each(found: Iterable[ReportedFile]) -> Sequence[tuple[PolicyTests, ReportedTest]]:
     """What is to be said at the place of a test: once, where environments report the same of it.
     Lines of all but the first environment say which it is."""
-    every: dict[tuple[Source, str, str], tuple[PolicyTests, Told]] = {}
+    every: dict[tuple[Source, str, str], tuple[PolicyTests, ReportedTest]] = {}
     for each in found:
         for told in each.tests:
             key = told.test.source, told.test.path, told.code
@@ -92,7 +92,7 @@ def once_each(found: Iterable[FileTold]) -> Sequence[tuple[PolicyTests, Told]]:
     return list(every.values())
 
 
-def _told(result: Result, locate: Locate, *, strict: bool) -> Told:
+def _told(result: Result, locate: Locate, *, strict: bool) -> ReportedTest:
     status = result.status
     weak = bool(result.weak) and result.is_good
     code = WEAK if result.weak else ""
@@ -102,7 +102,7 @@ def _told(result: Result, locate: Locate, *, strict: bool) -> Told:
         code = UNKNOWN_WAY if result.unknown else UNREAD
     elif status is ResultStatus.VACUOUS:
         code = result.misses[0].code
-    return Told(
+    return ReportedTest(
         result.test,
         MODEL,
         "weak" if weak else status.value,

@@ -10,7 +10,7 @@ from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Action, Decision, Direction, Reason
 from podfence.policy.index import NETWORK_POLICY_TIER
 from podfence.policy.origin import Origin
-from podfence.questions.can import Audited, CanAnswer, EndPair
+from podfence.questions.can import AuditedAnswer, CanAnswer, EndPair
 from podfence.questions.parties import PartyEnd
 from podfence.questions.phrases.tierwords import origin_name, policy_name
 from podfence.questions.phrases.words import near_miss, some
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         DirectionReport,
         PolicyShare,
         RuleReport,
-        Rung,
+        TierDecision,
         TierReport,
         WhyAnswer,
     )
@@ -89,7 +89,7 @@ def _decision_lines(case: EndPair, locate: Locate) -> Iterator[str]:
         yield from (f"      {origin_text(o, locate)}" for o in decision.origins)
 
 
-def _audited_text(audited: Audited, allowed: bool) -> str:
+def _audited_text(audited: AuditedAnswer, allowed: bool) -> str:
     """``no, if shop/db were enforced``."""
     names = some([printable(policy_name(ref)) for ref in audited.policies], _SHOWN)
     would = "yes" if audited.answer.allowed else "no"
@@ -175,7 +175,7 @@ def ladder_text(report: DirectionReport) -> str:
     return " -> ".join(rungs)
 
 
-def _rung_text(rung: Rung) -> str:
+def _rung_text(rung: TierDecision) -> str:
     if not rung.selected:
         return f"{rung.tier} no policy selects"
     if rung.action is None:
@@ -351,7 +351,7 @@ class VerdictEncoder:
             data["ladder"] = ladders
         return data
 
-    def _rung(self, rung: Rung) -> dict[str, object]:
+    def _rung(self, rung: TierDecision) -> dict[str, object]:
         data: dict[str, object] = {
             "tier": rung.tier,
             "selected": rung.selected,

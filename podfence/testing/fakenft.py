@@ -7,7 +7,7 @@ changes nothing.
 from __future__ import annotations
 
 from podfence.errors import NftError
-from podfence.nft.contents import Contents, OperationRefusal, Refused
+from podfence.nft.contents import Contents, OperationRefusal, OperationRefused
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
 
@@ -30,7 +30,7 @@ class FakeNft:
         """Apply a transaction. Raises NftError where the kernel refuses; then nothing changed."""
         try:
             self._ruleset = self._after(transaction)
-        except Refused as refused:
+        except OperationRefused as refused:
             raise NftError(f"the kernel refused the transaction: {refused}") from None
         self.transactions.append(transaction)
 
@@ -38,7 +38,7 @@ class FakeNft:
         """Why a transaction would be refused; None when it would be applied."""
         try:
             self._after(transaction)
-        except Refused as refused:
+        except OperationRefused as refused:
             return refused.refusal
         return None
 

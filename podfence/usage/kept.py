@@ -31,7 +31,7 @@ class KeptPolicyUse(Struct):
     rules: dict[str, KeptRuleUse] = field(default_factory=dict)
 
 
-class Kept(Struct):
+class KeptUsage(Struct):
     """``since``: from when on it was counted; ``looked``: when connections were last looked at;
     ``away``: seconds between these in which nobody looked."""
 
@@ -68,15 +68,15 @@ class _SavedHead(Struct):
 class _Saved(_SavedHead):
     version: Literal[1]
     node: str
-    kept: Kept
+    kept: KeptUsage
 
 
-def saved(node: str, kept: Kept) -> bytes:
+def saved(node: str, kept: KeptUsage) -> bytes:
     """The bytes of a file."""
     return msgspec.json.encode(_Saved(VERSION, node, kept))
 
 
-def restored(data: bytes, node: str) -> Kept:
+def restored(data: bytes, node: str) -> KeptUsage:
     """What was saved of this node. Raises ValueError, which says in printable words why nothing
     of it can be used."""
     try:

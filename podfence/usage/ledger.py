@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from podfence.model.meta import ObjectRef, Revision
 from podfence.usage.credit import ConnectionKind, RuleRef
-from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse
+from podfence.usage.kept import KeptPolicyUse, KeptRuleUse, KeptUsage
 from podfence.usage.record import NodeUsage, PolicyUse, RuleUse
 
 POLICIES = 20_000
@@ -33,9 +33,9 @@ class UsageLedger:
     """``kept``: counts of an earlier life, unless ``unusable`` says otherwise. One thread at a time
     uses it."""
 
-    def __init__(self, now: float, kept: Kept | None = None) -> None:
+    def __init__(self, now: float, kept: KeptUsage | None = None) -> None:
         self._is_away = kept is not None
-        kept = kept or Kept(now, now)
+        kept = kept or KeptUsage(now, now)
         self._since, self._looked, self._away = kept.since, kept.looked, kept.away
         self._entries: dict[ObjectRef, KeptPolicyUse] = dict(kept.policies)
         self._waiting: dict[ConnectionKind, int] = {}
@@ -134,9 +134,9 @@ class UsageLedger:
         policies = self._copies(namespace)
         return UsageSnapshot(self._since, self._looked, fault, self._away + away, *counts, policies)
 
-    def kept(self) -> Kept:
+    def kept(self) -> KeptUsage:
         """What is to outlive the agent. It changes no more."""
-        return Kept(self._since, self._looked, self._away, self._copies())
+        return KeptUsage(self._since, self._looked, self._away, self._copies())
 
     def _copies(self, namespace: str = "") -> list[tuple[ObjectRef, KeptPolicyUse]]:
         return [
@@ -167,7 +167,7 @@ def _size(entry: KeptPolicyUse) -> int:
     return len(entry.rules) + NAME if entry.rules else 0
 
 
-def unusable(kept: Kept, now: float) -> str:
+def unusable(kept: KeptUsage, now: float) -> str:
     """Why kept counts cannot be continued; "" where they can. The clock may have been set since, by
     as much as it may be while an agent runs."""
     entries = [entry for _, entry in kept.policies]

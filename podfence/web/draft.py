@@ -31,8 +31,8 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.lint import lint
 from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.lint.notes import notes_for
-from podfence.questions.phrases.matched import Matched
-from podfence.questions.plan.followed import Followed
+from podfence.questions.phrases.matched import MatchedPods
+from podfence.questions.plan.followed import FollowedState
 from podfence.questions.plan.plan import Plan, plan
 from podfence.questions.tests.judge import Result
 from podfence.questions.tests.throughentries import KnownEntries
@@ -69,7 +69,11 @@ class Base:
     """The state of the input that drafts are judged against."""
 
     def __init__(
-        self, folder: Folder, read: ReadInput, names: DomainTable, followed: Followed | None = None
+        self,
+        folder: Folder,
+        read: ReadInput,
+        names: DomainTable,
+        followed: FollowedState | None = None,
     ) -> None:
         """``followed``: of the same input, if it exists already."""
         self._folder = folder
@@ -138,8 +142,8 @@ class Base:
         return ClusterIndex.of(self._read.loaded.cluster, self._names)
 
     @cached_property
-    def _matched(self) -> Matched:
-        return Matched(self._plain.index)
+    def _matched(self) -> MatchedPods:
+        return MatchedPods(self._plain.index)
 
     @cached_property
     def _written(self) -> WrittenObjects:
@@ -147,7 +151,7 @@ class Base:
 
     def _known_of(
         self, index: PolicyIndex, events: tuple[ClusterEvent, ...], draft: _Draft
-    ) -> tuple[Matched, WrittenObjects]:
+    ) -> tuple[MatchedPods, WrittenObjects]:
         """Facts about pods and workloads for checks, which a draft of policies does not change."""
         changed = {
             event.ref: event.thing if isinstance(event.thing, NetworkPolicy) else None
@@ -251,7 +255,7 @@ class _Draft:
         return self._of(source).locate(source, path)
 
     def notes(
-        self, index: PolicyIndex, matched: Matched, written: WrittenObjects
+        self, index: PolicyIndex, matched: MatchedPods, written: WrittenObjects
     ) -> Iterator[tuple[Problem, Position | None]]:
         """The findings of ``check`` about the policies in the texts."""
         if len(index.cluster.policies) <= SMALL:

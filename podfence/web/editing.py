@@ -17,16 +17,16 @@ from podfence.policy.domains import DomainTable
 from podfence.questions.completion import Completion, complete
 from podfence.questions.tests.turning import TestedSide
 from podfence.render.jsontext import json_bytes
-from podfence.render.plan_edits import Edits, Texts
+from podfence.render.plan_edits import Edits, SideTexts
 from podfence.render.plan_json import plan_data
 from podfence.render.plan_tests import turning_data, turning_words
 from podfence.render.plan_text import render_plan
 from podfence.render.problems import problem_data
 from podfence.web.draft import Base, Judgement
-from podfence.web.folder import Changed, FileText, Folder, NotWritten
+from podfence.web.folder import FileChanged, FileRefused, FileText, Folder
 from podfence.web.pointing import pointed
 from podfence.web.revision import InputRevision
-from podfence.web.served import Served
+from podfence.web.served import ServedInput
 from podfence.web.server import json_body, refused, said
 from podfence.web.worker import Worker
 
@@ -80,7 +80,7 @@ class Select(Struct, forbid_unknown_fields=True):
 class Editing:
     """The editor's side of a server."""
 
-    def __init__(self, served: Served, folder: Folder, names: DomainTable) -> None:
+    def __init__(self, served: ServedInput, folder: Folder, names: DomainTable) -> None:
         self._served = served
         self._folder = folder
         self._names = names
@@ -125,7 +125,7 @@ class Editing:
         await self._served.fresh()
         try:
             found = await self._quick.run(lambda: self._folder.open(path, self._known))
-        except NotWritten as error:
+        except FileRefused as error:
             return said(404, str(error))
         return json_body(json_bytes(_file(found)))
 
@@ -137,9 +137,9 @@ class Editing:
             found = await self._quick.run(
                 lambda: self._folder.save(asked.path, asked.text, asked.digest, self._known)
             )
-        except Changed as error:
+        except FileChanged as error:
             return json_body(json_bytes({"message": str(error), **_file(error.file)}), status=409)
-        except NotWritten as error:
+        except FileRefused as error:
             return said(403, str(error))
         self._written[asked.path] = None
         await self._served.look_for(READING)
@@ -246,7 +246,7 @@ def judgement_data(found: Judgement) -> dict[str, Any]:
     }
     if found.plan is None or found.sides is None:
         return data
-    edits = Edits(*(Texts(side.raw, side.locate) for side in found.sides))
+    edits = Edits(*(SideTexts(side.raw, side.locate) for side in found.sides))
     data["plan"] = plan_data(found.plan, edits)
     data["text"] = render_plan(found.plan, edits.spots, top=SHOWN, wide=False)
     return data

@@ -21,7 +21,7 @@ from podfence.intake.documents import DecodedDocuments
 from podfence.manifests.inputfiles import (
     SUFFIXES,
     InputFile,
-    Skipped,
+    SkippedLink,
     folders,
     is_read,
     is_rendered,
@@ -37,11 +37,11 @@ MOST_WATCHED: Final = 20_000
 _NEW_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(?:yaml|yml|json)")
 
 
-class NotWritten(Exception):
+class FileRefused(Exception):
     """A file cannot be read or saved, and why."""
 
 
-class Changed(NotWritten):
+class FileChanged(FileRefused):
     """The file has changed since the editor read it. ``text``: its present content."""
 
     def __init__(self, file: FileText) -> None:
@@ -59,7 +59,7 @@ class FileText(Struct, frozen=True):
     newline: str = "\n"
 
 
-InputFiles = tuple[InputFile | Skipped, ...]
+InputFiles = tuple[InputFile | SkippedLink, ...]
 
 
 class Renderer(Struct, frozen=True):
@@ -93,7 +93,7 @@ class Folder(Struct, frozen=True):
         return loaded, files
 
     def load(
-        self, files: Iterable[InputFile | Skipped], kept: DecodedDocuments | None = None
+        self, files: Iterable[InputFile | SkippedLink], kept: DecodedDocuments | None = None
     ) -> Loaded:
         """The content of these files."""
         return load_files(
@@ -163,9 +163,9 @@ class Folder(Struct, frozen=True):
         real = self._real(path, known)
         before = _read(path, real)
         if before.digest != digest:
-            raise Changed(before)
+            raise FileChanged(before)
         if "\r" in text or text.startswith("\ufeff"):  # it could not be opened again
-            raise NotWritten(
+            raise FileRefused(
                 "the text has a carriage return or begins with a byte order mark; take it out"
             )
         data = text.replace("\n", before.newline).encode()
@@ -175,12 +175,12 @@ class Folder(Struct, frozen=True):
     def _real(self, path: str, known: Sequence[str]) -> str:
         """Where the file is, after links."""
         if self.renderer is not None and is_rendered(path):
-            raise NotWritten(
+            raise FileRefused(
                 "it is what a chart or a kustomization gave, so it is not edited here; edit its "
                 "sources with another editor, and this page follows"
             )
         if not self.may_hold(path, known):
-            raise NotWritten(
+            raise FileRefused(
                 "no file of the input that could be read is called so; a new one stands beside "
                 "those, with a name of letters, digits, dots, _ and - that ends in .yaml, .yml or "
                 ".json"
@@ -188,9 +188,9 @@ class Folder(Struct, frozen=True):
         real = os.path.realpath(path)
         roots = [os.path.realpath(given) for given in self.paths]
         if not any(real == root or real.startswith(os.path.join(root, "")) for root in roots):
-            raise NotWritten("the file lies, after links, outside what -f names")
+            raise FileRefused("the file lies, after links, outside what -f names")
         if not real.endswith(SUFFIXES) and real not in roots:
-            raise NotWritten(f"only files that end in {', '.join(SUFFIXES)} are edited")
+            raise FileRefused(f"only files that end in {', '.join(SUFFIXES)} are edited")
         return real
 
 
@@ -201,21 +201,21 @@ def _is_read(name: str) -> bool:
 def _read(path: str, real: str) -> FileText:
     try:
         if not stat.S_ISREG(os.stat(real).st_mode):  # a pipe would be waited for without end
-            raise NotWritten("it is not a regular file, so it is not edited here")
+            raise FileRefused("it is not a regular file, so it is not edited here")
         with open(real, "rb") as file:
             data = file.read()
     except FileNotFoundError:
         return FileText(path, "", "")
     except OSError as error:
-        raise NotWritten(f"the file cannot be read: {error.strerror}") from error
+        raise FileRefused(f"the file cannot be read: {error.strerror}") from error
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise NotWritten("the file is not UTF-8 text, so it is not edited here") from error
+        raise FileRefused("the file is not UTF-8 text, so it is not edited here") from error
     newline = "\r\n" if "\r\n" in text else "\n"
     plain = text.replace(newline, "\n")
     if text.startswith("\ufeff") or "\r" in plain or plain.replace("\n", newline) != text:
-        raise NotWritten(
+        raise FileRefused(
             "the file has a byte order mark or lines that end in different ways, and saving it "
             "would change them; so it is not edited here"
         )
@@ -230,6 +230,6 @@ def _replace(real: str, data: bytes) -> None:
     try:
         replace_whole({real: data})
     except ReadOnlyFile as error:
-        raise NotWritten("the file is read-only for the user of this server") from error
+        raise FileRefused("the file is read-only for the user of this server") from error
     except OSError as error:
-        raise NotWritten(f"the file cannot be written: {error.strerror}") from error
+        raise FileRefused(f"the file cannot be written: {error.strerror}") from error

@@ -10,7 +10,7 @@ from aiohttp import web
 from podfence.errors import PodfenceError, UnknownObject
 from podfence.render.jsontext import json_bytes
 from podfence.web.revision import InputRevision
-from podfence.web.served import Served
+from podfence.web.served import ServedInput
 from podfence.web.server import json_body, refused
 
 LookupFunction = Callable[[str, Mapping[str, str]], Mapping[str, Any]]
@@ -27,7 +27,7 @@ _UNCERTAIN: Final = "PF007"
 class LookupRoutes:
     """``make``: returns the function that answers about a state; called once for each."""
 
-    def __init__(self, served: Served, make: MakeLookup) -> None:
+    def __init__(self, served: ServedInput, make: MakeLookup) -> None:
         self._served = served
         self._make = make
         self._lookup: tuple[InputRevision, LookupFunction] | None = None

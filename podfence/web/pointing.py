@@ -26,7 +26,7 @@ _FILE = "-"
 _EVERYTHING = LabelSelector()
 
 
-class Pointed(Struct, frozen=True):
+class PointedSelector(Struct, frozen=True):
     """``path``: of the selector or the peer in ``policy``. ``pods``: ``namespace/name`` of those
     that it selects; ``networks``: the addresses of an ipBlock."""
 
@@ -44,7 +44,7 @@ class _Selected(Struct, frozen=True):
     networks: tuple[str, ...] = ()
 
 
-def pointed(cluster: Cluster, text: str, line: int, namespace: str = "") -> Pointed | None:
+def pointed(cluster: Cluster, text: str, line: int, namespace: str = "") -> PointedSelector | None:
     """``line`` from 1; ``namespace``: of objects that name none. None if there is no selector."""
     document, at = _document(text, line)
     own = namespace or DEFAULT_NAMESPACE
@@ -54,7 +54,7 @@ def pointed(cluster: Cluster, text: str, line: int, namespace: str = "") -> Poin
         for each in _selected(policy):
             if _holds(loaded, policy, each.path, at):
                 pods = () if each.networks else tuple(_pods(cluster, policy, each))
-                return Pointed(str(policy.ref), each.path, pods, each.networks)
+                return PointedSelector(str(policy.ref), each.path, pods, each.networks)
     return None
 
 

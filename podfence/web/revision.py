@@ -10,13 +10,13 @@ from typing import Any
 from msgspec import Struct
 
 from podfence.live.clusterindex import ClusterIndex
-from podfence.manifests.inputfiles import InputFile, Skipped
+from podfence.manifests.inputfiles import InputFile, SkippedLink
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.surroundings import NOWHERE, Surroundings
-from podfence.questions.plan.followed import Followed
+from podfence.questions.plan.followed import FollowedState
 from podfence.questions.plan.plan import comparable
 from podfence.render.jsontext import json_bytes
 
@@ -32,7 +32,7 @@ class ReadInput(Struct, frozen=True):
 
     loaded: Loaded
     index: PolicyIndex
-    files: tuple[InputFile | Skipped, ...] = ()
+    files: tuple[InputFile | SkippedLink, ...] = ()
     tests: ReadTests | None = None
     around: Surroundings = NOWHERE
     configured: Callable[[LintFinding], LintFinding | None] = _as_it_is
@@ -76,12 +76,12 @@ class InputRevision:
             return self._made[name]
 
     @cached_property
-    def followed(self) -> Followed:
+    def followed(self) -> FollowedState:
         """The state that edits start from, with a pod to come in each namespace."""
         return followed_of(self.read)
 
 
-def followed_of(read: ReadInput) -> Followed:
+def followed_of(read: ReadInput) -> FollowedState:
     """The state that edits of the input are compared with, newcomers included."""
     cluster, _ = comparable(*[read.loaded.cluster] * 2)
-    return Followed(ClusterIndex.of(cluster, read.index.names))
+    return FollowedState(ClusterIndex.of(cluster, read.index.names))

@@ -38,7 +38,7 @@ class InputSource(Struct, frozen=True):
     steps: Steps = field(default_factory=Steps)
 
 
-class Served:
+class ServedInput:
     """Used only from the event loop; slow work runs in ``worker``."""
 
     def __init__(self, source: InputSource, make: Make, *, edit: bool = False) -> None:

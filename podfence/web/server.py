@@ -22,8 +22,8 @@ from podfence.render.map_levels import by_namespace, of_namespaces
 from podfence.web.guard import HEADERS, Guard
 from podfence.web.listening import Address, host_names, listening
 from podfence.web.revision import InputRevision
-from podfence.web.served import Served
-from podfence.web.shell import Static
+from podfence.web.served import ServedInput
+from podfence.web.shell import StaticFiles
 from podfence.web.steps import IDLE, Step
 
 BODY_BYTES: Final = 4 << 20
@@ -50,7 +50,7 @@ _LOGGER: Final = logging.getLogger("podfence.web")
 _LOGGER.addFilter(_is_ours)
 
 
-class Bound:
+class ListeningServer:
     """A server that listens. ``address``: for a person, with the token."""
 
     def __init__(self, port: int, token: str, host: str) -> None:
@@ -114,7 +114,9 @@ class _Gate:
         return response
 
 
-def application(served: Served, static: Static, guard: Guard, *more: Routes) -> web.Application:
+def application(
+    served: ServedInput, static: StaticFiles, guard: Guard, *more: Routes
+) -> web.Application:
     """All routes. ``more``: those of editing."""
     gate = _Gate(guard)
     app = web.Application(middlewares=[gate.__call__], client_max_size=BODY_BYTES)
@@ -131,7 +133,7 @@ def application(served: Served, static: Static, guard: Guard, *more: Routes) -> 
 
 
 class _Pages:
-    def __init__(self, served: Served, static: Static) -> None:
+    def __init__(self, served: ServedInput, static: StaticFiles) -> None:
         self._served = served
         self._static = static
         self._streams = 0
@@ -227,8 +229,8 @@ async def _within(news: asyncio.Queue[str], seconds: float) -> str:
 
 @asynccontextmanager
 async def serving(
-    served: Served, static: Static, port: int, *more: Routes, bind: Address | None = None
-) -> AsyncIterator[Bound]:
+    served: ServedInput, static: StaticFiles, port: int, *more: Routes, bind: Address | None = None
+) -> AsyncIterator[ListeningServer]:
     """Listen on ``bind``, by default on this machine's own addresses. ``port`` 0: any free one.
     Raises HostError."""
     sockets = listening(port, bind)
@@ -245,7 +247,7 @@ async def serving(
             await web.SockSite(runner, each).start()
         watching = asyncio.create_task(served.watch())
         try:
-            yield Bound(port, token, hosts[0])
+            yield ListeningServer(port, token, hosts[0])
         finally:
             watching.cancel()
             served.end()
@@ -254,10 +256,10 @@ async def serving(
 
 
 async def until_stopped(
-    served: Served,
-    static: Static,
+    served: ServedInput,
+    static: StaticFiles,
     port: int,
-    tell: Callable[[Bound], None],
+    tell: Callable[[ListeningServer], None],
     *more: Routes,
     bind: Address | None = None,
 ) -> None:

@@ -16,7 +16,7 @@ _TYPES: Final[Mapping[str, str]] = {
 }
 
 
-class Static:
+class StaticFiles:
     """The built front end. ``edit``: with the editor, which is the largest part."""
 
     def __init__(self, *, edit: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from podfence.agent.ttrpc import Call, Trunk, field, fields, read_call, read_error, request
+from podfence.agent.ttrpc import Mux, TtrpcRequest, field, fields, read_call, read_error, request
 
 PLUGIN, RUNTIME = 1, 2
 SERVICE = "nri.pkg.api.v1alpha1.Plugin"
@@ -27,7 +27,7 @@ class Runtime:
 
     def __init__(self, opened: socket.socket) -> None:
         opened.settimeout(WAIT)
-        self.trunk = Trunk(opened)
+        self.trunk = Mux(opened)
         self.messages = self.trunk.messages()
         self._stream = 1
 
@@ -42,7 +42,7 @@ class Runtime:
 
     def call(self, method: str, payload: bytes = b"", service: str = SERVICE) -> tuple[bytes, str]:
         """The payload of the answer, and what went wrong."""
-        self.trunk.send(PLUGIN, request(self._stream, Call(service, method, payload)))
+        self.trunk.send(PLUGIN, request(self._stream, TtrpcRequest(service, method, payload)))
         connection, message = next(self.messages)
         assert (connection, message.stream) == (PLUGIN, self._stream)
         self._stream += 2

@@ -9,14 +9,14 @@ from podfence.agent.answers import routes
 from podfence.agent.endpoint import BadRequest
 from podfence.agent.inbox import Inquiry
 from podfence.agent.nodereport import NodeReport, PacketTally, PolicyReport
-from podfence.agent.reviews import Wish
-from podfence.agent.revisions import Revisions, Selected
+from podfence.agent.reviews import ResourceAttributes
+from podfence.agent.revisions import Revisions, SelectedPods
 from podfence.agent.status import NodeStatus
 from podfence.drops.record import Cause, Drop, Drops, FlowEnd
-from podfence.kernel.nftables.counters import Counted
+from podfence.kernel.nftables.counters import ChainCount
 from podfence.kube.agents import DROPS_PATH, POLICY_PATH, RULES_PATH, STATUS_PATH
 from podfence.model.facts import PolicyFacts, Put
-from podfence.nft.lowering.deny import AUDIT, Denied
+from podfence.nft.lowering.deny import AUDIT, Denier
 from podfence.policy.flow import Direction
 from podfence.usage.record import NodeUsage
 
@@ -31,7 +31,7 @@ class Box:
 
     def ask(self, inquiry: Inquiry) -> None:
         if not self.is_stuck:
-            inquiry.answer(Selected(1))
+            inquiry.answer(SelectedPods(1))
 
 
 BOX, REVISIONS = Box(), Revisions()
@@ -43,9 +43,9 @@ ROUTES = routes(
     lambda since: Drops("n1", since, drops=(DROP,)),
     lambda namespace: NodeUsage("n1", f"of {namespace}"),
     lambda: {
-        Denied(Direction.INGRESS, "policy"): Counted(7, 420),
-        Denied(None, "closed"): Counted(1, 60),
-        Denied(Direction.EGRESS, AUDIT): Counted(2, 120),
+        Denier(Direction.INGRESS, "policy"): ChainCount(7, 420),
+        Denier(None, "closed"): ChainCount(1, 60),
+        Denier(Direction.EGRESS, AUDIT): ChainCount(2, 120),
     },
 )
 ROUTE = ROUTES[DROPS_PATH]
@@ -61,16 +61,16 @@ def test_all_of_a_node_since_an_earlier_answer() -> None:
 
 
 def test_a_namespace_is_asked_for_with_the_right_to_it_alone() -> None:
-    assert ROUTE.wish({}) == Wish("drops", "")
-    assert ROUTE.wish({"namespace": "shop"}) == Wish("drops", "shop")
+    assert ROUTE.wish({}) == ResourceAttributes("drops", "")
+    assert ROUTE.wish({"namespace": "shop"}) == ResourceAttributes("drops", "shop")
     assert ask(namespace="shop").drops == (DROP,)
     assert ask(namespace="other").drops == ()
 
 
 def test_uses_of_rules_of_a_namespace_are_told_with_the_right_to_it_alone() -> None:
     route = ROUTES[RULES_PATH]
-    assert route.wish({"namespace": "shop"}) == Wish("rules", "shop")
-    assert route.wish({}) == Wish("rules", "")
+    assert route.wish({"namespace": "shop"}) == ResourceAttributes("rules", "shop")
+    assert route.wish({}) == ResourceAttributes("rules", "")
     answer = b"".join(route.answer({"namespace": "shop"}))
     assert msgspec.json.decode(answer, type=NodeUsage).since == "of shop"
 
@@ -82,7 +82,7 @@ def test_what_is_no_serial(since: str) -> None:
 
 
 def test_a_node_tells_what_the_kernel_has_counted() -> None:
-    assert ROUTES[STATUS_PATH].wish({}) == Wish("status", "")
+    assert ROUTES[STATUS_PATH].wish({}) == ResourceAttributes("status", "")
     found = msgspec.json.decode(b"".join(ROUTES[STATUS_PATH].answer({})), type=NodeReport)
     assert found.denied == (
         PacketTally("any", "closed", 1, 60),
@@ -97,7 +97,7 @@ def policy(**words: str) -> PolicyReport:
 
 def test_a_policy_is_told_with_the_right_to_its_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     words = {"kind": "NetworkPolicy", "namespace": "shop", "name": "db"}
-    assert ROUTES[POLICY_PATH].wish(words) == Wish("status", "shop")
+    assert ROUTES[POLICY_PATH].wish(words) == ResourceAttributes("status", "shop")
     found = policy(**words)
     assert (found.uid, found.pods) == ("u", 1)
     assert (policy(**{**words, "name": "other"}).uid) == ""
@@ -130,7 +130,7 @@ def test_what_is_told_of_a_revision_is_no_older_than_it() -> None:
         """The revision comes while the thread that enforces answers."""
 
         def ask(self, inquiry: Inquiry) -> None:
-            inquiry.answer(Selected(1))
+            inquiry.answer(SelectedPods(1))
             put = Put(PolicyFacts("NetworkPolicy", "shop", "db", b'{"metadata": {"uid": "u"}}'))
             revisions.arrived([put])
 

@@ -28,17 +28,17 @@ from podfence.agent.reviews import (
     RIGHTS,
     TOKENS,
     WAITING,
+    ResourceAttributes,
     Reviewer,
     ReviewOutcome,
-    Wish,
 )
 from podfence.agent.selfsigned import server_context
 from podfence.errors import ClusterError
 from podfence.kube.agents import AUDIENCE, HEADER
-from podfence.kube.client import Lost
+from podfence.kube.client import ConnectionLost
 
 Json = dict[str, Any]
-WISH = Wish("status")
+WISH = ResourceAttributes("status")
 GOOD, ELSEWHERE, SHOP = "good", "for-another-audience", "shop-only"
 
 
@@ -55,7 +55,7 @@ class Server:
         assert (method, content_type) == ("POST", "application/json")
         if self.lost:
             self.lost -= 1
-            raise Lost("it closed the connection", passing=True)
+            raise ConnectionLost("it closed the connection", passing=True)
         if self.is_away:
             raise ClusterError("away")
         found = msgspec.json.decode(body)

@@ -11,7 +11,7 @@ from podfence.agent.conditions import ConditionKind
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox, Inquiry
 from podfence.agent.log import EventLog
-from podfence.agent.revisions import Selected
+from podfence.agent.revisions import SelectedPods
 from podfence.kube.follow import KindState, SyncState
 from podfence.model.facts import Event, Put
 from podfence.model.meta import ObjectRef
@@ -57,7 +57,7 @@ def test_whom_a_policy_selects_is_told_to_other_threads() -> None:
         stage.inbox.ask(inquiry)
         stage.turn()
         found[name] = inquiry.wait(0)
-    assert found == {"shop/db": Selected(1), "shop/none": Selected(0)}
+    assert found == {"shop/db": SelectedPods(1), "shop/none": SelectedPods(0)}
 
 
 def test_what_the_table_holds_is_counted_a_bit_a_turn() -> None:
@@ -94,4 +94,4 @@ def test_pods_whose_rules_are_refused_are_counted_with_their_policy_alone() -> N
         stage.inbox.ask(inquiry)
         stage.turn()
         found.append(inquiry.wait(0))
-    assert found == [Selected(1, closed=1), Selected(1)]
+    assert found == [SelectedPods(1, closed=1), SelectedPods(1)]

@@ -16,8 +16,8 @@ from podfence.agent.nodereport import (
     node_report,
     policy_report,
 )
-from podfence.agent.revisions import Revisions, Selected
-from podfence.agent.status import HUNG, NodeStatus, Waiting, WatchedKind
+from podfence.agent.revisions import Revisions, SelectedPods
+from podfence.agent.status import HUNG, NodeStatus, WaitingPod, WatchedKind
 from podfence.model.facts import Gone, PolicyFacts, Put
 from podfence.model.meta import ObjectRef, Revision
 from podfence.render.fleet_data import nodes_data, policy_data
@@ -37,7 +37,7 @@ STATUS = NodeStatus(
     in_sync=True,
     epoch=7,
     pods=3,
-    pending=(Waiting("shop/new", NOW - 5),),
+    pending=(WaitingPod("shop/new", NOW - 5),),
     sources=(
         WatchedKind("Pod", "own", "live", heard=NOW - 2),
         WatchedKind("Pod", "other", "live", heard=NOW - 40),
@@ -114,7 +114,7 @@ def told(
     *conditions: Condition, revision: Revision | None = WANTED, closed: int = 0
 ) -> NodeReply[PolicyReport]:
     status = msgspec.structs.replace(STATUS, conditions=conditions)
-    return NodeReply("n1", policy_report(status, NOW, WEB, revision, Selected(2, closed)))
+    return NodeReply("n1", policy_report(status, NOW, WEB, revision, SelectedPods(2, closed)))
 
 
 HOLDS_UNTOLD = NodeReply("n1", PolicyReport("n1", in_sync=True, uid="u1", generation=3, pods=1))
@@ -285,7 +285,7 @@ def test_what_an_agent_says_never_acts_on_a_terminal() -> None:
         HOSTILE,
         NOW,
         NOW,
-        pending=(Waiting(HOSTILE, NOW),),
+        pending=(WaitingPod(HOSTILE, NOW),),
         conditions=(
             Condition(ConditionKind.REFUSED, f"NetworkPolicy {HOSTILE}", HOSTILE, NOW, (HOSTILE,)),
         ),

@@ -15,7 +15,7 @@ from podfence.agent.log import EventLog
 from podfence.drops.attempt import Attempt
 from podfence.drops.attribution import Attribution
 from podfence.drops.record import Cause, FlowEnd
-from podfence.kernel.nflog import Copies, Copy
+from podfence.kernel.nflog import LoggedPacket, LoggedPackets
 from podfence.live.pods import At
 
 
@@ -57,11 +57,11 @@ def test_a_turn_that_was_short_is_followed_by_the_next() -> None:
         leisure.end()
 
 
-def denied(port: int) -> Copy:
+def denied(port: int) -> LoggedPacket:
     """The copy of a packet of TCP that a group denies."""
     ends = b"".join(ip_address(each).packed for each in ("10.1.0.9", "10.1.0.2"))
     head = struct.pack(">BBHHHBBH", 0x45, 0, 40, 0, 0, 63, 6, 0)
-    return Copy("podfence:deny:in_x", 4, head + ends + struct.pack(">HH", 40000, port))
+    return LoggedPacket("podfence:deny:in_x", 4, head + ends + struct.pack(">HH", 40000, port))
 
 
 class Slow:
@@ -86,7 +86,7 @@ def test_who_is_denied_again_and_again_holds_nobody_up(cost: float) -> None:
     slow = Slow(clock, cost)
     longest = 0.0
     for second in range(20):
-        watcher.take(Copies(tuple(denied(1 + second * NAMED + n) for n in range(NAMED))))
+        watcher.take(LoggedPackets(tuple(denied(1 + second * NAMED + n) for n in range(NAMED))))
         for _ in range(100):
             clock.now += 0.01
             begun = clock.now

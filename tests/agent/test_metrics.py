@@ -9,9 +9,9 @@ from podfence.agent.conditions import Condition, ConditionKind
 from podfence.agent.latency import BOUNDS, Latencies, Latency
 from podfence.agent.machine import Machine, Process
 from podfence.agent.metrics import exposition
-from podfence.agent.status import NodeStatus, Waiting, WatchedKind, Writes
-from podfence.kernel.nftables.counters import Counted
-from podfence.nft.lowering.deny import CLOSED, STATELESS, UNKNOWN, Denied, denied_in
+from podfence.agent.status import NodeStatus, TransactionCounts, WaitingPod, WatchedKind
+from podfence.kernel.nftables.counters import ChainCount
+from podfence.nft.lowering.deny import CLOSED, STATELESS, UNKNOWN, Denier, denied_in
 from podfence.nft.lowering.sizes import Sizes
 from podfence.policy.flow import Direction
 from tests.agent.exposition import Samples, parse
@@ -35,7 +35,7 @@ BUSY = replace(
     epoch=7,
     bumps=3,
     pods=4,
-    pending=(Waiting("shop/secret-name", 90.0),),
+    pending=(WaitingPod("shop/secret-name", 90.0),),
     conditions=(
         Condition(
             ConditionKind.REFUSED, "NetworkPolicy shop/secret-name", "x", 1.0, ("shop/a", "shop/b")
@@ -51,7 +51,9 @@ BUSY = replace(
     events={("Pod", "put"): 10, ("Pod", "gone"): 2},
     latency={"Pod": _latency(0.0007, 0.0007, 0.3, 99.0)},
     queued=5,
-    writes=Writes(taken=8, refused=1, unanswered=2, operations=70, duration=_latency(0.001)),
+    writes=TransactionCounts(
+        taken=8, refused=1, unanswered=2, operations=70, duration=_latency(0.001)
+    ),
     drifts=1,
     reads=2,
     sweeps=3,
@@ -59,10 +61,10 @@ BUSY = replace(
 )
 MACHINE = Machine(
     {
-        Denied(Direction.INGRESS, "policy"): Counted(5, 300),
-        Denied(Direction.EGRESS, "policy"): Counted(6, 360),
-        Denied(None, UNKNOWN): Counted(1, 60),
-        Denied(Direction.EGRESS, "audit"): Counted(7, 420),
+        Denier(Direction.INGRESS, "policy"): ChainCount(5, 300),
+        Denier(Direction.EGRESS, "policy"): ChainCount(6, 360),
+        Denier(None, UNKNOWN): ChainCount(1, 60),
+        Denier(Direction.EGRESS, "audit"): ChainCount(7, 420),
     },
     (17, 65536),
     Process(resident=1 << 25, virtual=1 << 28, cpu=1.25, started=1.7e9, files=20),
@@ -152,20 +154,20 @@ def test_no_name_of_an_object_is_in_it() -> None:
 @pytest.mark.parametrize(
     ("chain", "denied"),
     [
-        ("in_4be0c0ffee00_d", Denied(Direction.INGRESS, "policy")),
-        ("eg_4be0c0ffee00_d_r", Denied(Direction.EGRESS, "policy")),
-        ("eg_admin_4be0c0ffee00_d", Denied(Direction.EGRESS, "policy")),
-        ("audit_in_4be0c0ffee00_d", Denied(Direction.INGRESS, "audit")),
-        ("audit_eg_admin_4be0c0ffee00_a_d_r", Denied(Direction.EGRESS, "audit")),
-        ("unknown", Denied(None, UNKNOWN)),
-        ("stateless_d", Denied(None, STATELESS)),
-        ("closed", Denied(None, CLOSED)),
+        ("in_4be0c0ffee00_d", Denier(Direction.INGRESS, "policy")),
+        ("eg_4be0c0ffee00_d_r", Denier(Direction.EGRESS, "policy")),
+        ("eg_admin_4be0c0ffee00_d", Denier(Direction.EGRESS, "policy")),
+        ("audit_in_4be0c0ffee00_d", Denier(Direction.INGRESS, "audit")),
+        ("audit_eg_admin_4be0c0ffee00_a_d_r", Denier(Direction.EGRESS, "audit")),
+        ("unknown", Denier(None, UNKNOWN)),
+        ("stateless_d", Denier(None, STATELESS)),
+        ("closed", Denier(None, CLOSED)),
         ("forward", None),
         ("ingress", None),
         ("audit_ingress", None),
     ],
 )
-def test_a_chain_tells_what_it_denies(chain: str, denied: Denied | None) -> None:
+def test_a_chain_tells_what_it_denies(chain: str, denied: Denier | None) -> None:
     assert denied_in(chain) == denied
 
 
@@ -187,13 +189,13 @@ def test_every_chain_that_counts_says_what_it_denies(case: object) -> None:
 @pytest.mark.parametrize(
     ("before", "now", "more"),
     [
-        (Counted(), Counted(5, 50), Counted(5, 50)),
-        (Counted(3, 30), Counted(5, 50), Counted(2, 20)),
-        (Counted(5, 50), Counted(5, 50), Counted()),
-        (Counted(5, 50), Counted(2, 20), Counted(2, 20)),
+        (ChainCount(), ChainCount(5, 50), ChainCount(5, 50)),
+        (ChainCount(3, 30), ChainCount(5, 50), ChainCount(2, 20)),
+        (ChainCount(5, 50), ChainCount(5, 50), ChainCount()),
+        (ChainCount(5, 50), ChainCount(2, 20), ChainCount(2, 20)),
     ],
 )
 def test_a_counter_that_began_anew_counts_whole(
-    before: Counted, now: Counted, more: Counted
+    before: ChainCount, now: ChainCount, more: ChainCount
 ) -> None:
     assert now.since(before) == more

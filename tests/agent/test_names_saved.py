@@ -12,7 +12,7 @@ from podfence.agent.keptfiles import NameFile
 from podfence.agent.log import EventLog
 from podfence.agent.names import Names
 from podfence.dns.cache import NameState
-from podfence.kernel.nflog import Copies
+from podfence.kernel.nflog import LoggedPackets
 
 
 @pytest.mark.parametrize(("takes", "rest"), [(0.0, 1), (0.04, 1), (0.5, 10)])
@@ -31,7 +31,7 @@ def test_writing_takes_a_small_part_of_the_time(
     names.want(frozenset({"api.example.com"}))
     for _ in range(300):
         names._publish({"api.example.com": NameState()}, now[0])
-        names.take(Copies())
+        names.take(LoggedPackets())
         now[0] += 0.1
     pauses = [after - before for before, after in pairwise(written)]
     assert pauses

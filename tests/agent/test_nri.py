@@ -18,9 +18,9 @@ from podfence.agent.log import EventLog
 from podfence.agent.nri import Gate, NriSession, Sandbox, sandbox
 from podfence.agent.ttrpc import (
     MOST,
-    Call,
     Malformed,
-    Trunk,
+    Mux,
+    TtrpcRequest,
     field,
     fields,
     read_call,
@@ -73,7 +73,7 @@ def test_what_is_no_message_is_refused(data: str) -> None:
 
 
 def test_a_call_is_read_as_it_was_written() -> None:
-    call = Call("a.B", "C", b"\0\xff")
+    call = TtrpcRequest("a.B", "C", b"\0\xff")
     assert read_call(request(1, call)[10:]) == call
     assert read_error(response(1, b"x", 12, "no")[10:]) == "no"
     assert read_error(response(1, b"x")[10:]) == ""
@@ -82,12 +82,12 @@ def test_a_call_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize("size", [1, 7, 4096])
 def test_messages_may_come_in_pieces(size: int) -> None:
     here, there = socket.socketpair()
-    data = request(1, Call("s", "m", bytes(9000))) + request(3, Call("s", "n", b""))
+    data = request(1, TtrpcRequest("s", "m", bytes(9000))) + request(3, TtrpcRequest("s", "n", b""))
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     there.sendall(b"".join(b"\0\0\0\1" + len(p).to_bytes(4, "big") + p for p in pieces))
     there.close()
     with here:
-        found = [(c, m.stream, read_call(m.data).method) for c, m in Trunk(here).messages()]
+        found = [(c, m.stream, read_call(m.data).method) for c, m in Mux(here).messages()]
     assert found == [(1, 1, "m"), (1, 3, "n")]
 
 
@@ -106,7 +106,7 @@ def test_lengths_are_bounded_before_anything_is_kept(data: bytes) -> None:
     there.sendall(data)
     there.close()
     with here, pytest.raises(Malformed):
-        [*Trunk(here).messages()]
+        [*Mux(here).messages()]
 
 
 def test_random_bytes_are_malformed_or_nothing() -> None:

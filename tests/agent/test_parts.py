@@ -14,7 +14,7 @@ from podfence.agent.latency import BOUNDS, Latencies
 from podfence.agent.localpods import LocalPods
 from podfence.agent.log import EventLog, now_text
 from podfence.agent.process import only_agent
-from podfence.agent.sources import KINDS, UNREACHABLE, Standings, heard, read
+from podfence.agent.sources import KINDS, UNREACHABLE, KindConditions, heard, read
 from podfence.agent.status import HUNG, NodeStatus
 from podfence.errors import ClusterError, HostError
 from podfence.kube.follow import KindState, ObjectChange, SyncState
@@ -141,7 +141,7 @@ def test_what_the_server_does_not_say_is_a_condition_after_a_while(
     standing: SyncState, held: list[ConditionKind]
 ) -> None:
     conditions = Conditions(logged()[0])
-    standings = Standings(conditions)
+    standings = KindConditions(conditions)
     words = "" if standing is SyncState.LIVE else "words"
     standings.take([KindState("Pod", standing, words)], 0.0)
     standings.look(1.0)
@@ -192,7 +192,7 @@ def test_who_does_not_come_round_is_stuck() -> None:
 def test_a_mirror_that_is_away_is_a_condition_until_it_is_back() -> None:
     log, _ = logged()
     conditions = Conditions(log)
-    standings = Standings(conditions)
+    standings = KindConditions(conditions)
     only = "spec.nodeName!=n1"
     for standing, message, holds in (
         (SyncState.LIVE, "", False),

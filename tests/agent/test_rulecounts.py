@@ -14,10 +14,10 @@ from podfence.agent.log import EventLog
 from podfence.agent.rulecounts import RuleCounts
 from podfence.drops.record import ISOLATED, RULE, Cause, NamedRule
 from podfence.errors import NftError
-from podfence.kernel.ctlook import Look, Tracked
+from podfence.kernel.ctlook import ConntrackSample, TrackedConnection
 from podfence.model.meta import ObjectRef, Revision
 from podfence.usage.credit import ConnectionKind, Credit, RuleRef
-from podfence.usage.kept import Kept
+from podfence.usage.kept import KeptUsage
 
 DB = ObjectRef("NetworkPolicy", "shop", "db")
 CNP = ObjectRef("ClusterNetworkPolicy", "", "no-mail")
@@ -27,12 +27,12 @@ REVISIONS = {DB: Revision("u", 1), CNP: Revision("c", 1)}
 class Table:
     """What the kernel would tell; ``end`` is set with the last look."""
 
-    def __init__(self, *looks: Look | NftError) -> None:
+    def __init__(self, *looks: ConntrackSample | NftError) -> None:
         self.looks = list(looks)
         self.asked: list[bool] = []
         self.end = threading.Event()
 
-    def look(self, *, still: bool = False) -> Look:
+    def look(self, *, still: bool = False) -> ConntrackSample:
         self.asked.append(still)
         found = self.looks.pop(0)
         if not self.looks:
@@ -71,8 +71,12 @@ def counts(folder: Path, table: Table, log: io.StringIO | None = None) -> RuleCo
 
 
 def test_what_is_looked_at_is_named_and_outlives_the_agent(tmp_path: Path) -> None:
-    kinds = (Tracked(4, 1, 2, 6, 80), Tracked(4, 1, 2, 1), Tracked(6, 1, 2, 136, 9))
-    look = Look(dict.fromkeys(kinds, 1), 3)
+    kinds = (
+        TrackedConnection(4, 1, 2, 6, 80),
+        TrackedConnection(4, 1, 2, 1),
+        TrackedConnection(6, 1, 2, 136, 9),
+    )
+    look = ConntrackSample(dict.fromkeys(kinds, 1), 3)
     table = Table(look)
     made, asker = counts(tmp_path, table), Always()
     made.name(asker, REVISIONS)
@@ -80,7 +84,7 @@ def test_what_is_looked_at_is_named_and_outlives_the_agent(tmp_path: Path) -> No
     made.name(asker, REVISIONS)
     assert [(k.protocol, k.port) for k in asker.asked] == [("TCP", 80), ("OTHER", 0), ("OTHER", 0)]
     assert uses(made) == {"no-mail spec.egress[0]": 0, "shop/db spec.ingress[0]": 3}
-    table.looks.append(Look({}, 0))
+    table.looks.append(ConntrackSample({}, 0))
     table.end.clear()
     made.run(table.end)
     assert uses(counts(tmp_path, Table())) == uses(made)
@@ -115,12 +119,12 @@ def test_some_looks_ask_what_is_still_there(
     """Each tenth; and the first after policies have changed, or after one that failed."""
     for pause in ("AGAIN", "PERIOD", "SHARE"):
         monkeypatch.setattr(f"podfence.agent.rulecounts.{pause}", 0)
-    changed = Table(*[Look({}, 0)] * 3)
+    changed = Table(*[ConntrackSample({}, 0)] * 3)
     made = counts(tmp_path, changed)
     monkeypatch.setattr(made, "take", lambda _: made.changed())
     made.run(changed.end)
     assert changed.asked == [True] * 3
-    table = Table(*[Look({}, 0)] * 3, NftError("no"), *[Look({}, 0)] * 8)
+    table = Table(*[ConntrackSample({}, 0)] * 3, NftError("no"), *[ConntrackSample({}, 0)] * 8)
     counts(tmp_path, table).run(table.end)
     assert [n for n, still in enumerate(table.asked) if still] == [0, 4, 11]
 
@@ -139,7 +143,7 @@ def test_a_turn_ends_when_its_time_is_up_and_a_rest_follows(tmp_path: Path) -> N
     made = RuleCounts("n1", Table(), file, log, lambda: 1000.0, lambda: now[0])
     made.read()
     asker = Slow()
-    made.take(Look({Tracked(4, n, 2, 6, 80): 1 for n in range(3)}, 3))
+    made.take(ConntrackSample({TrackedConnection(4, n, 2, 6, 80): 1 for n in range(3)}, 3))
     for turn in range(1, 5):
         for _ in range(3):
             made.name(asker, REVISIONS)
@@ -150,7 +154,10 @@ def test_a_turn_ends_when_its_time_is_up_and_a_rest_follows(tmp_path: Path) -> N
 
 def test_after_a_change_no_answer_of_before_counts(tmp_path: Path) -> None:
     """The first rule of the policy was deleted, so the second one is the first now."""
-    made, look = counts(tmp_path, Table()), Look({Tracked(4, 1, 2, 6, 80): 1}, 1)
+    made, look = (
+        counts(tmp_path, Table()),
+        ConntrackSample({TrackedConnection(4, 1, 2, 6, 80): 1}, 1),
+    )
     made.name(Always("spec.ingress[1]"), REVISIONS)
     made.take(look)
     made.name(Always("spec.ingress[1]"), REVISIONS)
@@ -162,7 +169,11 @@ def test_after_a_change_no_answer_of_before_counts(tmp_path: Path) -> None:
 
 
 def test_after_pods_came_no_answer_of_before_counts(tmp_path: Path) -> None:
-    made, asker, look = counts(tmp_path, Table()), Always(), Look({Tracked(4, 1, 2, 6, 80): 1}, 1)
+    made, asker, look = (
+        counts(tmp_path, Table()),
+        Always(),
+        ConntrackSample({TrackedConnection(4, 1, 2, 6, 80): 1}, 1),
+    )
     for state in (1, 1, 2, 2):
         asker.state = state
         made.name(asker, REVISIONS)
@@ -176,7 +187,7 @@ def test_rules_of_a_pod_that_is_new_here_are_used_at_once(tmp_path: Path) -> Non
     made.name(Always("spec.ingress[1]"), REVISIONS)
     later = Always()
     later.state = 1
-    made.take(Look({Tracked(4, 1, 2, 6, 80): 1}, 1))
+    made.take(ConntrackSample({TrackedConnection(4, 1, 2, 6, 80): 1}, 1))
     made.name(later, REVISIONS)
     assert uses(made)["shop/db spec.ingress[0]"] == 1
 
@@ -188,7 +199,7 @@ class Stuck(RuleFile):
         super().__init__(folder, "n1", EventLog(io.StringIO()))
         self.asked, self.answers = threading.Event(), threading.Event()
 
-    def load(self) -> Kept | None:
+    def load(self) -> KeptUsage | None:
         self.asked.set()
         self.answers.wait()
         return super().load()
@@ -196,7 +207,7 @@ class Stuck(RuleFile):
 
 def test_a_disk_that_does_not_answer_holds_up_nobody_who_enforces(tmp_path: Path) -> None:
     """Nothing is counted until then, and no rule is told to be unused; what was there goes on."""
-    look = Look({Tracked(4, 1, 2, 6, 80): 1}, 1)
+    look = ConntrackSample({TrackedConnection(4, 1, 2, 6, 80): 1}, 1)
     before = counts(tmp_path, Table(look))
     before.name(Always(), REVISIONS)
     before.take(look)

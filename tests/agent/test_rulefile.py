@@ -16,7 +16,7 @@ from podfence.agent.keptfiles import LATEST, RATE, SOONEST, RuleFile
 from podfence.agent.log import EventLog
 from podfence.agent.rulecounts import RuleCounts
 from podfence.model.meta import ObjectRef, Revision
-from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse, saved
+from podfence.usage.kept import KeptPolicyUse, KeptRuleUse, KeptUsage, saved
 from podfence.usage.ledger import GAP, ROOM
 from tests.agent.test_rulecounts import Table
 
@@ -27,13 +27,13 @@ MONTH = 30 * 86400.0
 
 def kept(
     since: float = NOW - MONTH, looked: float = NOW - 60, last: float = NOW - 100, **more: Any
-) -> Kept:
+) -> KeptUsage:
     entry = KeptPolicyUse(
         Revision("u", 1),
         since,
         {"spec.ingress[0]": KeptRuleUse(3, last), "spec.ingress[1]": KeptRuleUse()},
     )
-    return Kept(since, looked, policies=[(DB, entry)], **more)
+    return KeptUsage(since, looked, policies=[(DB, entry)], **more)
 
 
 def counts(folder: Path, log: io.StringIO, node: str = "n1", now: float = NOW) -> RuleCounts:
@@ -75,7 +75,7 @@ def test_nodes_that_share_a_folder_do_not_meet(tmp_path: Path, log: io.StringIO)
     """As in a lab, where all agents have the file system of one machine."""
     for node in ("n1", "n2"):
         RuleFile(tmp_path, node, EventLog(log)).save(kept())
-    RuleFile(tmp_path, "n2", EventLog(log)).save(Kept(NOW - 9, NOW - 9))
+    RuleFile(tmp_path, "n2", EventLog(log)).save(KeptUsage(NOW - 9, NOW - 9))
     assert goes_on(counts(tmp_path, log))
     assert not goes_on(counts(tmp_path, log, "n2"))
     assert log.getvalue() == ""
@@ -86,7 +86,7 @@ def test_a_node_that_is_new_has_nothing_to_go_on_with(tmp_path: Path, log: io.St
     assert log.getvalue() == ""
 
 
-OTHERS: dict[str, tuple[bytes | Kept, str]] = {
+OTHERS: dict[str, tuple[bytes | KeptUsage, str]] = {
     "nothing": (b"", "broken"),
     "torn": (saved("n1", kept())[:-40], "broken"),
     "no text": (b'{"version":1,"node":"\xff"}', "broken"),
@@ -115,7 +115,7 @@ OTHERS: dict[str, tuple[bytes | Kept, str]] = {
     "before there was time": (kept(since=-1.0), "broken"),
     "away for longer than ever": (kept(away=2 * NOW), "broken"),
     "more rules than there is room for": (
-        Kept(
+        KeptUsage(
             NOW - 9,
             NOW - 9,
             policies=[
@@ -134,7 +134,7 @@ OTHERS: dict[str, tuple[bytes | Kept, str]] = {
 
 @pytest.mark.parametrize(("content", "said"), OTHERS.values(), ids=OTHERS)
 def test_what_cannot_be_used_is_said_and_counted_anew(
-    tmp_path: Path, log: io.StringIO, content: bytes | Kept, said: str
+    tmp_path: Path, log: io.StringIO, content: bytes | KeptUsage, said: str
 ) -> None:
     data = content if isinstance(content, bytes) else saved("n1", content)
     path_of(tmp_path).parent.mkdir()
@@ -206,7 +206,7 @@ def test_a_disk_that_is_full_is_said_once_and_keeps_what_was_there(
 
     monkeypatch.setattr(os, "fsync", full)
     for _ in range(3):
-        assert file.save(Kept(1.0, 2.0)) == SOONEST
+        assert file.save(KeptUsage(1.0, 2.0)) == SOONEST
     monkeypatch.undo()
     (line,) = log.getvalue().splitlines()
     assert "cannot be saved" in line
@@ -230,12 +230,14 @@ def test_the_more_there_is_the_more_seldom_it_is_written(tmp_path: Path, log: io
     file = RuleFile(tmp_path, "n1", EventLog(log))
     assert file.save(kept()) == SOONEST
     rules = {f"spec.ingress[{n}]": KeptRuleUse(n, NOW) for n in range(10_000)}
-    pause = file.save(Kept(1.0, 2.0, policies=[(DB, KeptPolicyUse(Revision("u", 1), 1.0, rules))]))
+    pause = file.save(
+        KeptUsage(1.0, 2.0, policies=[(DB, KeptPolicyUse(Revision("u", 1), 1.0, rules))])
+    )
     size = path_of(tmp_path).stat().st_size
     assert SOONEST < pause <= LATEST < GAP
     assert size / pause <= RATE + 1
     rules = {f"spec.ingress[{n}]": KeptRuleUse(n, NOW) for n in range(ROOM)}
     assert (
-        file.save(Kept(1.0, 2.0, policies=[(DB, KeptPolicyUse(Revision("u", 1), 1.0, rules))]))
+        file.save(KeptUsage(1.0, 2.0, policies=[(DB, KeptPolicyUse(Revision("u", 1), 1.0, rules))]))
         == LATEST
     )

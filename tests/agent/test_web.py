@@ -19,7 +19,7 @@ from podfence.agent.listening import CONNECTIONS, HEAD, Listen
 from podfence.agent.log import EventLog
 from podfence.agent.machine import Meter
 from podfence.agent.status import HUNG, NodeStatus, WatchedKind
-from podfence.agent.web import Pages, WebServer
+from podfence.agent.web import PathResponses, WebServer
 from podfence.errors import HostError
 from tests.agent.exposition import parse
 
@@ -33,7 +33,7 @@ class Server:
     def __init__(self) -> None:
         self.status = WELL
         self.logged = io.StringIO()
-        pages = Pages(self._status, Meter("podfence"), lambda: NOW)
+        pages = PathResponses(self._status, Meter("podfence"), lambda: NOW)
         self.server = WebServer(Listen(port=0), pages, EventLog(self.logged))
         self.thread = threading.Thread(target=self.server.serve_forever, args=[0.01], daemon=True)
         self.thread.start()
@@ -151,7 +151,7 @@ def test_who_asks_nothing_holds_nobody_up(server: Server) -> None:
 
 def test_many_may_knock_before_anybody_opens() -> None:
     """Who finds the queue full is heard again after a second, and then after more."""
-    pages = Pages(lambda: WELL, Meter("podfence"))
+    pages = PathResponses(lambda: WELL, Meter("podfence"))
     made = WebServer(Listen(port=0), pages, EventLog(io.StringIO()))
     with ExitStack() as knocking:
         knocking.callback(made.server_close)
@@ -166,7 +166,7 @@ def test_a_mistake_of_ours_is_logged(server: Server) -> None:
 
 
 def test_a_port_that_somebody_has_is_an_error_with_a_way_out(server: Server) -> None:
-    pages = Pages(lambda: WELL, Meter("podfence"))
+    pages = PathResponses(lambda: WELL, Meter("podfence"))
     with pytest.raises(HostError, match=r"127.0.0.1:\d+ cannot be listened on: .*--http-port"):
         WebServer(Listen(port=server.server.port), pages, EventLog(io.StringIO()))
 
@@ -175,14 +175,14 @@ def test_a_port_that_somebody_has_is_an_error_with_a_way_out(server: Server) -> 
 def test_an_address_that_is_not_here_is_one_too(address: str) -> None:
     if not address:
         address = "a" * 300
-    pages = Pages(lambda: WELL, Meter("podfence"))
+    pages = PathResponses(lambda: WELL, Meter("podfence"))
     with pytest.raises(HostError, match="cannot be listened on"):
         WebServer(Listen(address, 0), pages, EventLog(io.StringIO()))
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="no IPv6 here")
 def test_it_listens_on_ipv6() -> None:
-    pages = Pages(lambda: WELL, Meter("podfence"), lambda: NOW)
+    pages = PathResponses(lambda: WELL, Meter("podfence"), lambda: NOW)
     made = WebServer(Listen("::1", 0), pages, EventLog(io.StringIO()))
     threading.Thread(target=made.run, daemon=True).start()
     connection = http.client.HTTPConnection("::1", made.port, timeout=20)

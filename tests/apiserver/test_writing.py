@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from podfence.kube.access import Access, ServerAddress, StaticCredential
-from podfence.kube.client import Client, Lost, ServerRefusal
+from podfence.kube.client import Client, ConnectionLost, ServerRefusal
 from podfence.kube.source import find_access
 from podfence.kube.writes import ApiWrite, WriteVerb, delete
 from podfence.kube.writing import write
@@ -130,7 +130,10 @@ def test_a_change_is_asked_for_once_where_no_answer_comes() -> None:
         thread = threading.Thread(target=hang_up, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        with Client(Access(ServerAddress(url), StaticCredential())) as client, pytest.raises(Lost):
+        with (
+            Client(Access(ServerAddress(url), StaticCredential())) as client,
+            pytest.raises(ConnectionLost),
+        ):
             write(client, ApiWrite(WriteVerb.CREATE, "/api/v1/namespaces/x/pods", pod("a")))
         thread.join(0.3)
     assert [each.split(b" ")[0] for each in asked] == [b"POST"]

@@ -23,7 +23,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.lint import lint
-from podfence.questions.plan.outcomes import Who
+from podfence.questions.plan.outcomes import OutcomeEnd
 from podfence.questions.plan.plan import comparable, plan_of_indexes
 from podfence.sets.addresses import IPAddress
 from tests.cli.session import ROOT, podfence
@@ -299,7 +299,7 @@ def opened_flows(before: Input, after: Input) -> Iterator[tuple[PolicyIndex, Flo
                     yield from ((new, Flow(near, far, protocol, port)) for port in {low, high})
 
 
-def _some(who: Who, index: PolicyIndex) -> list[IPAddress]:
+def _some(who: OutcomeEnd, index: PolicyIndex) -> list[IPAddress]:
     """Addresses of each workload, or one of each block outside."""
     if who.outside is not None:
         return [network.network_address for network in who.outside.networks()]

@@ -25,9 +25,9 @@ from podfence.render.drops import MOST, page_data
 from podfence.web.agentnews import STREAMS, AgentNews
 from podfence.web.folder import Folder
 from podfence.web.guard import HEADERS
-from podfence.web.served import Served
-from podfence.web.server import Bound, serving
-from podfence.web.shell import Static
+from podfence.web.served import ServedInput
+from podfence.web.server import ListeningServer, serving
+from podfence.web.shell import StaticFiles
 from tests.cli.liveshop import shop
 from tests.kube.fakecluster import kubeconfig, running
 from tests.support.serving import Serving
@@ -108,21 +108,23 @@ def test_where_nobody_tells_it_is_said_why() -> None:
 
 
 @contextmanager
-def serving_news(folder: Path, *streams: AgentNews) -> Iterator[Bound]:
+def serving_news(folder: Path, *streams: AgentNews) -> Iterator[ListeningServer]:
     """A server in a thread of its own, with what agents tell; of one pod in an empty folder."""
     if not any(folder.iterdir()):
         pod = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: a}}"
         (folder / "p.yaml").write_text(pod)
     ready = threading.Event()
-    bound: list[Bound] = []
+    bound: list[ListeningServer] = []
     ending: list[Any] = []
 
     async def run() -> None:
         source = _files(Folder((str(folder),)), read_names(None))
-        served = Served(source, _parts(Inputs((str(folder),)), (), "the cluster"))
+        served = ServedInput(source, _parts(Inputs((str(folder),)), (), "the cluster"))
         stop = asyncio.Event()
         ending.extend((asyncio.get_running_loop(), stop))
-        async with serving(served, Static(edit=False), 0, *[each.add for each in streams]) as found:
+        async with serving(
+            served, StaticFiles(edit=False), 0, *[each.add for each in streams]
+        ) as found:
             bound.append(found)
             ready.set()
             await stop.wait()
@@ -153,7 +155,7 @@ def event(news: http.client.HTTPResponse) -> Any:
     return json.loads(line[6:])
 
 
-def token_of(bound: Bound) -> str:
+def token_of(bound: ListeningServer) -> str:
     return bound.address.partition("token=")[2]
 
 

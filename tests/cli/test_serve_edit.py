@@ -17,9 +17,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES
 from podfence.web.editing import Editing
-from podfence.web.folder import Folder, NotWritten
+from podfence.web.folder import FileRefused, Folder
 from podfence.web.revision import ReadInput
-from podfence.web.served import InputSource, Served
+from podfence.web.served import InputSource, ServedInput
 from tests.cli.session import ROOT, podfence
 from tests.support.serving import Answer, Serving
 
@@ -82,7 +82,7 @@ def test_a_file_that_was_just_made_is_no_stranger(
     monkeypatch.setattr("podfence.web.editing.READING", 0.01)
 
     async def made() -> list[int]:
-        served = Served(InputSource(again, lambda: next(stamps)), lambda _: {})
+        served = ServedInput(InputSource(again, lambda: next(stamps)), lambda _: {})
         app = web.Application()
         Editing(served, folder, NO_NAMES).add(app)
         path = str(tmp_path / "new.yaml")
@@ -221,7 +221,7 @@ def test_a_read_only_file_is_not_replaced(tmp_path: Path) -> None:
     path.write_text("# old\n")
     path.chmod(0o444)
     old = folder.open(str(path), [str(path)])
-    with pytest.raises(NotWritten, match="read-only"):
+    with pytest.raises(FileRefused, match="read-only"):
         folder.save(str(path), "# new\n", old.digest, [str(path)])
     assert path.read_text() == "# old\n"
     assert list(tmp_path.iterdir()) == [path]
@@ -249,7 +249,7 @@ def test_a_text_that_could_not_be_opened_again_is_not_saved(
     folder = Folder((str(tmp_path),))
     before = folder.open(path, (path,))
 
-    with pytest.raises(NotWritten, match="carriage return"):
+    with pytest.raises(FileRefused, match="carriage return"):
         folder.save(path, text, before.digest, (path,))
     assert folder.open(path, (path,)) == before
 
@@ -270,7 +270,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     os.mkfifo(path)
-    with pytest.raises(NotWritten, match="not a regular file"):
+    with pytest.raises(FileRefused, match="not a regular file"):
         Folder((str(tmp_path),)).open(str(path), [str(path)])
 
 
@@ -305,7 +305,7 @@ def test_a_save_is_answered_before_a_long_reading_ends(
     monkeypatch.setattr("podfence.web.editing.READING", 0.05)
 
     async def run() -> tuple[bool, bool]:
-        served = Served(InputSource(read, folder.stamp), lambda *_: {}, edit=True)
+        served = ServedInput(InputSource(read, folder.stamp), lambda *_: {}, edit=True)
         editing = Editing(served, folder, NO_NAMES)
         app = web.Application()
         editing.add(app)

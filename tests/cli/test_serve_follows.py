@@ -16,9 +16,9 @@ from podfence.cli.serve_command import _begun, _files
 from podfence.cli.watching import look
 from podfence.web import steps
 from podfence.web.draft import Base
-from podfence.web.folder import Folder, NotWritten
+from podfence.web.folder import FileRefused, Folder
 from podfence.web.revision import ReadInput
-from podfence.web.served import InputSource, Served
+from podfence.web.served import InputSource, ServedInput
 from podfence.web.steps import IDLE, Step, Steps
 
 PODS = "".join(
@@ -45,15 +45,15 @@ def add(folder: Folder, name: str) -> None:
     path.write_text(path.read_text() + policy(name))
 
 
-def served(source: InputSource) -> Served:
-    return Served(source, lambda read: {})
+def served(source: InputSource) -> ServedInput:
+    return ServedInput(source, lambda read: {})
 
 
-def shown(of: Served) -> list[str]:
+def shown(of: ServedInput) -> list[str]:
     return [policy.ref.name for policy in of.revision.read.loaded.cluster.policies]
 
 
-async def look_again(of: Served) -> None:
+async def look_again(of: ServedInput) -> None:
     for _ in range(3):
         await of.look()
 
@@ -173,7 +173,7 @@ def test_a_file_that_is_excluded_is_not_the_editor_s(folder: Folder) -> None:
     secret.write_text("kind: Secret\n")
     folder = replace(folder, exclude=("secret.yaml",))
     known = _files(folder, NAMES).read().paths
-    with pytest.raises(NotWritten):
+    with pytest.raises(FileRefused):
         folder.open(str(secret), known)
     assert folder.open(str(secret.with_name("new.yaml")), known).text == ""
 

@@ -15,8 +15,8 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.describe import peer_path
-from podfence.questions.phrases.matched import Matched
-from podfence.web.pointing import Pointed, pointed
+from podfence.questions.phrases.matched import MatchedPods
+from podfence.web.pointing import PointedSelector, pointed
 from tests.cli.session import ROOT
 from tests.support.serving import Serving
 
@@ -29,7 +29,9 @@ def example(request: pytest.FixtureRequest) -> tuple[Loaded, PolicyIndex]:
     return loaded, compile_cluster(loaded.cluster)
 
 
-def asked(loaded: Loaded, source: object, path: str, *, last: bool = False) -> Pointed | None:
+def asked(
+    loaded: Loaded, source: object, path: str, *, last: bool = False
+) -> PointedSelector | None:
     """What is answered on the first or the last line of a field, in the text of its whole file."""
     field = Problem("", Severity.NOTE, "", source, path, object="it")  # type: ignore[arg-type]
     find = loaded.positions.end_of_problem if last else loaded.positions.locate_problem
@@ -44,7 +46,7 @@ def test_a_pod_selector_means_the_pods_that_the_policy_selects(
     example: tuple[Loaded, PolicyIndex], last: bool
 ) -> None:
     loaded, index = example
-    matched = Matched(index)
+    matched = MatchedPods(index)
     assert loaded.cluster.policies
     for policy in loaded.cluster.policies:
         found = asked(loaded, policy.source, "spec.podSelector", last=last)
@@ -58,7 +60,7 @@ def test_a_peer_means_the_pods_that_the_engine_lets_in(
     example: tuple[Loaded, PolicyIndex],
 ) -> None:
     loaded, index = example
-    matched = Matched(index)
+    matched = MatchedPods(index)
     for policy in loaded.cluster.policies:
         for direction, rules in (
             (Direction.INGRESS, policy.ingress),
@@ -82,7 +84,7 @@ def test_a_peer_means_the_pods_that_the_engine_lets_in(
 def test_a_subject_of_the_cluster_means_its_pods() -> None:
     loaded = load([str(ROOT / "examples/tiers")])
     index = compile_cluster(loaded.cluster)
-    matched = Matched(index)
+    matched = MatchedPods(index)
     assert loaded.cluster.admin_policies
     for policy in loaded.cluster.admin_policies:
         found = asked(loaded, policy.source, "spec.subject")
@@ -142,7 +144,7 @@ def test_a_line_in_one_of_several_documents(
     networks: tuple[str, ...],
 ) -> None:
     found = pointed(world.cluster, before + POLICY, line + before.count("\n"))
-    assert found == Pointed("shop/p", path, pods, networks)
+    assert found == PointedSelector("shop/p", path, pods, networks)
 
 
 @pytest.mark.parametrize("line", [-1, 0, 1, 2, 4, 9, 14, 15, 99])

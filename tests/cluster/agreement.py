@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.admission.decode import decode
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Evaluator
 from podfence.errors import Source
 from podfence.model.cluster import Cluster as Model
 from podfence.model.cluster import ClusterObject
@@ -269,7 +269,7 @@ class Found(Struct, frozen=True):
 
 def expected(model: Model, flows: Iterable[Flow]) -> dict[Flow, bool]:
     """What the engine says."""
-    judge = Judge(compile_cluster(model))
+    judge = Evaluator(compile_cluster(model))
     return {flow: judge.verdict(flow).allowed for flow in flows}
 
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from podfence.agent.conditions import ConditionKind
 from podfence.agent.metrics import exposition
 from podfence.mirror.history import History
-from podfence.mirror.server import Counts, Server
+from podfence.mirror.server import MirrorCounts, MirrorServer
 from podfence.mirror.web import metrics
 from tests.agent.exposition import Labels, parse
 from tests.agent.test_metrics import BUSY, MACHINE
@@ -30,8 +30,8 @@ Json = dict[str, Any]
 FOLDER = DEPLOY / "monitoring"
 STATUS = replace(BUSY, starts={"in_time": 1, "late": 1, "no_address": 1})
 MIRROR = cast(
-    "Server",
-    SimpleNamespace(history=History(), counts=Counts(), streams=(), age=1.0, is_ready=True),
+    MirrorServer,
+    SimpleNamespace(history=History(), counts=MirrorCounts(), streams=(), age=1.0, is_ready=True),
 )
 SAMPLES = parse(exposition(STATUS, MACHINE, 120.0)) | parse(metrics(MIRROR))
 OF_TARGETS = {"job", "instance"}

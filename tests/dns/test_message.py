@@ -20,7 +20,7 @@ from podfence.dns.message import (
     MOST_RECORDS,
     A,
     AddressRecord,
-    Head,
+    DnsMessage,
     read_addresses,
     read_head,
     text_of,
@@ -32,7 +32,7 @@ NAME = "api.example.com"
 ONE = [(NAME, 60, "A", "192.0.2.1")]
 
 
-def head_of(data: bytes) -> Head:
+def head_of(data: bytes) -> DnsMessage:
     found = read_head(data)
     assert found is not None
     return found

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from podfence.dns.cache import Cache
 from podfence.dns.questions import MOST, SILENCE, Interfaces
-from podfence.dns.reader import Copied, DnsReader, is_usable
+from podfence.dns.reader import CopiedPacket, DnsReader, is_usable
 from podfence.dns.streams import MOST_BYTES, MOST_STREAMS
 from podfence.policy.domains import At
 from tests.support.dnsmessages import (
@@ -44,7 +44,7 @@ class World:
         self.now = 100.0
 
     def pass_(self, data: bytes, way: Interfaces, family: int = 4) -> None:
-        self.reader.take(Copied(family, data, way), self.now)
+        self.reader.take(CopiedPacket(family, data, way), self.now)
 
     def ask(
         self, data: bytes, way: Interfaces = THERE, pod: Address = POD, port: int = PORT

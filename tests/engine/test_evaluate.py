@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from podfence.engine.evaluate import Judge, evaluate
+from podfence.engine.evaluate import Evaluator, evaluate
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction, Flow, Reason
@@ -97,13 +97,13 @@ def test_cnp_7_only_the_first_rule_of_an_ordered_tier_is_named(index: PolicyInde
 
 def test_np_58_a_pod_that_waits_for_its_address_is_judged_as_a_subject(index: PolicyIndex) -> None:
     waiting, web = index.endpoints["n/waits"], index.class_of(ip_address(WEB))
-    judge = Judge(index)
+    judge = Evaluator(index)
     assert judge.end(waiting, Direction.INGRESS, web, 4, "TCP", 80).allowed
     assert not judge.end(waiting, Direction.INGRESS, web, 4, "TCP", 82).allowed
 
 
 def test_what_is_asked_again_is_one_object(index: PolicyIndex) -> None:
-    judge = Judge(index)
+    judge = Evaluator(index)
     flows = [Flow(ip_address(WEB), ip_address(DB), "TCP", port) for port in (80, 80, 82, 83)]
     first, again, other, alike = (judge.verdict(flow).ingress for flow in flows)
     assert first is again

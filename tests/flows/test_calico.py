@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from podfence.flows.seen import Left, RecordedEnd, RecordedVerdict, Sort
+from podfence.flows.seen import EndKind, RecordedEnd, RecordedVerdict, SkipReason
 from tests.flows.samples import CALICO, GOLDMANE, WHISKER, lines, one, read
 
 
@@ -54,13 +54,13 @@ def test_what_goldmane_gives() -> None:
     ("changes", "end"),
     [
         ({"source_type": "net", "source_name_aggr": "pub", "source_ip": "203.0.113.9"},
-         RecordedEnd(address="203.0.113.9", sort=Sort.OUTSIDE)),
+         RecordedEnd(address="203.0.113.9", sort=EndKind.OUTSIDE)),
         ({"source_type": "net", "source_name_aggr": "pub", "source_ip": None},
-         RecordedEnd(sort=Sort.OUTSIDE)),
+         RecordedEnd(sort=EndKind.OUTSIDE)),
         ({"source_type": "net", "source_name_aggr": "pvt", "source_ip": "10.1.2.3"},
          RecordedEnd(address="10.1.2.3")),
         ({"source_type": "hep", "source_ip": "172.18.0.2"},
-         RecordedEnd(address="172.18.0.2", sort=Sort.NODE)),
+         RecordedEnd(address="172.18.0.2", sort=EndKind.NODE)),
     ],
 )  # fmt: skip
 def test_ends_that_are_no_pods(changes: dict[str, object], end: RecordedEnd) -> None:
@@ -71,11 +71,11 @@ def test_ends_that_are_no_pods(changes: dict[str, object], end: RecordedEnd) -> 
 @pytest.mark.parametrize(
     ("changes", "left"),
     [
-        ({"action": "pass"}, Left.VERDICT),
-        ({"proto": "vrrp"}, Left.PROTOCOL),
-        ({"dest_port": None}, Left.PROTOCOL),
-        ({"source_name": "-", "source_name_aggr": "-", "source_ip": None}, Left.EMPTY),
+        ({"action": "pass"}, SkipReason.VERDICT),
+        ({"proto": "vrrp"}, SkipReason.PROTOCOL),
+        ({"dest_port": None}, SkipReason.PROTOCOL),
+        ({"source_name": "-", "source_name_aggr": "-", "source_ip": None}, SkipReason.EMPTY),
     ],
 )
-def test_left_out(changes: dict[str, object], left: Left) -> None:
+def test_left_out(changes: dict[str, object], left: SkipReason) -> None:
     assert dict(read(lines(CALICO | changes)).left) == {left: 1}

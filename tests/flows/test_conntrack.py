@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from podfence.flows.seen import Left
+from podfence.flows.seen import SkipReason
 from tests.flows.samples import one, read
 
 LISTED = (
@@ -38,12 +38,12 @@ def test_udp_needs_no_answer() -> None:
 
 def test_an_attempt_without_an_answer_is_no_connection() -> None:
     unanswered = LISTED.replace("src=10.244.2.9", "[UNREPLIED] src=10.244.2.9")
-    assert dict(read(unanswered.encode()).left) == {Left.UNANSWERED: 1}
+    assert dict(read(unanswered.encode()).left) == {SkipReason.UNANSWERED: 1}
 
 
 def test_protocols_that_no_policy_knows() -> None:
     gre = LISTED.replace("tcp      6", "gre      47")
-    assert dict(read(gre.encode()).left) == {Left.PROTOCOL: 1}
+    assert dict(read(gre.encode()).left) == {SkipReason.PROTOCOL: 1}
 
 
 def test_the_summary_is_no_connection() -> None:

@@ -12,7 +12,7 @@ import pytest
 from podfence.errors import PodfenceError
 from podfence.flows import seen as bounds
 from podfence.flows.formats import UnknownFormat
-from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, Sort
+from podfence.flows.seen import EndKind, FlowRecords, RecordedEnd, RecordedVerdict, SkipReason
 from podfence.manifests.flowfiles import read_flows
 from tests.flows.samples import CALICO, DROPS, GOLDMANE, WHISKER, flows, hubble, jsonpb, lines, one
 from tests.flows.samples import read as read_one
@@ -97,9 +97,9 @@ def test_memory_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     seen = read_one(jsonpb(*several, hubble()))
 
-    assert seen.left == {Left.TOO_MANY: 1}
+    assert seen.left == {SkipReason.TOO_MANY: 1}
     found = {flow.source: flow.count for flow in seen.flows()}
-    assert found[RecordedEnd(sort=Sort.OUTSIDE)] == 7
+    assert found[RecordedEnd(sort=EndKind.OUTSIDE)] == 7
 
 
 SAMPLES = {

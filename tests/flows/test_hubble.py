@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from podfence.flows.seen import Left, RecordedEnd, RecordedVerdict, Sort
+from podfence.flows.seen import EndKind, RecordedEnd, RecordedVerdict, SkipReason
 from podfence.sets.ports import OTHER
 from tests.flows.samples import APISERVER, HOST, WEB, WORLD, flows, hubble, jsonpb, lines, one, read
 
@@ -37,17 +37,17 @@ def test_what_both_ends_tell_counts_once() -> None:
 @pytest.mark.parametrize(
     ("changes", "left"),
     [
-        ({"is_reply": True}, Left.REPLY),
-        ({"is_reply": None, "reply": True}, Left.REPLY),
-        ({"is_reply": None, "l4": {"UDP": {"destination_port": 53}}}, Left.DIRECTION),
-        ({"verdict": "TRANSLATED"}, Left.VERDICT),
-        ({"verdict": "ERROR"}, Left.VERDICT),
-        ({"l4": None}, Left.PROTOCOL),
-        ({"l4": {"VRRP": {}}}, Left.PROTOCOL),
-        ({"l4": {"TCP": {"destination_port": 0}}}, Left.PROTOCOL),
+        ({"is_reply": True}, SkipReason.REPLY),
+        ({"is_reply": None, "reply": True}, SkipReason.REPLY),
+        ({"is_reply": None, "l4": {"UDP": {"destination_port": 53}}}, SkipReason.DIRECTION),
+        ({"verdict": "TRANSLATED"}, SkipReason.VERDICT),
+        ({"verdict": "ERROR"}, SkipReason.VERDICT),
+        ({"l4": None}, SkipReason.PROTOCOL),
+        ({"l4": {"VRRP": {}}}, SkipReason.PROTOCOL),
+        ({"l4": {"TCP": {"destination_port": 0}}}, SkipReason.PROTOCOL),
     ],
 )
-def test_left_out(changes: dict[str, object], left: Left) -> None:
+def test_left_out(changes: dict[str, object], left: SkipReason) -> None:
     seen = read(jsonpb(hubble(**changes)))
     assert (list(seen.flows()), dict(seen.left), seen.records) == ([], {left: 1}, 1)
 
@@ -71,11 +71,15 @@ def test_verdicts(changes: dict[str, object], verdict: str) -> None:
 @pytest.mark.parametrize(
     ("source", "direction", "end"),
     [
-        (WORLD, "INGRESS", RecordedEnd(address="10.0.1.235", sort=Sort.OUTSIDE)),
-        ({"identity": 16777220}, "INGRESS", RecordedEnd(address="10.0.1.235", sort=Sort.OUTSIDE)),
-        (HOST, "INGRESS", RecordedEnd(sort=Sort.OWN_NODE)),
-        (APISERVER, "INGRESS", RecordedEnd(address="10.0.1.235", sort=Sort.API_SERVER)),
-        ({"identity": 6}, "INGRESS", RecordedEnd(address="10.0.1.235", sort=Sort.NODE)),
+        (WORLD, "INGRESS", RecordedEnd(address="10.0.1.235", sort=EndKind.OUTSIDE)),
+        (
+            {"identity": 16777220},
+            "INGRESS",
+            RecordedEnd(address="10.0.1.235", sort=EndKind.OUTSIDE),
+        ),
+        (HOST, "INGRESS", RecordedEnd(sort=EndKind.OWN_NODE)),
+        (APISERVER, "INGRESS", RecordedEnd(address="10.0.1.235", sort=EndKind.API_SERVER)),
+        ({"identity": 6}, "INGRESS", RecordedEnd(address="10.0.1.235", sort=EndKind.NODE)),
         ({}, "INGRESS", RecordedEnd(address="10.0.1.235")),
     ],
 )
@@ -136,4 +140,4 @@ def test_lines_of_one_shape_are_counted_as_if_each_were_decoded() -> None:
         (2, "00Z", "01Z", RecordedVerdict.DENIED),
         (4, "00Z", "03Z", RecordedVerdict.ALLOWED),
     ]
-    assert seen.left == spaced.left == {Left.REPLY: 3}
+    assert seen.left == spaced.left == {SkipReason.REPLY: 3}

@@ -20,7 +20,6 @@ from podfence.nft.objects import (
     UDP,
     BaseChain,
     Between,
-    CameBy,
     Chain,
     Compare,
     Counter,
@@ -39,6 +38,7 @@ from podfence.nft.objects import (
     Log,
     Lookup,
     MemberSet,
+    MetaIifKind,
     RangeSet,
     Rule,
     Set,
@@ -182,7 +182,7 @@ class _Maker:
         return random.choice(
             (
                 CtState(states),
-                CameBy(random.choice(("veth", "bridge", "x" * 15))),
+                MetaIifKind(random.choice(("veth", "bridge", "x" * 15))),
                 CtDirection(random.choice(tuple(CtDirectionValue))),
                 CtMark(mask, value & mask),
                 SetCtMark(0xFFFFFFFF & ~mask, value & mask),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from podfence.kernel.nftables.counters import Counted, counted
+from podfence.kernel.nftables.counters import ChainCount, counted
 from tests.kernel.nft_namespace import NftNamespace, nft_namespace
 
 pytestmark = pytest.mark.kernel
@@ -33,7 +33,7 @@ def namespace() -> Iterator[NftNamespace]:
 
 def test_counters_of_our_table_by_chain(namespace: NftNamespace) -> None:
     namespace.nft("-f", "-", text=TABLE)
-    assert counted(namespace.socket, "mine") == {"a": Counted(5, 300), "b": Counted(3, 30)}
+    assert counted(namespace.socket, "mine") == {"a": ChainCount(5, 300), "b": ChainCount(3, 30)}
 
 
 def test_of_no_table_there_is_nothing(namespace: NftNamespace) -> None:

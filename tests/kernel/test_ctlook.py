@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from podfence.kernel.ctlook import ConnectionTable, Tracked
+from podfence.kernel.ctlook import ConnectionTable, TrackedConnection
 from podfence.kernel.ctsweep import CTA_MARK
 from podfence.kernel.netlink import NLM_F_ACK, NLM_F_REQUEST, decode_answers, message
 from tests.kernel.nft_namespace import NftNamespace
@@ -34,9 +34,9 @@ def change(connection: socket.socket, port: int, mark: int) -> None:
     assert answer.error == 0
 
 
-def tracked(ends: tuple[str, str]) -> Tracked:
+def tracked(ends: tuple[str, str]) -> TrackedConnection:
     client, server = map(ip_address, ends)
-    return Tracked(client.version, int(client), int(server), 17, 80)
+    return TrackedConnection(client.version, int(client), int(server), 17, 80)
 
 
 @pytest.mark.parametrize("ends", [V4, V6])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from podfence.errors import NftError
 from podfence.kernel import netns
 from podfence.kernel.netlink import attribute, message
-from podfence.kernel.nflog import COPIED, Copy, LogListener, read_copies
+from podfence.kernel.nflog import COPIED, LoggedPacket, LogListener, read_copies
 from podfence.kernel.rtnetlink import Rtnetlink, link_up
 from tests.kernel.nft_namespace import NftNamespace, nft_namespace
 
@@ -50,9 +50,9 @@ def send(kernel: NftNamespace, number: int, family: int = 4, size: int = 1000) -
                 sender.sendto(bytes(size), ("127.0.0.1" if family == 4 else "::1", 9))
 
 
-def collect(listener: LogListener, number: int) -> tuple[list[Copy], int]:
+def collect(listener: LogListener, number: int) -> tuple[list[LoggedPacket], int]:
     """Copies and losses, until they are so many together."""
-    found: list[Copy] = []
+    found: list[LoggedPacket] = []
     lost = 0
     until = time.monotonic() + ENOUGH
     while len(found) + lost < number and time.monotonic() < until:
@@ -118,7 +118,7 @@ HEADER = attribute(1, b"\x08\x00\x02\x00")
 
 
 def test_a_copy_without_number_prefix_or_bytes() -> None:
-    assert list(read_copies(packet(HEADER))) == [(None, Copy("", 4, b""))]
+    assert list(read_copies(packet(HEADER))) == [(None, LoggedPacket("", 4, b""))]
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_whatever_a_datagram_holds_nothing_is_raised(
 ) -> None:
     body = [attribute(kind, value) for kind, value in attributes]
     for data in (tail, packet(HEADER, *body) + tail, packet(HEADER, tail)):
-        assert all(isinstance(copy, Copy) for _, copy in read_copies(data))
+        assert all(isinstance(copy, LoggedPacket) for _, copy in read_copies(data))

@@ -11,7 +11,7 @@ import pytest
 
 from podfence.errors import ClusterError
 from podfence.kube.access import Access, Credential, ServerAddress, StaticCredential
-from podfence.kube.client import LONGEST_PAUSE, TRIES, Client, Lost, ServerRefusal
+from podfence.kube.client import LONGEST_PAUSE, TRIES, Client, ConnectionLost, ServerRefusal
 from podfence.kube.connection import _tls_context, open_connection
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
 
@@ -244,7 +244,7 @@ def test_lines_come_as_they_are_sent_and_a_cut_is_a_loss() -> None:
     with serving(lambda _: Answer(stream=pieces())) as api, client(api) as asked:
         lines = asked.lines("/a", {})
         assert [next(lines) for _ in range(3)] == [[], [b"one"], [b"two", b"three"]]
-        with pytest.raises(Lost):
+        with pytest.raises(ConnectionLost):
             next(lines)
 
 

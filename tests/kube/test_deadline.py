@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from podfence.kube.access import Access, ServerAddress, StaticCredential
-from podfence.kube.client import Client, Lost
+from podfence.kube.client import Client, ConnectionLost
 from tests.kube.fakeapi import Answer, Request, refusal, serving
 from tests.kube.test_client import Renewed
 
@@ -65,7 +65,7 @@ def test_who_sends_a_byte_now_and_then_is_cut_off(first: bytes, again: bytes) ->
     with (
         dripping(first, again) as url,
         suspicious(url, _LONGEST) as asked,
-        pytest.raises(Lost, match=r"its answer takes more than 0\.2 s"),
+        pytest.raises(ConnectionLost, match=r"its answer takes more than 0\.2 s"),
     ):
         asked.get("/v1/status")
 
@@ -87,7 +87,7 @@ def test_a_refused_credential_is_bounded_like_any_answer() -> None:
     with (
         serving(lambda _: large) as api,
         suspicious(api.url, credentials=renewed) as asked,
-        pytest.raises(Lost, match="more than 65536 bytes"),
+        pytest.raises(ConnectionLost, match="more than 65536 bytes"),
     ):
         asked.get("/a")
     assert len(api.requests) == 1

@@ -16,7 +16,7 @@ from podfence.errors import ClusterError
 from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.kube.client import Client
 from podfence.kube.follow import Item
-from podfence.kube.listing import Ahead, list_parts, list_raw, read_items
+from podfence.kube.listing import Prefetch, list_parts, list_raw, read_items
 from podfence.kube.resource import Resource
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
 from tests.kube.fakecluster import FakeCluster, running
@@ -120,7 +120,7 @@ def test_a_list_is_of_one_moment_though_the_cluster_changes_meanwhile() -> None:
 
 
 def test_items_come_in_order() -> None:
-    with Ahead(range(100)) as items:
+    with Prefetch(range(100)) as items:
         assert list(items) == list(range(100))
 
 
@@ -131,14 +131,14 @@ def test_the_maker_works_before_it_is_asked_and_not_without_end() -> None:
     def numbers() -> Iterator[int]:
         for number in range(100):
             made.append(number)
-            if len(made) == Ahead.AHEAD + 1:
+            if len(made) == Prefetch.AHEAD + 1:
                 ready.set()
             yield number
 
-    with Ahead(numbers()) as items:
+    with Prefetch(numbers()) as items:
         assert next(items) == 0
         assert ready.wait(60)
-        assert len(made) <= Ahead.AHEAD + 3
+        assert len(made) <= Prefetch.AHEAD + 3
 
 
 def test_the_next_page_is_asked_for_before_this_one_is_read() -> None:
@@ -150,7 +150,7 @@ def test_the_next_page_is_asked_for_before_this_one_is_read() -> None:
         asked_twice.set()
         return page("b")
 
-    with serving(respond) as api, client(api) as asked, Ahead(list_raw(asked, PODS), 1) as parts:
+    with serving(respond) as api, client(api) as asked, Prefetch(list_raw(asked, PODS), 1) as parts:
         first = next(parts)
         assert asked_twice.wait(60)
         every = [first, *parts]
@@ -173,7 +173,7 @@ def test_an_error_of_the_maker_comes_in_its_place() -> None:
         yield 1
         raise ClusterError("lost")
 
-    with Ahead(failing()) as items:
+    with Prefetch(failing()) as items:
         assert next(items) == 1
         with pytest.raises(ClusterError, match="lost"):
             next(items)
@@ -194,7 +194,7 @@ def test_a_handled_error_keeps_no_memory() -> None:
 
     gc.disable()
     try:
-        with pytest.raises(ClusterError), Ahead(failing()) as items:
+        with pytest.raises(ClusterError), Prefetch(failing()) as items:
             list(items)
         until = time.monotonic() + 60
         while errors[0]() is not None and time.monotonic() < until:
@@ -214,6 +214,6 @@ def test_a_reader_that_leaves_early_ends_the_maker() -> None:
         finally:
             ended.set()
 
-    with Ahead(endless()) as items:
+    with Prefetch(endless()) as items:
         next(items)
     assert ended.wait(60)

@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from podfence.engine.evaluate import Judge
-from podfence.lab.testbed.agreement import Proved, Sight, agreement
+from podfence.engine.evaluate import Evaluator
+from podfence.lab.testbed.agreement import AgreementStatus, ProvedTest, agreement
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
 from podfence.lab.testbed.probes import ProbeOutcome
 from podfence.lab.testbed.report import PacketCheck, SentProbe
@@ -41,7 +41,7 @@ def odd_packet() -> PacketCheck:
     pods = pod("x/a", addresses=["10.0.0.1"]), pod("x/b", addresses=["10.0.0.2"])
     index = compile_cluster(Cluster.of(pods))
     a, b = ip_address("10.0.0.1"), ip_address("10.0.0.2")
-    verdict = Judge(index).verdict(Flow(a, b, "TCP", 80))
+    verdict = Evaluator(index).verdict(Flow(a, b, "TCP", 80))
     source = ProbeParty("x/a\x1b[31m", PartyKind.POD, (a,), "n")
     target = ProbeParty("x/b", PartyKind.POD, (b,), "n")
     sent = SentProbe(source, target, 4, "TCP", 80, ProbeOutcome.TIMEOUT)
@@ -51,34 +51,34 @@ def odd_packet() -> PacketCheck:
 @pytest.mark.parametrize(
     ("test", "model", "lab", "sight"),
     [
-        (ALLOW, PASSED, "passed", Sight.AGREE),
-        (ALLOW, FAILED, "failed", Sight.AGREE),
-        (ALLOW, PASSED, "failed", Sight.UNPROVED),
-        (ALLOW, FAILED, "passed", Sight.UNPROVED),
-        (ALLOW, PASSED, "unproved", Sight.UNPROVED),
-        (SOME, PASSED, "failed", Sight.UNPROVED),
-        (XFAIL, PASSED, "failed", Sight.UNPROVED),
-        (XFAIL, FAILED, "passed", Sight.UNPROVED),
-        (ALLOW, PASSED, "skipped", Sight.ONE),
-        (ALLOW, SKIPPED, "passed", Sight.ONE),
-        (ALLOW, VACUOUS, "vacuous", Sight.EMPTY),
-        (ALLOW, VACUOUS, "unproved", Sight.EMPTY),
-        (ALLOW, VACUOUS, "passed", Sight.EMPTY),
-        (ALLOW, PASSED, "vacuous", Sight.UNPROVED),
+        (ALLOW, PASSED, "passed", AgreementStatus.AGREE),
+        (ALLOW, FAILED, "failed", AgreementStatus.AGREE),
+        (ALLOW, PASSED, "failed", AgreementStatus.UNPROVED),
+        (ALLOW, FAILED, "passed", AgreementStatus.UNPROVED),
+        (ALLOW, PASSED, "unproved", AgreementStatus.UNPROVED),
+        (SOME, PASSED, "failed", AgreementStatus.UNPROVED),
+        (XFAIL, PASSED, "failed", AgreementStatus.UNPROVED),
+        (XFAIL, FAILED, "passed", AgreementStatus.UNPROVED),
+        (ALLOW, PASSED, "skipped", AgreementStatus.ONE),
+        (ALLOW, SKIPPED, "passed", AgreementStatus.ONE),
+        (ALLOW, VACUOUS, "vacuous", AgreementStatus.EMPTY),
+        (ALLOW, VACUOUS, "unproved", AgreementStatus.EMPTY),
+        (ALLOW, VACUOUS, "passed", AgreementStatus.EMPTY),
+        (ALLOW, PASSED, "vacuous", AgreementStatus.UNPROVED),
     ],
 )
 def test_how_model_and_lab_see_a_test(
-    test: dict[str, object], model: ResultStatus, lab: str, sight: Sight
+    test: dict[str, object], model: ResultStatus, lab: str, sight: AgreementStatus
 ) -> None:
     asked = the_test(**test)
-    found = agreement([Result(asked, model)], [Proved(asked, lab, 4, 2)])
+    found = agreement([Result(asked, model)], [ProvedTest(asked, lab, 4, 2)])
     assert [each.sight for each in found.tests] == [sight]
-    assert found.connections == (4 if sight is Sight.AGREE else 0)
+    assert found.connections == (4 if sight is AgreementStatus.AGREE else 0)
 
 
 def test_a_packet_that_differs_is_a_dispute_whatever_both_say_of_the_test() -> None:
     asked = the_test(**ALLOW)
-    proved = Proved(asked, "failed", 3, 0, 2, odd_packet())
+    proved = ProvedTest(asked, "failed", 3, 0, 2, odd_packet())
     found = agreement([Result(asked, FAILED)], [proved])
 
     assert agreement_text(found, lambda *_: None) == (
@@ -94,7 +94,7 @@ def test_a_packet_that_differs_is_a_dispute_whatever_both_say_of_the_test() -> N
 def test_a_dispute_is_told_to_build_servers_as_one() -> None:
     asked = the_test(**ALLOW)
     file = file_of(ALLOW)
-    plain, odd = Proved(asked, "failed", 3), Proved(asked, "failed", 3, 0, 1, odd_packet())
+    plain, odd = ProvedTest(asked, "failed", 3), ProvedTest(asked, "failed", 3, 0, 1, odd_packet())
     failed, disputed = told_packets(file, [plain, odd], lambda *_: None).tests
     assert (failed.word, failed.code) == ("failed", "PF507")
     assert (disputed.word, disputed.code) == ("disputed", "PF509")

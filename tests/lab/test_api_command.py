@@ -9,7 +9,7 @@ import pytest
 
 from podfence.lab.api.session import ApiSession
 from podfence.lab.messages import Status
-from podfence.lab.replies import Explained, NotSent, RulePositions
+from podfence.lab.replies import NotSent, RulePositions, WhyReply
 from podfence.questions.why import WhyAnswer
 from tests.cli.session import podfence
 
@@ -59,17 +59,17 @@ def test_packets_that_differ_are_sent_again_a_few_times(
     replies = iter(answers)
     told: list[object] = []
 
-    def ask(self: ApiSession, message: object) -> Explained:
+    def ask(self: ApiSession, message: object) -> WhyReply:
         told.append(message)
         return explained(agrees=next(replies))
 
     monkeypatch.setattr(ApiSession, "_ask", ask)
     session = ApiSession.__new__(ApiSession)
     reply = session.do(Status())
-    assert isinstance(reply, Explained)
+    assert isinstance(reply, WhyReply)
     assert (reply.agrees, len(told)) == (last, asked)
 
 
-def explained(*, agrees: bool) -> Explained:
+def explained(*, agrees: bool) -> WhyReply:
     """Of no question in particular."""
-    return Explained(cast("WhyAnswer", None), RulePositions({}), NotSent(""), agrees)
+    return WhyReply(cast("WhyAnswer", None), RulePositions({}), NotSent(""), agrees)

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from podfence.engine.evaluate import Judge, evaluate
+from podfence.engine.evaluate import Evaluator, evaluate
 from podfence.lab.testbed.compare import (
     Observed,
     agrees,
@@ -52,7 +52,7 @@ def test_what_is_expected_is_what_the_engine_says_of_each_flow() -> None:
 def test_the_same_of_random_clusters(seed: int) -> None:
     index = compile_cluster(schedule(random_cluster(Random(seed)), 1 + seed % 3))
     plan = make_plan(index, PlanLimits(ports=8))
-    judge = Judge(index)
+    judge = Evaluator(index)
     said = bytes(judge.verdict(flow_of(plan, probe)).allowed for probe in plan.probes)
     assert expect(index, plan) == said
 

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.lab.promises import prove
-from podfence.lab.testbed.agreement import Proved
+from podfence.lab.testbed.agreement import ProvedTest
 from podfence.lab.trial import LabOptions
 from podfence.manifests.load import load
 from podfence.manifests.testfiles import read_test_files
@@ -18,7 +18,7 @@ from podfence.model.claims import claims
 from podfence.model.cluster import Cluster
 from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import ResultStatus
-from podfence.questions.tests.run import Runs
+from podfence.questions.tests.run import FileRunner
 from podfence.render.jsontext import json_text
 from podfence.render.lab_tests import proved_data
 from tests.cli.schema import violations
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.kernel
 BOTH = ["test", "--in", "model,lab"]
 
 
-def proved(cluster: Cluster, file: PolicyTests) -> list[Proved]:
+def proved(cluster: Cluster, file: PolicyTests) -> list[ProvedTest]:
     return list(prove(cluster, NAMES, file, lambda _: True, LabOptions(), lambda _: None))
 
 
@@ -73,7 +73,7 @@ def agree(seed: int, number: int, *, suppose: bool) -> int:
         for text in texts:
             text.pop("given", None)
     file = file_of(*texts)
-    (judged,) = Runs(cluster, NAMES).all([file])
+    (judged,) = FileRunner(cluster, NAMES).all([file])
     tried = 0
     for result, packets in zip(judged.results, proved(cluster, file), strict=True):
         assert not packets.differ

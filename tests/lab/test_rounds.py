@@ -172,19 +172,19 @@ def test_many_ports_of_one_pair_overflow_nothing() -> None:
 def test_an_answer_that_comes_late_because_the_lab_is_busy_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    echo, accept = answer.Answerers._echo, answer.Answerers._accept
+    echo, accept = answer.Responders._echo, answer.Responders._accept
     delays = {"UDP": 3 * TIMEOUT, "TCP": 3 * TIMEOUT}
 
-    def late_echo(self: answer.Answerers, listener: socket.socket, name: bytes) -> None:
+    def late_echo(self: answer.Responders, listener: socket.socket, name: bytes) -> None:
         time.sleep(delays.pop("UDP", 0.0))
         echo(self, listener, name)
 
-    def late_accept(self: answer.Answerers, listener: socket.socket, name: bytes) -> None:
+    def late_accept(self: answer.Responders, listener: socket.socket, name: bytes) -> None:
         time.sleep(delays.pop("TCP", 0.0))
         accept(self, listener, name)
 
-    monkeypatch.setattr(answer.Answerers, "_echo", late_echo)
-    monkeypatch.setattr(answer.Answerers, "_accept", late_accept)
+    monkeypatch.setattr(answer.Responders, "_echo", late_echo)
+    monkeypatch.setattr(answer.Responders, "_accept", late_accept)
     plan = plan_of(*SHOP)
     with LabProcess(plan) as lab:
         lab.call(Build())

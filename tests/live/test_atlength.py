@@ -12,9 +12,9 @@ from podfence.live.localpolicies import LocalPolicies
 from podfence.live.node import LiveIndex
 from podfence.live.peerwords import WordPorts
 from podfence.live.selections import Selections
-from podfence.nft.contents import Refused
+from podfence.nft.contents import OperationRefused
 from podfence.nft.lowering.assembly import Assembly
-from podfence.nft.lowering.leads import Leads
+from podfence.nft.lowering.leads import GroupMaps
 from podfence.nft.lowering.tightening import Tightening
 from tests.live.atlength import node, run
 
@@ -61,11 +61,11 @@ def owed(patch: pytest.MonkeyPatch) -> None:
         pytest.param(nothing(LiveIndex, "_look_again"), id="nothing is looked at again"),
         pytest.param(nothing(LocalPolicies, "of_cluster", set()), id="CNP-18 nodes, NP-60a"),
         pytest.param(nothing(Selections, "relabelled"), id="a relabelled namespace"),
-        pytest.param(nothing(Leads, "changes", ()), id="an address here"),
+        pytest.param(nothing(GroupMaps, "changes", ()), id="an address here"),
         pytest.param(owed, id="what is taken away"),
     ],
 )
 def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
-    with pytest.raises((AssertionError, Refused, KeyError)):
+    with pytest.raises((AssertionError, OperationRefused, KeyError)):
         run(node, range(MOST), 50)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from podfence.live.policystore import read_policy
-from podfence.live.unread import Instead
+from podfence.live.unread import Fallback
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, RuleAction
 from podfence.model.facts import PolicyFacts
 
@@ -22,7 +22,7 @@ A, D, P = RuleAction.ACCEPT, RuleAction.DENY, RuleAction.PASS
 
 def read(
     *ingress: object, kind: str = "ClusterNetworkPolicy", audited: bool = False, **spec: Any
-) -> tuple[ClusterNetworkPolicy | None, Instead | None]:
+) -> tuple[ClusterNetworkPolicy | None, Fallback | None]:
     """A policy of some rules, and with other fields of ``spec``."""
     of_kind = {"tier": "Admin"} if kind == "ClusterNetworkPolicy" else {}
     whole = {**of_kind, "priority": 10, "subject": {"namespaces": {}}, "ingress": [*ingress]}
@@ -63,14 +63,14 @@ def test_a_rule_that_cannot_be_read_fails_closed_and_takes_no_other_away(
     unread: object, meaning: tuple[RuleAction, bool]
 ) -> None:
     policy, instead = read(DENY, unread, ACCEPT)
-    assert instead is Instead.RULES
+    assert instead is Fallback.RULES
     assert policy is not None
     assert meanings(policy.ingress) == [(D, True), meaning, (A, True)]
 
 
 def test_rules_that_are_too_many_are_all_read() -> None:
     policy, instead = read(*[PASS] * 25, DENY, egress=None)
-    assert instead is Instead.RULES
+    assert instead is Fallback.RULES
     assert policy is not None
     assert meanings(policy.ingress) == [(P, True)] * 25 + [(D, True)]
     assert policy.egress == ()
@@ -78,7 +78,7 @@ def test_rules_that_are_too_many_are_all_read() -> None:
 
 def test_rules_that_are_no_list_deny() -> None:
     policy, instead = read(egress="none")
-    assert instead is Instead.RULES
+    assert instead is Fallback.RULES
     assert policy is not None
     assert meanings(policy.egress) == [(D, False)]
 
@@ -86,14 +86,14 @@ def test_rules_that_are_no_list_deny() -> None:
 def test_of_older_kinds_too() -> None:
     allow = {"action": "Allow", "from": EVERYBODY}
     policy, instead = read(DENY, {**allow, "log": True}, kind="AdminNetworkPolicy")
-    assert instead is Instead.RULES
+    assert instead is Fallback.RULES
     assert policy is not None
     assert meanings(policy.ingress) == [(D, True), (A, False)]
 
 
 def test_a_field_that_may_change_all_rules_leaves_the_denials() -> None:
     policy, instead = read(PASS, DENY, ACCEPT, sometimes={"from": "9:00"})
-    assert instead is Instead.DENIALS
+    assert instead is Fallback.DENIALS
     assert policy is not None
     assert meanings(policy.ingress) == [(A, False), (D, True), (A, False)]
 
@@ -102,7 +102,7 @@ def test_a_field_that_may_change_all_rules_leaves_the_denials() -> None:
     "spec", [{"tier": "Middle"}, {"priority": "first"}, {"subject": {"nodes": {}}}]
 )
 def test_whom_it_is_for_and_in_which_order_cannot_be_guessed(spec: dict[str, Any]) -> None:
-    assert read(DENY, **spec) == (None, Instead.NOTHING)
+    assert read(DENY, **spec) == (None, Fallback.NOTHING)
 
 
 def test_one_that_is_audited_closes_nobody() -> None:

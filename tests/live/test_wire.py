@@ -10,7 +10,7 @@ import pytest
 
 from podfence.live import wire
 from podfence.live.policystore import read_policy
-from podfence.live.unread import Instead
+from podfence.live.unread import Fallback
 from podfence.model.facts import (
     NO_ADDRESS,
     Gone,
@@ -175,7 +175,7 @@ def test_of_annotations_the_mode_alone_goes_with_it(kind: str, mode: str | None)
 def test_an_audited_policy_that_cannot_be_read_closes_nobody() -> None:
     spec = {"podSelector": {}, "ingress": "all"}
     audited = {"podfence.io/mode": "audit"}
-    for mode, instead in ((audited, Instead.NOTHING), ({}, Instead.CLOSED)):
+    for mode, instead in ((audited, Fallback.NOTHING), ({}, Fallback.CLOSED)):
         metadata = {"name": "a", "namespace": "s", "annotations": mode}
         data = {"apiVersion": "networking.k8s.io/v1", "metadata": metadata, "spec": spec}
         found = wire.facts("NetworkPolicy", json.dumps(data).encode())
@@ -183,7 +183,7 @@ def test_an_audited_policy_that_cannot_be_read_closes_nobody() -> None:
         policy, refusal = read_policy(found)
         assert refusal is not None
         assert refusal.instead is instead
-        assert (policy is None) is (instead is Instead.NOTHING)
+        assert (policy is None) is (instead is Fallback.NOTHING)
 
 
 def test_the_revision_of_a_policy_goes_with_it() -> None:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from podfence.agent.listening import Listen
 from podfence.agent.log import EventLog
 from podfence.agent.mirrored import MirrorAddress, Mirrored
-from podfence.agent.reviews import Reviewer, ReviewOutcome, Wish
+from podfence.agent.reviews import ResourceAttributes, Reviewer, ReviewOutcome
 from podfence.agent.sources import read
 from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.kube.follow import KindState, SyncState
@@ -27,7 +27,7 @@ from podfence.kube.watch import Watch
 from podfence.live.wire import ReadObject
 from podfence.mirror.certificate import Certificate, secret
 from podfence.mirror.main import feed
-from podfence.mirror.server import Server
+from podfence.mirror.server import MirrorServer
 from podfence.model.facts import PodFacts
 from tests.kube.fakecluster import FakeCluster
 
@@ -39,10 +39,10 @@ class Doorkeeper(Reviewer):
     """Knows one token. ``outcome``: what becomes of it."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, Wish]] = []
+        self.asked: list[tuple[str, ResourceAttributes]] = []
         self.outcome = ReviewOutcome.ALLOWED
 
-    def review(self, token: str, wish: Wish) -> ReviewOutcome:
+    def review(self, token: str, wish: ResourceAttributes) -> ReviewOutcome:
         self.asked.append((token, wish))
         return self.outcome if token == TOKEN else ReviewOutcome.UNKNOWN
 
@@ -75,7 +75,7 @@ class Replica:
         log = EventLog(self.lines)
         certificate = Certificate(folder, log)
         self.port = port
-        self.server = Server(
+        self.server = MirrorServer(
             Listen(port=self.port), certificate.context, self.doorkeeper, log, window=window
         )
         access = Access(ServerAddress(url), StaticCredential())

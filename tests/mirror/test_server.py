@@ -17,11 +17,11 @@ import pytest
 from podfence.agent.listening import Listen
 from podfence.agent.log import EventLog
 from podfence.agent.mirrored import STALE
-from podfence.agent.reviews import ReviewOutcome, Wish
+from podfence.agent.reviews import ResourceAttributes, ReviewOutcome
 from podfence.kube.follow import SyncState
 from podfence.live.frames import Frame
 from podfence.mirror.certificate import Certificate
-from podfence.mirror.server import Server
+from podfence.mirror.server import MirrorServer
 from tests.kube.fakeapi import FakeApi, serving
 from tests.kube.fakecluster import FakeCluster
 from tests.mirror.replicas import (
@@ -100,7 +100,7 @@ def test_pods_of_other_nodes_come_from_the_mirror_alone(
         agent.until_it_knows(cluster)
         assert agent.state.standing is SyncState.LIVE
     assert lists_of_others(api) == 0
-    assert replica.doorkeeper.asked == [("right", Wish("mirror"))]
+    assert replica.doorkeeper.asked == [("right", ResourceAttributes("mirror"))]
     assert (replica.server.counts.snapshots, replica.server.counts.resumed) == (1, 0)
 
 
@@ -302,7 +302,7 @@ def test_who_comes_as_a_mirror_ends_is_let_go(
     lines = io.StringIO()
     log = EventLog(lines)
     context = Certificate(folder, log).context
-    server = Server(Listen(port=0), context, Doorkeeper(), log)
+    server = MirrorServer(Listen(port=0), context, Doorkeeper(), log)
     with socket.create_connection(("127.0.0.1", server.port), 60) as client:
         if late:
             create = server._loop.create_task

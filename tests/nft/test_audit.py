@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from podfence.nft.lowering.deny import Denied, Logged, denied_in, logged
+from podfence.nft.lowering.deny import Denier, LogPrefix, denied_in, logged
 from podfence.nft.lowering.dispatch import AUDIT_MAPS
 from podfence.nft.lowering.lower import LocalNode, deniers, lower
 from podfence.nft.lowering.tightening import Tightening, tightening
@@ -29,7 +29,7 @@ GUARD = cluster_policy(
 )
 
 
-def said(ruleset: Ruleset, flow: Flow, *, reply: bool) -> tuple[bool, Logged | None]:
+def said(ruleset: Ruleset, flow: Flow, *, reply: bool) -> tuple[bool, LogPrefix | None]:
     """Whether a packet passes, and what is logged of it."""
     outcome = trace(ruleset, flow, reply=reply)
     rules = ruleset.chains[outcome.steps[-1].chain].rules if outcome.steps else ()
@@ -59,7 +59,7 @@ def test_nothing_is_dropped_and_what_would_be_is_logged() -> None:
                 assert (message is None) is would.allowed, (seed, flow, reply)
                 if message is not None:
                     direction = Direction.INGRESS if would.egress_allowed else Direction.EGRESS
-                    assert denied_in(message.denier) == Denied(direction, "audit")
+                    assert denied_in(message.denier) == Denier(direction, "audit")
                     assert message.is_reply is reply
                     assert message.denier in known
                     reports[direction] += 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podfence.nft.contents import Contents, Refused
+from podfence.nft.contents import Contents, OperationRefused
 from podfence.nft.objects import DataType, KeyRange, RangeSet, Table
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import AddElements
@@ -20,7 +20,7 @@ def is_refused(types: tuple[DataType, ...], *ranges: KeyRange) -> bool:
     contents = Contents(Ruleset.of(TABLE, [RangeSet("s", types)]))
     try:
         contents.do(TABLE, AddElements(RangeSet("s", types, ranges)))
-    except Refused:
+    except OperationRefused:
         return True
     return False
 

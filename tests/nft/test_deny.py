@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podfence.nft.lowering.deny import STATELESS, UNKNOWN, Logged, deny_rules, logged
+from podfence.nft.lowering.deny import STATELESS, UNKNOWN, LogPrefix, deny_rules, logged
 from podfence.nft.lowering.lower import deniers, lower
 from podfence.nft.objects import Log
 from podfence.nft.ruleset import Ruleset
@@ -33,7 +33,7 @@ def test_what_is_written_is_read(denier: str, is_reply: bool) -> None:
     rules = deny_rules(7, denier, is_reply=is_reply)
     (log,) = (part for rule in rules for part in rule.parts if isinstance(part, Log))
     assert len(log.prefix) <= 63
-    assert logged(log.prefix) == Logged(denier, is_reply and denier != UNKNOWN)
+    assert logged(log.prefix) == LogPrefix(denier, is_reply and denier != UNKNOWN)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podfence.nft import objects as nft
-from podfence.nft.contents import OperationRefusal, RefusalCode, Refused
+from podfence.nft.contents import OperationRefusal, OperationRefused, RefusalCode
 from podfence.nft.difference import apply, diff, load
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.objects import Chain, MemberSet, NamedObject, RangeSet, Rule, VerdictMap
@@ -200,7 +200,7 @@ def test_a_set_is_declared_without_elements() -> None:
 
 
 def test_no_ruleset_is_left_of_a_deleted_table() -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(OperationRefused) as caught:
         apply(BEFORE, Transaction(TABLE, (DeleteTable(),)))
     assert caught.value.refusal == OperationRefusal(RefusalCode.MISSING, "table", "podfence")
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from podfence.engine.evaluate import Judge, evaluate, fits
+from podfence.engine.evaluate import Evaluator, evaluate, fits
 from podfence.model.cluster import Cluster
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Pod
@@ -89,7 +89,7 @@ def agree(index: PolicyIndex, flows: tuple[Flow, ...]) -> None:
         if flow.source == flow.destination and index.subjects_at(flow.source):
             brought = set(kernels.bring_back(flow))
             expected = to_itself(index, flow)
-            assert Judge(index).verdict(flow, through=True).allowed is expected, flow
+            assert Evaluator(index).verdict(flow, through=True).allowed is expected, flow
             if len(index.subjects_at(flow.source)) == 1:
                 assert brought == {expected}, flow
             else:  # NP-60a: one of several pods may deny what the node of another brings back

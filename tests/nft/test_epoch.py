@@ -23,7 +23,7 @@ from podfence.nft.trace import first_packet, reply_packet, trace_packet
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
-from podfence.reconcile.bumps import Bumps
+from podfence.reconcile.bumps import EpochBumps
 from podfence.reconcile.nodes import NodeStep
 from podfence.reconcile.states import is_ours
 from podfence.testing.builders import (
@@ -193,7 +193,7 @@ def test_an_epoch_changes_three_chains_only() -> None:
 def test_epoch_count_round_and_skip_zero(mask: int, number: int, following: int) -> None:
     ruleset = lower(index_of(), LocalNode("n", epoch=number, mark_mask=mask))
     assert epoch(ruleset) == number
-    bumped = Bumps(number, most(ruleset)).bumped(0.0)
+    bumped = EpochBumps(number, most(ruleset)).bumped(0.0)
     assert bumped.epoch == following
     expected = lower(index_of(), LocalNode("n", epoch=following, mark_mask=mask))
     assert with_epoch(ruleset, bumped.epoch) == expected

@@ -17,9 +17,9 @@ from podfence.nft.lowering import dispatch, groups, keyed, lower, ordered, ports
 from podfence.nft.lowering.groups import Groups, VerdictMatches
 from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.peers import PeerSets
-from podfence.nft.lowering.ports import PortQuestions, RuleMatch, Run, in_runs
+from podfence.nft.lowering.ports import PortMatches, RuleMatch, Run, in_runs
 from podfence.nft.lowering.tierchains import SharedTiers
-from podfence.nft.lowering.views import DESTINATIONS, SOURCES, VIEWS, View
+from podfence.nft.lowering.views import DESTINATIONS, SOURCES, VIEWS, DirectionView
 from podfence.nft.objects import (
     RETURN,
     Chain,
@@ -107,12 +107,12 @@ def _(patch: pytest.MonkeyPatch) -> None:
 
 @fault("NP-41 replies are asked with the ports of the first packet")
 def _(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(View, "port", property(lambda _: Field.TH_DPORT))
+    patch.setattr(DirectionView, "port", property(lambda _: Field.TH_DPORT))
 
 
 @fault("NP-10 the peer is always the sender")
 def _(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(View, "peer", property(lambda _: SOURCES))
+    patch.setattr(DirectionView, "peer", property(lambda _: SOURCES))
 
 
 @fault("NP-54 a pod can block itself")
@@ -151,19 +151,19 @@ def _(patch: pytest.MonkeyPatch) -> None:
 
 @fault("NP-13 no ports means TCP alone")
 def _(patch: pytest.MonkeyPatch) -> None:
-    right = PortQuestions.alternatives
+    right = PortMatches.alternatives
 
-    def tcp(self: PortQuestions, asked: PortSet, field: Field) -> list[tuple[Expression, ...]]:
+    def tcp(self: PortMatches, asked: PortSet, field: Field) -> list[tuple[Expression, ...]]:
         return right(self, PortSet.protocol("TCP") if asked == EVERYTHING else asked, field)
 
-    patch.setattr(PortQuestions, "alternatives", tcp)
+    patch.setattr(PortMatches, "alternatives", tcp)
 
 
 @fault("NP-5 the directions are swapped")
 def _(patch: pytest.MonkeyPatch) -> None:
     right = skeleton.verdict_map
 
-    def swapped(view: View, family: int) -> str:
+    def swapped(view: DirectionView, family: int) -> str:
         other = next(v for v in VIEWS if v.direction is not view.direction)
         return right(replace(other, reply=view.reply, audit=view.audit), family)
 
@@ -204,7 +204,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
     right = SharedTiers.asked
 
     def no_appeal(
-        self: SharedTiers, tiers: Sequence[CompiledTier], view: View, *, isolated: bool
+        self: SharedTiers, tiers: Sequence[CompiledTier], view: DirectionView, *, isolated: bool
     ) -> tuple[list[str], str]:
         return right(self, tiers, view, isolated=isolated)[0], ""
 
@@ -260,7 +260,11 @@ def _(patch: pytest.MonkeyPatch) -> None:
     right = Groups._of_view
 
     def exempt(
-        self: Groups, start: Chain, asked: groups._Asked, entries: VerdictMatches | None, view: View
+        self: Groups,
+        start: Chain,
+        asked: groups._Asked,
+        entries: VerdictMatches | None,
+        view: DirectionView,
     ) -> Iterator[Chain]:
         for chain in right(self, start, asked, entries, view):
             itself = Rule((Lookup((SOURCES[4], DESTINATIONS[4]), "self4"), RETURN))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podfence.nft.lowering.identifiers import Namer
-from podfence.nft.lowering.ports import PortQuestions
+from podfence.nft.lowering.ports import PortMatches
 from podfence.nft.objects import Field, RangeSet, Rule, Set
 from podfence.nft.render import render_rule
 from podfence.sets import PortSet
@@ -48,7 +48,7 @@ ANY_TCP, ANY_UDP = PortSet.protocol("TCP"), PortSet.protocol("UDP")
     ],
 )
 def test_alternatives(ports: PortSet, expected: list[str]) -> None:
-    questions = PortQuestions(Namer(lambda _key, attempt: str(attempt)))
+    questions = PortMatches(Namer(lambda _key, attempt: str(attempt)))
     found = questions.alternatives(ports, Field.TH_DPORT)
     assert [render_rule(Rule(parts)) for parts in found] == expected
 
@@ -65,7 +65,7 @@ def test_alternatives(ports: PortSet, expected: list[str]) -> None:
 def test_narrow_ranges_are_hashed_and_wide_ones_stay_ranges(
     ports: PortSet, kind: type, size: int
 ) -> None:
-    questions = PortQuestions(Namer())
+    questions = PortMatches(Namer())
     questions.alternatives(ports, Field.TH_DPORT)
     (found,) = questions.sets
     assert isinstance(found, kind)
@@ -73,7 +73,7 @@ def test_narrow_ranges_are_hashed_and_wide_ones_stay_ranges(
 
 
 def test_equal_port_sets_share_one_set_in_both_views() -> None:
-    questions = PortQuestions(Namer())
+    questions = PortMatches(Namer())
     ports = port("TCP", 80) | port("UDP", 53)
     for field in (Field.TH_DPORT, Field.TH_SPORT):
         questions.alternatives(ports, field)
@@ -85,4 +85,4 @@ def test_number_of_questions_is_bounded(items: list[tuple[str, int]]) -> None:
     ports = NOTHING
     for protocol, number in items:
         ports |= port(protocol, number)
-    assert len(PortQuestions(Namer()).alternatives(ports, Field.TH_DPORT)) <= 1
+    assert len(PortMatches(Namer()).alternatives(ports, Field.TH_DPORT)) <= 1

@@ -43,7 +43,7 @@ PARTS = {
     nft.Lookup((Field.L4PROTO, Field.TH_DPORT), "q_1"): "meta l4proto . th dport @q_1",
     nft.Vmap((Field.IP6_SADDR,), "eg6"): "ip6 saddr vmap @eg6",
     nft.CtState(nft.CtStateBit.INVALID | nft.CtStateBit.UNTRACKED): "ct state invalid,untracked",
-    nft.CameBy("veth"): 'meta iifkind "veth"',
+    nft.MetaIifKind("veth"): 'meta iifkind "veth"',
     nft.CtDirection(nft.CtDirectionValue.REPLY): "ct direction reply",
     nft.CtMark(0xFFFF0000, 0x70000): "ct mark & 0xffff0000 == 0x00070000",
     nft.SetCtMark(0xFFFF, 0x70000): "ct mark set ct mark & 0x0000ffff | 0x00070000",

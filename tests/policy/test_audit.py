@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.admission.decode import decode
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Evaluator
 from podfence.errors import Source
 from podfence.live.clusterevents import ClusterEvent
 from podfence.live.clusterindex import ClusterIndex
@@ -102,7 +102,7 @@ def test_they_enforce_nothing_and_would_do_what_the_rule_says() -> None:
         cluster = audited_cluster(rng, SIZES[seed % 2])
         index = compile_cluster(cluster, NAMES)
         audit = audit_of(index) or index
-        now, would = Judge(index), Judge(audit)
+        now, would = Evaluator(index), Evaluator(audit)
         for flow in flows_of(rng, cluster, 40):
             held, asked = now.verdict(flow).allowed, would.verdict(flow).allowed
             assert held is enforced(cluster, flow).allowed, (seed, flow)

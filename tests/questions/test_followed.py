@@ -16,7 +16,7 @@ from podfence.model.cluster import Cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.difference import ReachChange, difference
 from podfence.questions.plan.ends import joint_ends
-from podfence.questions.plan.followed import Followed
+from podfence.questions.plan.followed import FollowedState
 from podfence.questions.plan.plan import comparable, plan_of_indexes
 from podfence.sets import PortSet
 from tests.cli.session import ROOT
@@ -66,7 +66,7 @@ def test_it_equals_the_difference_of_both_states(size: Size) -> None:
         cluster, _ = comparable(*[random_cluster(rng, size)] * 2)
         if not cluster.policies:
             continue
-        followed = Followed(ClusterIndex.of(cluster))
+        followed = FollowedState(ClusterIndex.of(cluster))
         old = followed.state.index
         after, affected = followed.state.apply(edits(cluster, rng))
         if affected.classes:
@@ -95,7 +95,7 @@ def test_one_ip_version_gives_the_very_same_plan() -> None:
         cluster,
         pods=tuple(replace(pod, addresses=pod.addresses[:1]) for pod in cluster.pods),
     )
-    followed = Followed(ClusterIndex.of(cluster))
+    followed = FollowedState(ClusterIndex.of(cluster))
     for policy in cluster.policies:
         events = (gone(policy.ref),)
         after, _ = followed.state.apply(events)

@@ -15,7 +15,7 @@ from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.lint.notes import notes_for
-from podfence.questions.phrases.matched import Matched
+from podfence.questions.phrases.matched import MatchedPods
 from tests.support.random_clusters import Size, random_cluster
 
 
@@ -23,7 +23,7 @@ def nothing_written(source: object) -> None:
     return None
 
 
-def notes(index: PolicyIndex, matched: Matched) -> list[tuple[object, ...]]:
+def notes(index: PolicyIndex, matched: MatchedPods) -> list[tuple[object, ...]]:
     written = WrittenObjects(index, nothing_written)
     return [notes_for(index, each, None, matched, written) for each in index.cluster.policies]
 
@@ -49,7 +49,7 @@ def edited(rng: Random, policies: tuple[NetworkPolicy, ...]) -> list[ClusterObje
 def test_notes_are_those_of_a_fresh_look(seed: int) -> None:
     rng = Random(seed)
     state = ClusterIndex.of(random_cluster(rng, Size(pods=8, policies=8)))
-    matched = Matched(state.index)
+    matched = MatchedPods(state.index)
     notes(state.index, matched)  # so that there is something to keep
     events = [
         gone(each) if isinstance(each, ObjectRef) else put(each)
@@ -58,8 +58,10 @@ def test_notes_are_those_of_a_fresh_look(seed: int) -> None:
     new, _ = state.apply(events)
     changed = {e.ref: e.thing if isinstance(e.thing, NetworkPolicy) else None for e in events}
     after = matched.after(new.index, changed)
-    assert notes(new.index, after) == notes(new.index, Matched(new.index))
+    assert notes(new.index, after) == notes(new.index, MatchedPods(new.index))
     for namespace in new.index.cluster.namespaces:
-        kept, fresh = after.policies_of(namespace), Matched(new.index).policies_of(namespace)
+        kept, fresh = after.policies_of(namespace), MatchedPods(new.index).policies_of(namespace)
         assert [each.ref for each in kept] == [each.ref for each in fresh]
-    assert notes(state.index, matched) == notes(state.index, Matched(state.index)), "left as it was"
+    assert notes(state.index, matched) == notes(state.index, MatchedPods(state.index)), (
+        "left as it was"
+    )

@@ -13,7 +13,7 @@ from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.note import LintedPolicy, WrittenObjects
 from podfence.questions.lint.note_labels import Label, _edits, alike, near_labels
 from podfence.questions.lint.notes import notes_for
-from podfence.questions.phrases.matched import Matched
+from podfence.questions.phrases.matched import MatchedPods
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 
 TELLER = pod("bank/teller-1", {"app": "teller", "tier": "front"}, addresses=["10.1.0.1"])
@@ -143,7 +143,7 @@ def test_no_repair_goes_by_the_name_of_a_policy(
     [finding] = notes_for(index, written)
     assert finding.code == "PF320"
     case = LintedPolicy.of(
-        index, written, None, Matched(index), WrittenObjects(index, lambda _: None)
+        index, written, None, MatchedPods(index), WrittenObjects(index, lambda _: None)
     )
     assert near_labels(case, "spec.podSelector") == near
 

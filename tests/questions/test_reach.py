@@ -13,7 +13,7 @@ from podfence.policy.flow import Direction
 from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.lint.reach import LintIndex
 from podfence.questions.phrases.ends import Ends
-from podfence.questions.phrases.matched import Matched
+from podfence.questions.phrases.matched import MatchedPods
 from podfence.testing.builders import pod
 from tests.support.random_clusters import TIERS, Size, random_cluster
 
@@ -22,7 +22,7 @@ SEEDS = range(30)
 
 def reach_of(seed: int) -> LintIndex:
     index = compile_cluster(random_cluster(Random(seed), TIERS if seed % 2 else Size()))
-    return LintIndex.of(index, Matched(index), WrittenObjects(index, lambda _: None))
+    return LintIndex.of(index, MatchedPods(index), WrittenObjects(index, lambda _: None))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -58,11 +58,11 @@ def test_a_rule_means_the_pods_of_its_peers_and_what_they_declare(seed: int) -> 
 def test_more_pods_than_there_are_lists_of_ports() -> None:
     ports = ["http:8080"]
     pods = [pod(f"a/p{n}", addresses=[f"10.0.0.{n}"], ports=ports[: n % 2]) for n in range(1, 9)]
-    matched = Matched(compile_cluster(Cluster.of(pods)))
+    matched = MatchedPods(compile_cluster(Cluster.of(pods)))
     everybody = matched.rule_peers("a", ())
     assert len(everybody) == 8
     declared(matched, everybody)
 
 
-def declared(matched: Matched, ends: Ends) -> None:
+def declared(matched: MatchedPods, ends: Ends) -> None:
     assert set(matched.port_lists(ends)) == {end.pod.ports for end in ends}

@@ -11,18 +11,18 @@ from podfence.nft.lowering.epoch import epoch
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import AddChain, AddRules, Transaction
 from podfence.reconcile.states import (
-    Read,
     ReadBack,
+    ReadResult,
     ReconcileInput,
     ReconcileState,
     ReportKind,
     StepReport,
     Sweep,
-    Swept,
-    Unanswered,
+    SweepResult,
     WakeAt,
     Write,
     WriteResult,
+    WriteUnanswered,
 )
 from podfence.reconcile.step import step
 from podfence.testing.fakenft import FakeNft
@@ -69,10 +69,10 @@ class SteppedNode:
                         waiting.append(self._write(action))
                     case ReadBack():
                         self.reads += 1
-                        waiting.append(Read(self.kernel.list()))
+                        waiting.append(ReadResult(self.kernel.list()))
                     case Sweep(quarter, first, last):
                         self.sweeps.append((quarter, first, last))
-                        waiting.append(Swept(quarter, not self.sweeps_fail))
+                        waiting.append(SweepResult(quarter, not self.sweeps_fail))
                     case StepReport(condition, unit):
                         self.reports.append((condition, unit))
                     case WakeAt(time):
@@ -95,12 +95,12 @@ class SteppedNode:
             self.feed()
         self.now = end
 
-    def _write(self, action: Write) -> WriteResult | Unanswered:
+    def _write(self, action: Write) -> WriteResult | WriteUnanswered:
         self.attempts += 1
         before = self.kernel.list()
         is_lost = bool(self.lost)
         if is_lost and not self.lost.pop(0):
-            return Unanswered(action.ticket)
+            return WriteUnanswered(action.ticket)
         try:
             if self.refuses_all or self.poisoned.intersection(_made(action.transaction)):
                 raise NftError("poison")
@@ -110,7 +110,7 @@ class SteppedNode:
         if before is not None:
             assert epoch(self.rules) == action.epoch
             self.writes.append((self.now, before, self.rules, action))
-        return Unanswered(action.ticket) if is_lost else WriteResult(action.ticket)
+        return WriteUnanswered(action.ticket) if is_lost else WriteResult(action.ticket)
 
 
 def _made(transaction: Transaction) -> Iterator[str]:

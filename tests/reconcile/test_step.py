@@ -19,7 +19,13 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.reconcile.bumps import BURST, LIMIT, PATIENCE
 from podfence.reconcile.quarantine import units, without
-from podfence.reconcile.states import Drifted, PlannedRules, Read, ReconcileState, ReportKind
+from podfence.reconcile.states import (
+    PlannedRules,
+    ReadResult,
+    ReconcileState,
+    ReportKind,
+    TableDrifted,
+)
 from podfence.reconcile.step import RETRY
 from podfence.sets.addresses import IPAddress
 from podfence.sets.members import Members
@@ -145,7 +151,7 @@ def test_a_start_writes_the_difference(there: Ruleset | None) -> None:
     )
     if there is None:
         node.kernel.run(Transaction(A.table, (DeleteTable(),)))
-    node.feed(Read(node.kernel.list()))
+    node.feed(ReadResult(node.kernel.list()))
     assert node.attempts == 0
     node.feed(PlannedRules(lambda: B))
     assert node.rules == with_epoch(B, epoch(node.rules))
@@ -159,7 +165,7 @@ def test_an_heir_after_a_start_pays_what_an_earlier_life_may_have_owed() -> None
     node = SteppedNode(
         B, ReconcileState.starting(Table("podfence", "managed by podfence"), 0xFFFF0000)
     )
-    node.feed(Read(node.kernel.list()))
+    node.feed(ReadResult(node.kernel.list()))
     node.feed(PlannedRules(lambda: B))
     assert node.attempts == 0
     node.feed(planned(B, with_heir, given=FAR_ADDRESS))
@@ -280,7 +286,7 @@ class Day:
             case 2:
                 other = with_epoch(self.rng.choice((A, self.wanted)), epoch(node.rules))
                 node.by_other_hands(diff(node.rules, other))
-                node.feed(Drifted(heard=self.rng.random() < 0.5))
+                node.feed(TableDrifted(heard=self.rng.random() < 0.5))
             case _:
                 self.change()
         self.check()

@@ -15,7 +15,7 @@ from podfence.nft.objects import goto
 from podfence.nft.transaction import DeleteTable, Transaction
 from podfence.reconcile.doubt import MINUTE, REPAIRS
 from podfence.reconcile.quarantine import addresses, units, without
-from podfence.reconcile.states import Drifted, PlannedRules, ReconcileState, ReportKind
+from podfence.reconcile.states import PlannedRules, ReconcileState, ReportKind, TableDrifted
 from podfence.reconcile.step import RETRY
 from podfence.testing.builders import pod, policy
 from tests.nft.cases import DB_ALLOW, NODE, WEB_OUT, index_of
@@ -128,7 +128,7 @@ def test_strict_nodes_keep_what_they_had() -> None:
 def test_a_table_that_others_changed_is_mended() -> None:
     node = node_with(B)
     node.kernel.run(diff(B, A))
-    node.feed(Drifted())
+    node.feed(TableDrifted())
     assert node.rules == with_epoch(B, 2)
     assert node.reports == [(ReportKind.DRIFT, "")]
 
@@ -136,7 +136,7 @@ def test_a_table_that_others_changed_is_mended() -> None:
 def test_a_table_that_is_gone_is_made_anew() -> None:
     node = node_with(B)
     node.kernel.run(Transaction(B.table, (DeleteTable(),)))
-    node.feed(Drifted())
+    node.feed(TableDrifted())
     assert node.rules == with_epoch(B, 2)
 
 
@@ -144,7 +144,7 @@ def test_who_changes_it_again_and_again_is_answered_once_a_minute() -> None:
     node = node_with(B)
     for _ in range(50):
         node.kernel.run(diff(node.rules, with_epoch(A, epoch(node.rules))))
-        node.feed(Drifted())
+        node.feed(TableDrifted())
         node.pass_time(1)
     assert node.reads == 5
     node.pass_time(MINUTE)
@@ -156,7 +156,7 @@ def test_a_table_that_is_gone_is_made_anew_every_time() -> None:
     node = node_with(B)
     for _ in range(50):
         node.kernel.run(Transaction(B.table, (DeleteTable(),)))
-        node.feed(Drifted(gone=True))
+        node.feed(TableDrifted(gone=True))
         node.pass_time(0.2)
         assert node.rules == with_epoch(B, epoch(node.rules))
 
@@ -186,7 +186,7 @@ def test_what_others_may_have_done_is_a_drift_only_where_the_table_differs(
         node.state = replace(node.state, enforced=B if remembers else None)
         if changed:
             node.kernel.run(diff(B, A))
-        node.feed(Drifted(heard=False), *ahead)
+        node.feed(TableDrifted(heard=False), *ahead)
         node.pass_time(1)
         assert node.reports == [(ReportKind.DRIFT, "")] * changed
         assert node.reads == 1
@@ -196,7 +196,7 @@ def test_what_others_may_have_done_is_a_drift_only_where_the_table_differs(
 def test_a_table_that_is_gone_is_a_drift_though_nobody_heard_of_it() -> None:
     node = node_with(B)
     node.kernel.run(Transaction(B.table, (DeleteTable(),)))
-    node.feed(Drifted(gone=True, heard=False))
+    node.feed(TableDrifted(gone=True, heard=False))
     assert node.rules == with_epoch(B, 2)
     assert node.reports == [(ReportKind.DRIFT, "")]
 
@@ -204,11 +204,11 @@ def test_a_table_that_is_gone_is_a_drift_though_nobody_heard_of_it() -> None:
 def test_what_is_only_possible_is_looked_at_a_few_times_a_minute_and_delays_no_repair() -> None:
     node = node_with(B)
     for _ in range(20):
-        node.feed(Drifted(heard=False))
+        node.feed(TableDrifted(heard=False))
         node.pass_time(0.5)
     assert (node.reads, node.reports) == (REPAIRS, [])
     node.kernel.run(diff(node.rules, with_epoch(A, epoch(node.rules))))
-    node.feed(Drifted())
+    node.feed(TableDrifted())
     node.pass_time(0.5)
     assert node.rules == with_epoch(B, epoch(node.rules))
     assert node.reports == [(ReportKind.DRIFT, "")]
@@ -217,7 +217,7 @@ def test_what_is_only_possible_is_looked_at_a_few_times_a_minute_and_delays_no_r
 def test_a_look_that_had_to_wait_finds_what_was_changed() -> None:
     node = node_with(B)
     for _ in range(REPAIRS + 1):
-        node.feed(Drifted(heard=False))
+        node.feed(TableDrifted(heard=False))
         node.pass_time(0.5)
     node.kernel.run(diff(node.rules, with_epoch(A, epoch(node.rules))))
     node.pass_time(MINUTE)

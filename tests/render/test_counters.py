@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from podfence.agent.fleet import NodeReply
-from podfence.agent.nodereport import ConditionReport, NodeReport, PacketTally, Pending
+from podfence.agent.nodereport import ConditionReport, NodeReport, PacketTally, PendingPod
 from podfence.render import counters
 from podfence.render.counters import page_data
 from podfence.usage.record import NodeUsage, PolicyUse, RuleUse
@@ -18,7 +18,7 @@ ILL = NodeReport(
     "n1",
     in_sync=True,
     pods=2,
-    pending=(Pending("shop/new", 5.0),),
+    pending=(PendingPod("shop/new", 5.0),),
     conditions=(ConditionReport("KernelRefused", "i_1", "no", 130.0, ("shop/a",)),),
     denied=(CLOSED, POLICY),
 )

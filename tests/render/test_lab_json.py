@@ -10,12 +10,12 @@ import pytest
 
 from podfence.errors import Position, Source
 from podfence.lab.replies import (
-    Applied,
-    Explained,
+    ApplyReply,
     NodeState,
     NotSent,
     RulePositions,
-    Stated,
+    StatusReply,
+    WhyReply,
 )
 from podfence.lab.testbed.compare import Observed, expect
 from podfence.lab.testbed.livetraffic import TrafficLosses
@@ -40,7 +40,7 @@ from tests.lab.clusters import SHOP, plan_of, scheduled
 
 PLAN = plan_of(*SHOP)
 PODS = tuple(party for party in PLAN.parties if party.side is PartyKind.POD)
-STATED = Stated(
+STATED = StatusReply(
     name="default",
     since=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     rootless=True,
@@ -104,8 +104,8 @@ def test_a_reason_with_its_packet_is_valid(outcome: ProbeOutcome) -> None:
     packet = SentProbe.of(PLAN, PLAN.probes[0], outcome)
     positions = RulePositions.of(answer.origins(), lambda source, path: Position(source.file, 1, 1))
     for explained in (
-        Explained(answer, positions, packet, agrees=False, control=packet),
-        Explained(answer, positions, NotSent("an end has no address yet")),
+        WhyReply(answer, positions, packet, agrees=False, control=packet),
+        WhyReply(answer, positions, NotSent("an end has no address yet")),
     ):
         assert problems(explained_data(explained), "lab-why") == []
 
@@ -114,7 +114,7 @@ def test_a_reason_with_its_packet_is_valid(outcome: ProbeOutcome) -> None:
 def test_a_change_is_valid(traffic: TrafficLosses | None) -> None:
     changes = changed_verdicts(scheduled(*SHOP), scheduled(*SHOP[:3]))
     assert changes
-    applied = Applied(PODS, PODS, changes, 2, 1, 1, 0.25, ("a note",), traffic)
+    applied = ApplyReply(PODS, PODS, changes, 2, 1, 1, 0.25, ("a note",), traffic)
     assert problems(applied_data(applied), "lab-apply") == []
 
 

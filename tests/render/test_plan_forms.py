@@ -13,7 +13,7 @@ from podfence.errors import Position, Source
 from podfence.manifests.load import load
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.questions.plan.plan import Plan, plan
-from podfence.render.plan_edits import Edits, Texts
+from podfence.render.plan_edits import Edits, SideTexts
 from podfence.render.plan_findings import PlanFinding, findings_of
 from podfence.render.plan_formats import sarif_data, workflow_commands
 from podfence.render.plan_json import plan_data
@@ -28,8 +28,8 @@ def locate(source: Source | None, path: str) -> Position | None:
     return Position(f"main:{HOSTILE}.yaml", 3, 5) if source else None
 
 
-def texts() -> Texts:
-    return Texts(lambda source: None, locate)
+def texts() -> SideTexts:
+    return SideTexts(lambda source: None, locate)
 
 
 def planned(old: list[ClusterObject], new: list[ClusterObject]) -> tuple[Plan, Edits]:
@@ -114,7 +114,7 @@ def test_text_of_a_large_plan_has_a_bound_and_says_what_it_leaves_out() -> None:
 
 def test_fingerprints_are_unique_and_know_no_lines() -> None:
     answer, edits = large_plan(20)
-    moved = Edits(Texts(lambda s: None, lambda s, p: None), texts())
+    moved = Edits(SideTexts(lambda s: None, lambda s, p: None), texts())
     prints = [_fingerprints(answer, each) for each in (edits, moved)]
     assert prints[0] == prints[1]
     assert len({str(p) for p in prints[0]}) == len(prints[0]) > 0
@@ -215,7 +215,7 @@ def shown_in(old: str, new: str) -> tuple[list[str], list[Any]]:
     """Annotations, and the results of SARIF."""
     sides = [load(["-"], stdin=io.BytesIO(f"{PODS}{text}".encode())) for text in (old, new)]
     made = plan(sides[0].cluster, sides[1].cluster)
-    edits = Edits(*(Texts(each.raw, each.locate) for each in sides))
+    edits = Edits(*(SideTexts(each.raw, each.locate) for each in sides))
     found = list(findings_of(made, edits.spots))
     data: Any = sarif_data(found)
     return list(workflow_commands(found)), data["runs"][0]["results"]

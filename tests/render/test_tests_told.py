@@ -8,7 +8,7 @@ import pytest
 
 from podfence.errors import Position, Source
 from podfence.render.tests_formats import annotations_of, sarif_of, suites, tap_lines
-from podfence.render.tests_told import DIFFERS, FAILS, LAB, MODEL, FileTold, Told
+from podfence.render.tests_told import DIFFERS, FAILS, LAB, MODEL, ReportedFile, ReportedTest
 from tests.questions.tests.judged import file_of
 
 FILE = file_of(
@@ -21,13 +21,13 @@ def locate(source: Source | None, path: str) -> Position | None:
     return Position("t.yaml", 7, 3) if path.endswith("[0]") else Position("t.yaml", 9, 3)
 
 
-def told(where: str, *words: tuple[int, str]) -> FileTold:
+def told(where: str, *words: tuple[int, str]) -> ReportedFile:
     """``words``: number and code of tests; "" passes."""
-    return FileTold(
+    return ReportedFile(
         FILE,
         where,
         tuple(
-            Told(
+            ReportedTest(
                 FILE.tests[n],
                 where,
                 "failed" if code else "passed",
@@ -69,7 +69,7 @@ def told(where: str, *words: tuple[int, str]) -> FileTold:
     ],
 )
 def test_a_problem_of_a_test_is_told_once(
-    found: list[FileTold], expected: list[tuple[str, int, list[str]]]
+    found: list[ReportedFile], expected: list[tuple[str, int, list[str]]]
 ) -> None:
     data: Any = sarif_of(found, locate)
     results = data["runs"][0]["results"]

@@ -9,10 +9,10 @@ from random import Random
 from podfence.drops.attempt import Attempt
 from podfence.drops.attribution import Attribution
 from podfence.drops.record import ISOLATED, RULE, Cause, NamedRule
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Evaluator
 from podfence.live.node import LiveIndex
 from podfence.nft.lowering.assembly import Assembly
-from podfence.nft.lowering.deny import Logged, is_audit
+from podfence.nft.lowering.deny import LogPrefix, is_audit
 from podfence.nft.lowering.deny import logged as read_prefix
 from podfence.nft.lowering.lower import LocalNode, deniers, lower
 from podfence.nft.objects import Log
@@ -43,7 +43,7 @@ def flows(rng: Random, index: PolicyIndex, count: int) -> Iterator[Flow]:
             yield Flow(source, rng.choice(peers), protocol, port)
 
 
-def logged(ruleset: Ruleset, flow: Flow, *, reply: bool = False) -> Logged | None:
+def logged(ruleset: Ruleset, flow: Flow, *, reply: bool = False) -> LogPrefix | None:
     """The log message of what the rules drop, or would; None: there is none."""
     outcome = trace(ruleset, flow, reply=reply)
     rules = ruleset.chains[outcome.steps[-1].chain].rules if outcome.steps else ()
@@ -53,7 +53,7 @@ def logged(ruleset: Ruleset, flow: Flow, *, reply: bool = False) -> Logged | Non
     return said
 
 
-def attempt(flow: Flow, said: Logged) -> Attempt:
+def attempt(flow: Flow, said: LogPrefix) -> Attempt:
     family = flow.source.version
     number = _NUMBERS.get(flow.protocol, 1)
     port = None if flow.protocol == OTHER else flow.port
@@ -70,7 +70,9 @@ def told(decision: Decision) -> tuple[str, list[NamedRule]]:
     return reason, [NamedRule(o.policy.kind, str(o.policy), o.path) for o in decision.origins]
 
 
-def decisions(judge: Judge, flow: Flow, direction: Direction, here: LocalNode) -> list[Decision]:
+def decisions(
+    judge: Evaluator, flow: Flow, direction: Direction, here: LocalNode
+) -> list[Decision]:
     """Of each pod that may be the one that is asked (NP-60a); one that is being deleted is asked on
     its own node, whoever has its address elsewhere."""
     verdict = judge.verdict(flow)
@@ -110,7 +112,7 @@ def compare(seed: int, count: int, audited: float = 0.0) -> int:
     index = compile_cluster(world.cluster())
     ruleset = lower(index, world.local_node())
     named = deniers(index, world.local_node())
-    judges = {False: Judge(index), True: Judge(audit_of(index) or index)}
+    judges = {False: Evaluator(index), True: Evaluator(audit_of(index) or index)}
     refs = {(policy.ref.kind, str(policy.ref)) for policy in index.cluster.audited}
     asker = Attribution(live, assembly.group)
     compared = 0

@@ -24,7 +24,7 @@ from podfence.agent.nodereport import (
     KindReport,
     NodeReport,
     PacketTally,
-    Pending,
+    PendingPod,
     PolicyReport,
 )
 from podfence.agent.resolvers import nameservers
@@ -55,7 +55,7 @@ from podfence.render.drops import drop_text, drops_data, lost_text
 from podfence.render.fleet_text import nodes_text, policy_text
 from podfence.render.jsontext import json_text
 from podfence.render.rules import rules_data, rules_notes, rules_text
-from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse, restored, saved
+from podfence.usage.kept import KeptPolicyUse, KeptRuleUse, KeptUsage, restored, saved
 from podfence.usage.ledger import UsageLedger
 from podfence.usage.record import NodeUsage, PolicyUse, RuleUse
 from podfence.usage.together import together
@@ -176,7 +176,7 @@ def kept_uses(data: bytes) -> None:
 def kept_use_seeds() -> Iterator[bytes]:
     """One rule; and one too deep."""
     entry = KeptPolicyUse(Revision("u", 1), 1.7e9, {"spec.ingress[0]": KeptRuleUse(3, 1.75e9)})
-    kept = Kept(1.7e9, 1.75e9, 2.0, [(ObjectRef("NetworkPolicy", "x", "a"), entry)])
+    kept = KeptUsage(1.7e9, 1.75e9, 2.0, [(ObjectRef("NetworkPolicy", "x", "a"), entry)])
     yield saved("n", kept)
     yield b'{"version":1,"more":' + _DEEP + b"}"
 
@@ -215,7 +215,7 @@ def report_seeds() -> Iterator[bytes]:
     held = ConditionReport("refused", "NetworkPolicy x/a", "why", 3.0, ("x/b",))
     heard = KindReport("Pod", "", "listed", 1.0)
     tally = PacketTally("ingress", "policy", 3, 180)
-    waits = Pending("x/c", 2.0)
+    waits = PendingPod("x/c", 2.0)
     node = NodeReport("n", "1", in_sync=True, pending=(waits,), conditions=(held,))
     yield encode(replace(node, sources=(heard,), lag=1.5, denied=(tally,)))
     yield encode(PolicyReport("n", True, True, "u", 1, pods=2, conditions=(held,)))

@@ -11,10 +11,10 @@ from podfence.engine.connections import connections
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
-from podfence.questions.plan.blame import USUAL, Limits, blamed
+from podfence.questions.plan.blame import USUAL, BlameLimits, blamed
 from podfence.questions.plan.difference import difference
 from podfence.questions.plan.edits import edits_between
-from podfence.questions.plan.ends import JointEnds, joint_ends
+from podfence.questions.plan.ends import JointClasses, joint_ends
 from podfence.sets import PortSet
 
 Pair = tuple[int, int, int]
@@ -22,7 +22,7 @@ Pair = tuple[int, int, int]
 Verdicts = dict[Pair, tuple[PortSet, PortSet]]
 
 
-def asked_alone(old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> Verdicts:
+def asked_alone(old: PolicyIndex, new: PolicyIndex, ends: JointClasses) -> Verdicts:
     """Every pair that differs, each asked of the engine."""
     found: Verdicts = {}
     for source in ends.joint:
@@ -56,7 +56,7 @@ def _speaks(index: PolicyIndex, number: int, family: int) -> bool:
     return any(a.version == family for a in index.members[number][0].addresses)
 
 
-def by_sets(old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> Verdicts:
+def by_sets(old: PolicyIndex, new: PolicyIndex, ends: JointClasses) -> Verdicts:
     """The same from ``difference``; a pair that stands in two changes fails."""
     found: Verdicts = {}
     for change in difference(old, new, ends):
@@ -85,7 +85,7 @@ def agree(old: Cluster, new: Cluster) -> int:
 class Compared:
     """Two clusters, compared and blamed."""
 
-    def __init__(self, old: Cluster, new: Cluster, limits: Limits = USUAL) -> None:
+    def __init__(self, old: Cluster, new: Cluster, limits: BlameLimits = USUAL) -> None:
         self.old, self.new = compile_cluster(old), compile_cluster(new)
         self.edits = edits_between(old, new)
         numbers = {edit.ref: edit.number for edit in self.edits if edit.is_of_pods}

@@ -234,7 +234,7 @@ def _runtime(data: bytes) -> None:
     with ours, theirs:
         theirs.sendall(data[:4096])
         theirs.shutdown(socket.SHUT_WR)
-        for _, found in ttrpc.Trunk(ours).messages():
+        for _, found in ttrpc.Mux(ours).messages():
             with suppress(ttrpc.Malformed):
                 ttrpc.read_error(found.data)
             sandbox(ttrpc.read_call(found.data).payload)
@@ -242,7 +242,7 @@ def _runtime(data: bytes) -> None:
 
 def _runtime_seeds() -> Iterator[bytes]:
     pod = ttrpc.field(2, "a") + ttrpc.field(4, "x") + ttrpc.field(10, "10.0.0.1")
-    call = ttrpc.request(1, ttrpc.Call("nri.pkg.api.v1alpha1.Plugin", "StateChange", pod))
+    call = ttrpc.request(1, ttrpc.TtrpcRequest("nri.pkg.api.v1alpha1.Plugin", "StateChange", pod))
     yield (1).to_bytes(4, "big") + len(call).to_bytes(4, "big") + call
 
 

@@ -17,7 +17,7 @@ from podfence.agent import endpoint, web
 from podfence.agent.listening import RequestHandler
 from podfence.agent.reviews import ReviewOutcome
 from podfence.dns.cache import Cache
-from podfence.dns.reader import Copied
+from podfence.dns.reader import CopiedPacket
 from podfence.dns.reader import DnsReader as NameReader
 from podfence.kube.watchlines import WatchEvent, read_line
 from podfence.live.frames import Frame, Identities, frame_of, identity_of, line_of, row_of
@@ -169,7 +169,7 @@ def names(data: bytes) -> None:
     while len(data) > 3:
         sort, size = data[0], int.from_bytes(data[1:3], "big")
         packet, data = data[3 : 3 + size], data[3 + size :]
-        reader.take(Copied(6 if sort & 2 else 4, packet, BACK if sort & 1 else THERE), 1.0)
+        reader.take(CopiedPacket(6 if sort & 2 else 4, packet, BACK if sort & 1 else THERE), 1.0)
     cache.take(2.0)
 
 

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from podfence.engine.evaluate import EvaluatedEnd, Judge
+from podfence.engine.evaluate import EvaluatedEnd, Evaluator
 from podfence.live.node import LiveIndex
 from podfence.model.facts import PodFacts, PolicyFacts, Put
 from podfence.model.meta import ObjectRef
@@ -27,7 +27,7 @@ def kind(flow: Flow) -> ConnectionKind:
     return ConnectionKind(*ends, flow.protocol, flow.port)
 
 
-def by_the_engine(index: PolicyIndex, judge: Judge, flow: Flow, node: str) -> set[RuleRef]:
+def by_the_engine(index: PolicyIndex, judge: Evaluator, flow: Flow, node: str) -> set[RuleRef]:
     """Of each end here that allows it, the rules for which it does."""
     found: set[RuleRef] = set()
     source, destination = judge.side(flow.source), judge.side(flow.destination)
@@ -70,7 +70,7 @@ def test_the_rules_are_those_that_the_engine_names(seed: int) -> None:
     for _ in range(rng.randrange(12)):
         live.apply(world.step())
     index = compile_cluster(world.cluster())
-    judge, credit = Judge(index), Credit(live)
+    judge, credit = Evaluator(index), Credit(live)
     written = credit.written()
     for flow in flows(rng, index, 200):
         verdict = judge.verdict(flow)

@@ -10,7 +10,7 @@ from podfence.drops.record import rfc3339
 from podfence.kube.agents import LARGEST
 from podfence.model.meta import ObjectRef, Revision
 from podfence.usage.credit import ConnectionKind, RuleRef
-from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse
+from podfence.usage.kept import KeptPolicyUse, KeptRuleUse, KeptUsage
 from podfence.usage.ledger import GAP, KINDS, NAME, POLICIES, ROOM, UsageLedger, unusable
 from podfence.usage.record import NodeUsage
 
@@ -21,7 +21,7 @@ REVISIONS = {DB: Revision("u", 1), WEB: Revision("w", 1)}
 WRITTEN = {DB: ("spec.ingress[0]", "spec.ingress[1]")}
 
 
-def ledger(kept: Kept | None = None, now: float = 100.0) -> UsageLedger:
+def ledger(kept: KeptUsage | None = None, now: float = 100.0) -> UsageLedger:
     made = UsageLedger(now, kept)
     made.survey(REVISIONS, WRITTEN, now)
     return made
@@ -121,7 +121,7 @@ def test_what_is_kept_over_a_restart() -> None:
     made.denied(FIRST, 110.0)
     made.looked([], 120.0)
     data = msgspec.json.encode(made.kept())
-    again = ledger(msgspec.json.decode(data, type=Kept), now=150.0)
+    again = ledger(msgspec.json.decode(data, type=KeptUsage), now=150.0)
     found = told(again, 150.0)
     assert (found.since, found.away) == ("100", 30)
     assert uses(found) == uses(told(made))
@@ -141,7 +141,7 @@ def test_time_in_which_looks_fail_is_away_and_said() -> None:
 
 
 def test_an_agent_that_cannot_look_after_its_start_is_away_since_its_earlier_life() -> None:
-    made = ledger(Kept(100.0, 120.0), now=150.0)
+    made = ledger(KeptUsage(100.0, 120.0), now=150.0)
     made.failed("no such table")
     assert told(made, 170.0).away == 50
     assert (made.kept().looked, made.kept().away) == (120, 0)
@@ -164,16 +164,16 @@ def test_when_nobody_has_looked_for_an_hour_all_is_counted_anew(now: float) -> N
 @pytest.mark.parametrize(
     "kept",
     [
-        Kept(0.0, 0.0),
-        Kept(200.0, 100.0),
-        Kept(100.0, 5000.0),
-        Kept(-1.0, 950.0),
-        Kept(100.0, 950.0, away=-1.0),
-        Kept(100.0, 950.0, away=1e300),
+        KeptUsage(0.0, 0.0),
+        KeptUsage(200.0, 100.0),
+        KeptUsage(100.0, 5000.0),
+        KeptUsage(-1.0, 950.0),
+        KeptUsage(100.0, 950.0, away=-1.0),
+        KeptUsage(100.0, 950.0, away=1e300),
     ],
     ids=["nothing", "upside-down", "from-the-future", "negative", "away-less", "away-more"],
 )
-def test_times_that_cannot_be_are_of_no_use(kept: Kept) -> None:
+def test_times_that_cannot_be_are_of_no_use(kept: KeptUsage) -> None:
     kept.policies.append((DB, KeptPolicyUse(Revision("u", 1), 1.0)))
     assert "cannot be right" in unusable(kept, 1000.0)
 
@@ -190,11 +190,11 @@ def test_times_that_cannot_be_are_of_no_use(kept: Kept) -> None:
     ],
 )
 def test_policies_that_cannot_be_are_of_no_use(entry: KeptPolicyUse) -> None:
-    assert unusable(Kept(100.0, 950.0, policies=[(DB, entry)]), 1000.0)
+    assert unusable(KeptUsage(100.0, 950.0, policies=[(DB, entry)]), 1000.0)
 
 
 def test_an_earlier_life_of_more_than_an_hour_ago_is_of_no_use() -> None:
-    kept = Kept(100.0, 120.0)
+    kept = KeptUsage(100.0, 120.0)
     assert unusable(kept, 120.0 + GAP) == ""
     assert "for an hour" in unusable(kept, 121.0 + GAP)
 
@@ -202,7 +202,7 @@ def test_an_earlier_life_of_more_than_an_hour_ago_is_of_no_use() -> None:
 def test_a_clock_that_was_set_back_by_less_than_an_hour_is_gone_on_with() -> None:
     """What is known of a time to come counts as a use then."""
     entry = KeptPolicyUse(Revision("u", 1), 500.0, {"spec.ingress[0]": KeptRuleUse(1, 900.0)})
-    kept = Kept(100.0, 950.0, policies=[(DB, entry)])
+    kept = KeptUsage(100.0, 950.0, policies=[(DB, entry)])
     assert unusable(kept, 500.0) == ""
     found = told(ledger(kept, now=500.0), 500.0)
     assert (found.away, uses(found)[FIRST[1]]) == (0, (1, "900"))

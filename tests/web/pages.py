@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Evaluator
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Decision, Flow
@@ -122,7 +122,7 @@ def answers(
     found: Report, pairs: Sequence[tuple[int, int]], asked: Sequence[int]
 ) -> list[Expected]:
     """What the engine says, one entry a pair, family and port index."""
-    judge = Judge(found.index)
+    judge = Evaluator(found.index)
     groups = found.map.groups
     said = []
     for source, destination in pairs:

@@ -16,7 +16,6 @@ from podfence.nft.objects import (
     ICMPV6,
     SIZES,
     Between,
-    CameBy,
     Compare,
     Counter,
     CtDirection,
@@ -29,6 +28,7 @@ from podfence.nft.objects import (
     Limit,
     Log,
     Lookup,
+    MetaIifKind,
     SetCtMark,
     Statement,
     Vmap,
@@ -194,7 +194,7 @@ class _RuleDecoder:
             self._nfproto = value[0]
             self._forget()
         elif self._asks_kind and operator == nf.NFT_CMP_EQ:
-            self._add(CameBy(_text(value)))
+            self._add(MetaIifKind(_text(value)))
         elif self._ct is not None:
             self._compare_conntrack(operator, value)
         elif len(self._fields) == 1:

@@ -15,7 +15,6 @@ from podfence.kernel.nftables.encode_elements import verdict_data
 from podfence.nft.objects import (
     SIZES,
     Between,
-    CameBy,
     ChainVerdict,
     Compare,
     Counter,
@@ -28,6 +27,7 @@ from podfence.nft.objects import (
     Limit,
     Log,
     Lookup,
+    MetaIifKind,
     Rule,
     SetCtMark,
     Statement,
@@ -101,7 +101,7 @@ class _RuleEncoder:
 def _plain(part: Expression | Statement) -> bytes:
     """Parts that read no field of the packet."""
     match part:
-        case CameBy(kind):
+        case MetaIifKind(kind):
             loaded = _meta_load(nf.NFT_META_IIFKIND)
             return loaded + _compare(nf.NFT_CMP_EQ, kind.encode().ljust(_NAME_LENGTH, b"\0"))
         case CtState(states):

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from podfence.errors import LabError
 from podfence.lab.messages import Apply, Exec, LabInput, Message, TryAll, Why
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.replies import Explained, ServedBy, Stated, Tested
+from podfence.lab.replies import FollowedServer, StatusReply, TryReply, WhyReply
 from podfence.lab.session import LabWorld, Session
 from podfence.lab.testbed.probeplan import PartyKind, ProbePlan, make_plan
 from podfence.lab.testbed.services import frontends
@@ -50,9 +50,9 @@ def _served(index: PolicyIndex, plan: ProbePlan) -> set[int]:
 def _agrees(reply: object) -> bool:
     """Whether packets did what the engine says; what sent none is no disagreement."""
     match reply:
-        case Explained(agrees=agreed):
+        case WhyReply(agrees=agreed):
             return agreed
-        case Tested(report=report):
+        case TryReply(report=report):
             return report.clean
     return True
 
@@ -66,7 +66,7 @@ class ApiSession(Session):
         self._turn = threading.RLock()
         self.fresh: Callable[[], None] = lambda: None
         self.closing: Callable[[], None] = lambda: None
-        self.served_by: Callable[[], ServedBy | None] = lambda: None
+        self.served_by: Callable[[], FollowedServer | None] = lambda: None
         self.trouble: Callable[[], tuple[str, ...]] = tuple
 
     def do(self, message: Message[Any]) -> object:
@@ -90,7 +90,7 @@ class ApiSession(Session):
         with self._turn:
             return super().do(message)
 
-    def status(self) -> Stated:
+    def status(self) -> StatusReply:
         """What is there, and what serves it."""
         stated = super().status()
         notes = (*stated.notes, *self.trouble())

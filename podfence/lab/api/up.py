@@ -18,7 +18,7 @@ from podfence.lab.api.runtime import Runtime
 from podfence.lab.api.session import ApiSession, world_of
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import NamespaceOf
-from podfence.lab.replies import ServedBy
+from podfence.lab.replies import FollowedServer
 from podfence.lab.session import LabWorld
 from podfence.lab.trial import LabOptions, families
 from podfence.model.cluster import Cluster
@@ -65,7 +65,7 @@ def bring_up(
             version = _version(admin)
         runtime.start()
         url, kubeconfig = plane.url, str(plane.kubeconfig)
-        session.served_by = lambda: ServedBy(url, kubeconfig, version, agents.pids)
+        session.served_by = lambda: FollowedServer(url, kubeconfig, version, agents.pids)
         session.fresh = runtime.settle
         session.trouble = lambda: runtime.trouble
         session.closing = stack.pop_all().close

@@ -40,7 +40,7 @@ from podfence.lab.probing.requests import (
     Try,
     YieldPorts,
 )
-from podfence.lab.probing.responder import Answerers
+from podfence.lab.probing.responder import Responders
 from podfence.lab.probing.sockets import reserve
 from podfence.lab.probing.topology import Topology
 from podfence.lab.testbed.livetraffic import SentTraffic
@@ -98,7 +98,7 @@ class _Lab:
         self._plan = plan
         self._topology: Topology
         self._enforcers: dict[str, EnforcerProcess] = {}
-        self._answerers: Answerers | None = None
+        self._answerers: Responders | None = None
         self._prober: Prober | None = None
         self._lost_pods = False
         """A change is under way that removes pods of the plan, and no party listens in them."""
@@ -191,7 +191,7 @@ class _Lab:
             self._answerers = self._prober = None
         self._topology.settle(plan)
         self._lost_pods = False
-        self._answerers = Answerers(plan, self._topology, self.poll, self._handlers)
+        self._answerers = Responders(plan, self._topology, self.poll, self._handlers)
         self._prober = Prober(plan, self._topology, self._answerers, self._serials)
         self._plan = plan
         gc.freeze()  # plans are large, and in no cycle

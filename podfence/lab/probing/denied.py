@@ -15,18 +15,18 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from podfence.errors import NftError
-from podfence.kernel.nflog import Copy, LogListener
+from podfence.kernel.nflog import LoggedPacket, LogListener
 
 MOST = 4096
 """Copies."""
 _POLL = 60.0
 
 
-class Noted(Struct, frozen=True):
+class DenialBatch(Struct, frozen=True):
     """``copies``: each with its time in seconds since 1970. ``lost``: how many were dropped.
     ``fault``: why there are none."""
 
-    copies: Sequence[tuple[float, Copy]] = ()
+    copies: Sequence[tuple[float, LoggedPacket]] = ()
     lost: int = 0
     fault: str = ""
 
@@ -36,7 +36,7 @@ class DeniedLog:
 
     def __init__(self, group: int) -> None:
         self._lock = threading.Lock()
-        self._copies: deque[tuple[float, Copy]] = deque()
+        self._copies: deque[tuple[float, LoggedPacket]] = deque()
         self._lost, self._fault = 0, ""
         try:
             listener = LogListener(group, at_once=True)
@@ -45,10 +45,10 @@ class DeniedLog:
             return
         threading.Thread(target=self._listen, args=(listener,), daemon=True).start()
 
-    def take(self) -> Noted:
+    def take(self) -> DenialBatch:
         """What came since the last time."""
         with self._lock:
-            found = Noted(tuple(self._copies), self._lost, self._fault)
+            found = DenialBatch(tuple(self._copies), self._lost, self._fault)
             self._copies.clear()
             self._lost = 0
         return found

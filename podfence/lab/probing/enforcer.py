@@ -18,7 +18,7 @@ from podfence.kernel import netns
 from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.table import NetlinkNft
 from podfence.kernel.nftcli import run_nft
-from podfence.lab.probing.denied import DeniedLog, Noted
+from podfence.lab.probing.denied import DenialBatch, DeniedLog
 from podfence.lab.probing.forking import fork_with_pipe
 from podfence.nft.lowering.lower import LOG_GROUP
 from podfence.nft.protocol import Nft
@@ -47,10 +47,10 @@ class EnforcerProcess:
         if isinstance(refused, PodfenceError):
             raise refused
 
-    def denied(self) -> Noted:
+    def denied(self) -> DenialBatch:
         """Copies of denied packets since the last time. Raises LabError."""
         found = self._ask(None)
-        assert isinstance(found, Noted)
+        assert isinstance(found, DenialBatch)
         return found
 
     def _ask(self, what: Transaction | str | None) -> object:
@@ -93,7 +93,7 @@ def _serve(connection: Connection) -> None:
         except EOFError:
             return
         if rules is None:
-            connection.send(log.take() if log else Noted())
+            connection.send(log.take() if log else DenialBatch())
             continue
         if log is None and not isinstance(rules, str):
             # Not before: where an agent enforces, it is the agent that listens.

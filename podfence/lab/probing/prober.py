@@ -19,7 +19,7 @@ from typing import NoReturn
 from podfence.errors import LabError
 from podfence.kernel import netns
 from podfence.lab.probing.forking import fork_with_pipe
-from podfence.lab.probing.responder import Answerers
+from podfence.lab.probing.responder import Responders
 from podfence.lab.probing.round import Arrivals, Board, Round
 from podfence.lab.probing.sender import SOURCE_PORTS, Sender
 from podfence.lab.probing.sockets import window
@@ -43,7 +43,7 @@ class Prober:
     life of the lab."""
 
     def __init__(
-        self, plan: ProbePlan, topology: Topology, answerers: Answerers, serials: Iterator[int]
+        self, plan: ProbePlan, topology: Topology, answerers: Responders, serials: Iterator[int]
     ) -> None:
         self._topology = topology
         self._answerers = answerers

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from podfence.lab.probing.denied import Noted
+from podfence.lab.probing.denied import DenialBatch
 from podfence.lab.testbed.livetraffic import SentTraffic
 from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Listener, Probe
@@ -107,7 +107,7 @@ class Enforce(Request[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class TakeLogged(Request[Mapping[str, Noted]]):
+class TakeLogged(Request[Mapping[str, DenialBatch]]):
     """Copies of denied packets since the previous request of this kind, by node."""
 
 

@@ -43,7 +43,7 @@ def name_of(party_index: int, party: ProbeParty) -> bytes:
     return printable(party.name).encode()[:_LONGEST_NAME] + f" ({party_index})\n".encode()
 
 
-class Answerers:
+class Responders:
     """All listening sockets of the lab, served from one epoll object.
 
     The sockets stay until :meth:`close`, or until a program in the pod asks for the port. What is

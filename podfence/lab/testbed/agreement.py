@@ -13,14 +13,14 @@ from enum import Enum
 from msgspec import Struct
 
 from podfence.lab.testbed.report import PacketCheck
-from podfence.questions.tests.ends import Miss
+from podfence.questions.tests.ends import UnmatchedEnd
 from podfence.questions.tests.form import PolicyTest
 from podfence.questions.tests.judge import Result, ResultStatus
 
 _JUDGED = (ResultStatus.PASSED, ResultStatus.FAILED)
 
 
-class Sight(Enum):
+class AgreementStatus(Enum):
     """How the model and the lab judge a test."""
 
     AGREE = "agree"
@@ -33,47 +33,51 @@ class Sight(Enum):
     """The test matches nobody."""
 
 
-class Compared(Struct, frozen=True):
+class ComparedTest(Struct, frozen=True):
     """One test in both."""
 
     result: Result
-    proved: Proved
-    sight: Sight
+    proved: ProvedTest
+    sight: AgreementStatus
 
 
 class Agreement(Struct, frozen=True):
     """All tests. ``connections``: packets of tests on which both agree; ``denials``: packets that
     had to be denied, each to a port that answered before."""
 
-    tests: tuple[Compared, ...]
+    tests: tuple[ComparedTest, ...]
     connections: int
     denials: int
 
-    def seen(self, sight: Sight) -> Sequence[Compared]:
+    def seen(self, sight: AgreementStatus) -> Sequence[ComparedTest]:
         """The tests that are seen so."""
         return [each for each in self.tests if each.sight is sight]
 
 
-def agreement(results: Sequence[Result], proved: Sequence[Proved]) -> Agreement:
+def agreement(results: Sequence[Result], proved: Sequence[ProvedTest]) -> Agreement:
     """Compare the same tests, in the same order, as the model and packets judged them."""
     tests = tuple(
-        Compared(result, packets, _sight(result, packets))
+        ComparedTest(result, packets, _sight(result, packets))
         for result, packets in zip(results, proved, strict=True)
     )
-    same = [each.proved for each in tests if each.sight is Sight.AGREE]
+    same = [each.proved for each in tests if each.sight is AgreementStatus.AGREE]
     return Agreement(tests, sum(p.packets for p in same), sum(p.denials for p in same))
 
 
-def _sight(result: Result, proved: Proved) -> Sight:
+def _sight(result: Result, proved: ProvedTest) -> AgreementStatus:
     if proved.differ:
-        return Sight.DISAGREE
+        return AgreementStatus.DISAGREE
     if ResultStatus.SKIPPED is result.status or proved.status == "skipped":
-        return Sight.ONE
+        return AgreementStatus.ONE
     if result.status is ResultStatus.VACUOUS:
-        return Sight.EMPTY
+        return AgreementStatus.EMPTY
     if proved.status in ("unproved", "vacuous") or result.status not in _JUDGED:
-        return Sight.UNPROVED
-    return Sight.AGREE if _is_kept(result) is _is_seen_kept(proved) else Sight.UNPROVED
+        return AgreementStatus.UNPROVED
+    return (
+        AgreementStatus.AGREE
+        if _is_kept(result) is _is_seen_kept(proved)
+        else AgreementStatus.UNPROVED
+    )
 
 
 def _is_kept(result: Result) -> bool:
@@ -81,7 +85,7 @@ def _is_kept(result: Result) -> bool:
     return (result.status is ResultStatus.PASSED) is not bool(result.test.expect_failure)
 
 
-def _is_seen_kept(proved: Proved) -> bool:
+def _is_seen_kept(proved: ProvedTest) -> bool:
     return (proved.status == "passed") is not bool(proved.test.expect_failure)
 
 
@@ -100,7 +104,7 @@ class Disagreement(Struct, frozen=True):
     agrees: bool
 
 
-class Proved(Struct, frozen=True):
+class ProvedTest(Struct, frozen=True):
     """What packets show about a test. ``status``: passed, failed, vacuous, unproved or skipped;
     ``packets``: probes of its connections, ``denials`` those that had to be denied; ``differ``:
     probes that did not do what the engine says, ``odd`` the first of them."""
@@ -113,7 +117,7 @@ class Proved(Struct, frozen=True):
     odd: PacketCheck | None = None
     first: Disagreement | None = None
     wrong: int = 0
-    misses: tuple[Miss, ...] = ()
+    misses: tuple[UnmatchedEnd, ...] = ()
     text: str = ""
     others: tuple[PacketCheck, ...] = ()
     """Those beside ``odd``, where each is to be named."""
@@ -121,7 +125,7 @@ class Proved(Struct, frozen=True):
     """What else the test is about, and no packet could try, in words."""
 
 
-def counted(found: Sequence[Proved]) -> dict[str, int]:
+def counted(found: Sequence[ProvedTest]) -> dict[str, int]:
     """How many tests there are of each status."""
     numbers: dict[str, int] = {}
     for each in found:

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Evaluator
 from podfence.engine.permitted import Permitted
 from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Pair, Port, Probe, ProbeKind, ProbeOutcome, both, ones
@@ -152,5 +152,5 @@ class Observed(Struct, frozen=True, dict=True):
         return PacketCheck(SentProbe.of(self.plan, probe, outcome), verdict)
 
     @cached_property
-    def _judge(self) -> Judge:
-        return Judge(self.index)
+    def _judge(self) -> Evaluator:
+        return Evaluator(self.index)

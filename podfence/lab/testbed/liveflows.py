@@ -6,7 +6,7 @@ from collections.abc import Iterator, Set
 
 from msgspec import Struct
 
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Evaluator
 from podfence.lab.testbed.probeplan import PartyKind, ProbePlan, spread
 from podfence.lab.testbed.probes import Listener, Probe
 from podfence.policy.flow import Flow
@@ -34,7 +34,7 @@ def flows_across(
     spread over the probes of ``plan``; indices are those of ``plan``. None goes to a port of
     ``held``, which programs in the pods have."""
     stay = set(then.parties)
-    old, new = Judge(before), Judge(after)
+    old, new = Evaluator(before), Evaluator(after)
     revoked: list[Probe] = []
     kept: list[Probe] = []
     for probe, flow in _flows(plan):

@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Evaluator
 from podfence.lab.testbed.probeplan import LabNode, PartyKind, ProbeParty, ProbePlan
 from podfence.lab.testbed.probes import Probe, ProbeOutcome
 from podfence.lab.testbed.report import PacketCheck, PairResult, PortSeen, SentProbe
@@ -218,7 +218,7 @@ def judge_service_probes(
     index: PolicyIndex, plan: ProbePlan, every: Sequence[Frontend], made: Sequence[ServiceProbe]
 ) -> list[JudgedFlows]:
     """What the engine says of each attempt."""
-    judge = Judge(index)
+    judge = Evaluator(index)
 
     def judged(probe: ServiceProbe) -> Iterator[tuple[str, tuple[Flow, Verdict]]]:
         source = plan.parties[probe.source].address(probe.family)

@@ -14,16 +14,16 @@ from msgspec.structs import replace
 from podfence.live.node import LiveChange
 from podfence.live.pods import At
 from podfence.live.profiles import HeldSelection
-from podfence.live.selections import Moved, Selections
+from podfence.live.selections import MembershipChange, Selections
 from podfence.nft.difference import TableSteps, steps
-from podfence.nft.lowering.delta import Delta, Gathered
+from podfence.nft.lowering.delta import Delta, TableObjects
 from podfence.nft.lowering.dispatch import AUDIT_MAPS, range_sets, spoken
 from podfence.nft.lowering.fragments import FixedObject, Fragment, fragment
 from podfence.nft.lowering.identifiers import Namer
-from podfence.nft.lowering.leads import Leads
+from podfence.nft.lowering.leads import GroupMaps
 from podfence.nft.lowering.lower import TABLE, LocalNode
 from podfence.nft.lowering.polarity import ChainUses
-from podfence.nft.lowering.side import ObjectName, ObjectSource, PriorState, RulesetSide, Shown
+from podfence.nft.lowering.side import ObjectName, ObjectSource, PriorState, RulesetSide, SetState
 from podfence.nft.lowering.sizes import Sizes, sizes
 from podfence.nft.lowering.skeleton import range_set, skeleton
 from podfence.nft.lowering.tightening import Differences, Released, Tightening, judged, of_members
@@ -54,10 +54,10 @@ class Assembly:
         self._uses: Counter[ObjectName] = Counter()
         self._lent: Counter[str] = Counter()
         self._fixed: dict[ObjectName, FixedObject] = {}
-        self._members: dict[str, Shown] = {}
+        self._members: dict[str, SetState] = {}
         self._showing: dict[int, dict[str, int]] = {}
         """By ``HeldSelection.number``, the sets that show it, each with its family."""
-        self._leads = Leads(self._namer)
+        self._leads = GroupMaps(self._namer)
         self._speaking = dict.fromkeys(FAMILIES, 0)
         """By IP version, how many addresses lead somewhere."""
         self._audits = False
@@ -204,11 +204,11 @@ class Assembly:
         held = None if words is None else self._selections.hold(words)
         if known is not None:
             self._stop_showing(name, known)
-        self._members[name] = Shown(declared, held)
+        self._members[name] = SetState(declared, held)
         if held is not None:
             self._showing.setdefault(held.number, {})[name] = declared.elements.family
 
-    def _stop_showing(self, name: str, shown: Shown) -> None:
+    def _stop_showing(self, name: str, shown: SetState) -> None:
         if shown.held is not None:
             showing = self._showing[shown.held.number]
             del showing[name]
@@ -216,12 +216,12 @@ class Assembly:
                 del self._showing[shown.held.number]
             self._batch.unheld.append(shown.held)
 
-    def _note(self, name: str, known: Shown | None) -> None:
+    def _note(self, name: str, known: SetState | None) -> None:
         """Remember what a set was when the batch began, before it comes, goes or shows another
         selection."""
         self._batch.shown.setdefault(name, known)
 
-    def _before(self, known: Shown) -> MemberSet:
+    def _before(self, known: SetState) -> MemberSet:
         if known.held is None:
             return known.declared
         family = known.declared.elements.family
@@ -233,7 +233,7 @@ class Assembly:
             members = (members - (moved.joined - kept)) | moved.left
         return replace(known.declared, elements=members)
 
-    def _with_members(self, shown: Shown) -> MemberSet:
+    def _with_members(self, shown: SetState) -> MemberSet:
         if shown.held is None:
             return shown.declared
         family = shown.declared.elements.family
@@ -284,7 +284,7 @@ class Assembly:
             self._cidrs = pod_cidrs
 
     def _delta(self, change: LiveChange) -> Delta:
-        before, after = Gathered(), Gathered()
+        before, after = TableObjects(), TableObjects()
         for name, item in self._batch.changed.items():
             before.add(item)
             after.add(None if self._kind(name) is None else self._find(name))
@@ -328,7 +328,7 @@ class Assembly:
             return None
         return self._selections.is_within(before.held, after.held, family)
 
-    def _show_moved(self, moved: Moved, found: TableSteps) -> None:
+    def _show_moved(self, moved: MembershipChange, found: TableSteps) -> None:
         """What moved in a selection moves in the sets that showed it before and do so now."""
         for name, family in self._showing.get(moved.number, {}).items():
             if family == moved.family and name not in self._batch.shown:

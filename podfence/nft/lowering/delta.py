@@ -20,7 +20,7 @@ class Delta(Struct, frozen=True):
     given: Released = {}
 
 
-class Gathered:
+class TableObjects:
     """Objects of a table by name."""
 
     def __init__(self) -> None:

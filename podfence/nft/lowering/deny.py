@@ -53,7 +53,7 @@ def direction_of(name: str) -> Direction | None:
     return next((d for d, prefix in _PREFIXES.items() if bare.startswith(prefix)), None)
 
 
-class Denied(Struct, frozen=True):
+class Denier(Struct, frozen=True):
     """What denies. ``direction``: None where no direction of a policy is asked. ``reason``:
     "policy", UNKNOWN, STATELESS or CLOSED. AUDIT: nothing was denied, and audited policies would
     have denied it."""
@@ -62,16 +62,16 @@ class Denied(Struct, frozen=True):
     reason: str
 
 
-def denied_in(chain: str) -> Denied | None:
+def denied_in(chain: str) -> Denier | None:
     """What the counter of a chain counts; None: nothing that is denied."""
     direction = direction_of(chain)
     if direction is not None:
-        return Denied(direction, AUDIT if is_audit(chain) else "policy")
+        return Denier(direction, AUDIT if is_audit(chain) else "policy")
     reason = chain.removesuffix("_d")
-    return Denied(None, reason) if reason in _FIXED else None
+    return Denier(None, reason) if reason in _FIXED else None
 
 
-class Logged(Struct, frozen=True):
+class LogPrefix(Struct, frozen=True):
     """What a log prefix says. ``denier``: the name of a group or tier whose policies deny, UNKNOWN,
     STATELESS or CLOSED. ``is_reply``: the packet was an answer within a connection."""
 
@@ -81,7 +81,7 @@ class Logged(Struct, frozen=True):
 
 def deny_rules(log_group: int, denier: str, *, is_reply: bool = False) -> tuple[Rule, ...]:
     """Log within limits, then count and drop (CNP-11). What is only audited is counted and passes.
-    ``denier`` and ``is_reply``: as in ``Logged``."""
+    ``denier`` and ``is_reply``: as in ``LogPrefix``."""
     audit = is_audit(denier)
     what = denier if denier in _FIXED else f"{_BY_POLICIES[audit, is_reply]}{denier}"
     prefix = printable(f"{_START}{what}", MAX_LOG_PREFIX)
@@ -89,15 +89,15 @@ def deny_rules(log_group: int, denier: str, *, is_reply: bool = False) -> tuple[
     return (Rule((LOG_LIMIT, Log(log_group, prefix))), Rule((Counter(), end)))
 
 
-def logged(prefix: str) -> Logged | None:
+def logged(prefix: str) -> LogPrefix | None:
     """What a message with this prefix says; None: the message is not ours."""
     if not prefix.startswith(_START):
         return None
     what = prefix.removeprefix(_START)
     if what in _FIXED:
-        return Logged(what)
+        return LogPrefix(what)
     for (audit, is_reply), word in _BY_POLICIES.items():
         denier = what.removeprefix(word)
         if what.startswith(word) and denier and is_audit(denier) is audit:
-            return Logged(denier, is_reply)
+            return LogPrefix(denier, is_reply)
     return None

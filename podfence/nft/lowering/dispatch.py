@@ -11,7 +11,7 @@ from podfence.nft.lowering.deny import STATELESS, prefix_of
 from podfence.nft.lowering.groups import self_sets
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.skeleton import range_set, stateless_map, verdict_map
-from podfence.nft.lowering.views import AUDIT_VIEWS, FAMILIES, VIEWS, View
+from podfence.nft.lowering.views import AUDIT_VIEWS, FAMILIES, VIEWS, DirectionView
 from podfence.nft.objects import (
     ADDRESS_TYPES,
     RETURN,
@@ -90,7 +90,9 @@ def leads_of(
             yield verdict_map(view, family), *_lead(audits[view.direction], view, namer)
 
 
-def _lead(names: Collection[str], view: View, namer: Namer) -> tuple[ChainVerdict, Chain | None]:
+def _lead(
+    names: Collection[str], view: DirectionView, namer: Namer
+) -> tuple[ChainVerdict, Chain | None]:
     targets = [f"{name}{view.suffix}" for name in sorted(names)]
     if not targets:
         return RETURN, None

@@ -13,7 +13,7 @@ from msgspec import Struct
 from podfence.nft.lowering.groups import Groups
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.peers import PeerSets
-from podfence.nft.lowering.ports import PortQuestions
+from podfence.nft.lowering.ports import PortMatches
 from podfence.nft.objects import Chain, MemberSet, RangeSet, Set, VerdictMap
 from podfence.policy.index import DirectionPolicy, PodPeers
 from podfence.policy.words import Selection
@@ -45,7 +45,7 @@ def fragment(
     """The objects of a group. ``policy``: its peers are words."""
     namer.given.clear()
     peers = PeerSets(_unknown, namer, families)
-    ports = PortQuestions(namer)
+    ports = PortMatches(namer)
     groups = Groups(peers, ports, namer, log_group, audit=policy.audited)
     if not groups.denies(policy):
         return NOTHING

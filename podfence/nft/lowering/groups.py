@@ -17,9 +17,9 @@ from podfence.nft.lowering.deny import deny_rules, prefix_of
 from podfence.nft.lowering.identifiers import Namer, group_comment, match_comment
 from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.peers import PeerSets
-from podfence.nft.lowering.ports import PortQuestions, RuleMatch, in_runs
+from podfence.nft.lowering.ports import PortMatches, RuleMatch, in_runs
 from podfence.nft.lowering.tierchains import SharedTiers
-from podfence.nft.lowering.views import DESTINATIONS, FAMILIES, SOURCES, View
+from podfence.nft.lowering.views import DESTINATIONS, FAMILIES, SOURCES, DirectionView
 from podfence.nft.objects import RETURN, Chain, ChainVerdict, Lookup, Rule, VerdictMap, goto, jump
 from podfence.policy.index import CompiledTier, DirectionPolicy
 
@@ -51,7 +51,7 @@ class Groups:
     def __init__(
         self,
         peers: PeerSets,
-        ports: PortQuestions,
+        ports: PortMatches,
         namer: Namer,
         log_group: int,
         *,
@@ -101,13 +101,13 @@ class Groups:
             chain.name: chain
             for reply in (False, True)
             for chain in self._of_view(
-                start, asked, entries, View(policy.direction, reply, self._audit)
+                start, asked, entries, DirectionView(policy.direction, reply, self._audit)
             )
         }
         yield from found.values()
 
     def _of_view(
-        self, start: Chain, asked: _Asked, entries: VerdictMatches | None, view: View
+        self, start: Chain, asked: _Asked, entries: VerdictMatches | None, view: DirectionView
     ) -> Iterator[Chain]:
         """The earlier tiers, each left by ``return`` for the next; then the isolation."""
         isolated = entries is not None
@@ -123,7 +123,7 @@ class Groups:
         yield from self._runs.chains(first, in_runs(entries), goto(deny), view)
         yield replace(start, name=deny, rules=self._deny_rules(start.name, appeal, view))
 
-    def _deny_rules(self, name: str, appeal: str, view: View) -> tuple[Rule, ...]:
+    def _deny_rules(self, name: str, appeal: str, view: DirectionView) -> tuple[Rule, ...]:
         """A pod cannot block itself (NP-54, NP-55). This is asked only here, where it seldom costs,
         and only where isolation alone is concerned (CNP-27). It is written again and not taken from
         ``engine``: a chain decides for packets that come, and tests hold both against each other.

@@ -21,8 +21,8 @@ from pyroaring import FrozenBitMap
 from podfence.nft.lowering.identifiers import Namer, joint_comment
 from podfence.nft.lowering.ordered import PortLists, by_port
 from podfence.nft.lowering.peers import PeerSets
-from podfence.nft.lowering.ports import PORT_KEY, PortQuestions, RuleMatch, Run, split_ports, until
-from podfence.nft.lowering.views import FAMILIES, View
+from podfence.nft.lowering.ports import PORT_KEY, PortMatches, RuleMatch, Run, split_ports, until
+from podfence.nft.lowering.views import FAMILIES, DirectionView
 from podfence.nft.objects import Chain, ChainVerdict, Field, Key, Rule, VerdictMap, Vmap, goto
 from podfence.policy.index import AddressPeers, Everyone, Peers, PodPeers
 from podfence.policy.words import Selection
@@ -36,14 +36,14 @@ MAX_LINEAR = 4
 class RunWriter:
     """Writes runs as chains. ``maps`` collects the verdict maps that the chains need."""
 
-    def __init__(self, peers: PeerSets, ports: PortQuestions, namer: Namer) -> None:
+    def __init__(self, peers: PeerSets, ports: PortMatches, namer: Namer) -> None:
         self._peers = peers
         self._ports = ports
         self._namer = namer
         self.maps: list[VerdictMap] = []
 
     def chains(
-        self, start: Chain, runs: Sequence[Run], default: ChainVerdict, view: View
+        self, start: Chain, runs: Sequence[Run], default: ChainVerdict, view: DirectionView
     ) -> list[Chain]:
         """``start``, extended so that it asks ``runs`` in their order and then says ``default``;
         and the chains that it needs. The rules that ``start`` has already come first."""
@@ -57,7 +57,7 @@ class RunWriter:
         return [self._in_turn(start, runs, default, view)]
 
     def _in_turn(
-        self, start: Chain, runs: Iterable[Run], default: ChainVerdict, view: View
+        self, start: Chain, runs: Iterable[Run], default: ChainVerdict, view: DirectionView
     ) -> Chain:
         """``start`` with all rules in one list."""
         rules = [
@@ -66,7 +66,7 @@ class RunWriter:
         return replace(start, rules=(*start.rules, *rules, Rule((default,))))
 
     def _by_port(
-        self, start: Chain, lists: PortLists, default: ChainVerdict, view: View
+        self, start: Chain, lists: PortLists, default: ChainVerdict, view: DirectionView
     ) -> Iterator[Chain]:
         """A chain for each list, and ``start``: the map that leads to them, then the others.
 
@@ -90,7 +90,7 @@ class RunWriter:
         yield self._in_turn(start, lists.others, default, view)
 
     def _one_verdict(
-        self, start: Chain, run: Run, default: ChainVerdict, view: View
+        self, start: Chain, run: Run, default: ChainVerdict, view: DirectionView
     ) -> list[Chain]:
         found: list[Chain] = []
         entries: Iterable[RuleMatch] = run.entries
@@ -110,7 +110,7 @@ class RunWriter:
         onward: Chain,
         keys: Mapping[Key, list[RuleMatch]],
         verdict: ChainVerdict,
-        view: View,
+        view: DirectionView,
     ) -> Iterator[Chain]:
         """``chain`` ended by a map from ports to chains; what finds nothing goes on to
         ``onward``."""
@@ -131,7 +131,7 @@ class RunWriter:
         yield replace(chain, rules=(*chain.rules, *ends))
 
     def _rules(
-        self, entries: Iterable[RuleMatch], verdict: ChainVerdict, view: View
+        self, entries: Iterable[RuleMatch], verdict: ChainVerdict, view: DirectionView
     ) -> Iterator[Rule]:
         for entry in entries:
             for ports in self._ports.alternatives(entry.ports, view.port):

@@ -36,7 +36,7 @@ class _Lead(Struct, frozen=True):
     chains: Fragment
 
 
-class Leads:
+class GroupMaps:
     """The maps from addresses to groups, and the sets of an address and itself."""
 
     def __init__(self, namer: Namer) -> None:

@@ -21,7 +21,7 @@ from podfence.nft.lowering.dispatch import (
 from podfence.nft.lowering.groups import Groups
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.peers import ClassMembers, PeerSets
-from podfence.nft.lowering.ports import PortQuestions
+from podfence.nft.lowering.ports import PortMatches
 from podfence.nft.lowering.skeleton import (
     skeleton,
 )
@@ -111,7 +111,7 @@ class _Lowering:
         namer = Namer()
         families = spoken((a.version for a in self._local), node.pod_cidrs)
         self._peers = PeerSets(ClassMembers(index), namer, families)
-        self._ports = PortQuestions(namer)
+        self._ports = PortMatches(namer)
         self._groups = Groups(self._peers, self._ports, namer, node.log_group)
         denying = _denying(_policies(index, pod) for pod in _pods(index, node))
         denying = [policy for policy in denying if self._groups.denies(policy)]
@@ -156,7 +156,7 @@ class _Audit(Struct, frozen=True):
         enforced: PolicyIndex,
         node: LocalNode,
         namer: Namer,
-        ports: PortQuestions,
+        ports: PortMatches,
         families: Collection[int],
     ) -> _Audit | None:
         """None: nothing is audited."""

@@ -45,7 +45,7 @@ _Span = tuple[int, int, int]
 """Protocol number, lowest and highest port."""
 
 
-class PortQuestions:
+class PortMatches:
     """Turns port sets into alternatives, and collects the sets that they refer to."""
 
     def __init__(self, namer: Namer) -> None:

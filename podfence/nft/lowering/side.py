@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from podfence.live.profiles import HeldSelection
-from podfence.live.selections import Moved, Selections
+from podfence.live.selections import MembershipChange, Selections
 from podfence.nft.objects import Chain, MemberSet, NamedObject, RangeSet, Set, VerdictMap
 from podfence.nft.ruleset import AnySet
 from podfence.sets.members import Members
@@ -92,7 +92,7 @@ class _ByName(Mapping[str, T], Generic[T]):
 # -- What was there before a batch of events, kept while the batch is taken in
 
 
-class Shown:
+class SetState:
     """A set of addresses. ``held``: the selection whose members it has; None: ``declared`` has
     them."""
 
@@ -115,10 +115,10 @@ class PriorState:
     ``unheld``: selections that are looked at only until the change is told. ``unnamed``: names that
     a fragment gave back."""
 
-    def __init__(self, moved: Mapping[tuple[int, int], Moved]) -> None:
+    def __init__(self, moved: Mapping[tuple[int, int], MembershipChange]) -> None:
         self.moved = moved
         self.members: dict[tuple[int, int], Members] = {}
         self.changed: dict[ObjectName, NamedObject | None] = {}
-        self.shown: dict[str, Shown | None] = {}
+        self.shown: dict[str, SetState | None] = {}
         self.unheld: list[HeldSelection] = []
         self.unnamed: set[str] = set()

@@ -17,7 +17,7 @@ from podfence.nft.lowering.views import (
     FAMILIES,
     SOURCES,
     VIEWS,
-    View,
+    DirectionView,
 )
 from podfence.nft.objects import (
     ACCEPT,
@@ -26,7 +26,6 @@ from podfence.nft.objects import (
     RETURN,
     BaseChain,
     Between,
-    CameBy,
     Chain,
     Compare,
     CtDirection,
@@ -38,6 +37,7 @@ from podfence.nft.objects import (
     Field,
     Hook,
     Lookup,
+    MetaIifKind,
     Rule,
     SetCtMark,
     Statement,
@@ -56,7 +56,7 @@ _REST = {FORWARD: "forward_unjudged", INPUT: "input_unjudged"}
 _ND_TYPES = Between(Field.ICMPV6_TYPE, 133, 137)
 _ON_LINK = Compare(Field.IP6_HOPLIMIT, 255)
 _LINK_LOCAL = Between(Field.IP6_SADDR, 0xFE80 << 112, (0xFEC0 << 112) - 1)
-_PODS_LINK = CameBy("veth")
+_PODS_LINK = MetaIifKind("veth")
 _ERRORS = tuple(
     (CtState(CtStateBit.RELATED), Compare(Field.L4PROTO, protocol)) for protocol in (ICMP, ICMPV6)
 )
@@ -67,7 +67,7 @@ def range_set(family: int) -> str:
     return f"podcidr{family}"
 
 
-def verdict_map(view: View, family: int) -> str:
+def verdict_map(view: DirectionView, family: int) -> str:
     """The map from local pod addresses to their group's chain in a view."""
     prefix = prefix_of(view.direction, audit=view.audit).removesuffix("_")
     return f"{prefix}{family}{view.suffix}"
@@ -78,7 +78,7 @@ def stateless_map(family: int) -> str:
     return f"{STATELESS}{family}"
 
 
-def dispatch_chain(view: View) -> str:
+def dispatch_chain(view: DirectionView) -> str:
     """The chain that looks the judged pod up."""
     return f"{'audit_' if view.audit else ''}{view.direction.value}{view.suffix}"
 
@@ -153,7 +153,7 @@ def _stateless_chains() -> Iterator[Chain]:
     yield Chain(STATELESS, tuple(Rule((jump(name),)) for name in ends))
 
 
-def _judge(audits: Collection[View], *, reply: bool) -> tuple[Rule, ...]:
+def _judge(audits: Collection[DirectionView], *, reply: bool) -> tuple[Rule, ...]:
     """Both ends must agree (NP-6); then the connection gets the epoch that judged it. Audits come
     last: they accept what they would deny, so nothing may be left to ask."""
     views = [view for view in VIEWS if view.reply is reply]
@@ -161,7 +161,7 @@ def _judge(audits: Collection[View], *, reply: bool) -> tuple[Rule, ...]:
     return (*_jumps(views), Rule((jump(STAMP),)), *_jumps(asked))
 
 
-def _jumps(views: Iterable[View]) -> Iterator[Rule]:
+def _jumps(views: Iterable[DirectionView]) -> Iterator[Rule]:
     return (Rule((jump(dispatch_chain(view)),)) for view in views)
 
 
@@ -177,7 +177,7 @@ def _other_errors(chain: str) -> Iterator[Rule]:
     return (Rule((*error, goto(chain)), "errors of other connections") for error in _ERRORS)
 
 
-def _forward(audits: Collection[View]) -> tuple[Rule, ...]:
+def _forward(audits: Collection[DirectionView]) -> tuple[Rule, ...]:
     return (
         _neighbours(),
         Rule((CtState(CtStateBit.INVALID | CtStateBit.UNTRACKED), goto(STATELESS))),
@@ -188,7 +188,7 @@ def _forward(audits: Collection[View]) -> tuple[Rule, ...]:
     )
 
 
-def _input(audits: Collection[View]) -> tuple[Rule, ...]:
+def _input(audits: Collection[DirectionView]) -> tuple[Rule, ...]:
     """From pods to their own node: egress is judged (NP-53), answers to the node pass (NP-52).
 
     A packet without a connection is judged like the first one of a connection.
@@ -199,7 +199,7 @@ def _input(audits: Collection[View]) -> tuple[Rule, ...]:
         *_other_errors(f"{STATELESS}_s"),
         # an address that every pod has and the API does not contain: the pod is unknown
         Rule((_LINK_LOCAL, _PODS_LINK, goto(UNKNOWN)), "pods by link-local addresses"),
-        Rule((jump(dispatch_chain(View(Direction.EGRESS, reply=False))),)),
+        Rule((jump(dispatch_chain(DirectionView(Direction.EGRESS, reply=False))),)),
         Rule((jump(STAMP),)),
         *_jumps(v for v in audits if v.direction is Direction.EGRESS and not v.reply),
     )

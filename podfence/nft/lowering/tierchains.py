@@ -17,7 +17,7 @@ from podfence.nft.lowering.identifiers import tier_comment as comment_of
 from podfence.nft.lowering.identifiers import tier_key as key_of
 from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.ports import RuleMatch, in_runs
-from podfence.nft.lowering.views import View
+from podfence.nft.lowering.views import DirectionView
 from podfence.nft.objects import (
     RETURN,
     Chain,
@@ -48,7 +48,7 @@ class SharedTiers:
         self._waiting.clear()
 
     def asked(
-        self, tiers: Sequence[CompiledTier], view: View, *, isolated: bool
+        self, tiers: Sequence[CompiledTier], view: DirectionView, *, isolated: bool
     ) -> tuple[list[str], str]:
         """The chains that are asked one after the other whether they deny; and the chain to appeal
         to against what is denied after them, ``""`` when none of them accepts anything.
@@ -65,7 +65,7 @@ class SharedTiers:
                 appeal = self._appeal(tier, f"{name}_a", appeal, view)
         return deniers, appeal
 
-    def _name(self, tier: CompiledTier, appeal: str, view: View) -> str:
+    def _name(self, tier: CompiledTier, appeal: str, view: DirectionView) -> str:
         prefix = f"{prefix_of(view.direction, audit=view.audit)}{tier.name.lower()}_"
         return self._namer.name(prefix, f"{appeal.removesuffix(view.suffix)} {self._key(tier)}")
 
@@ -75,23 +75,25 @@ class SharedTiers:
             found = self._keys[tier.number] = key_of(tier)
         return found
 
-    def _denier(self, tier: CompiledTier, name: str, appeal: str, view: View) -> str:
+    def _denier(self, tier: CompiledTier, name: str, appeal: str, view: DirectionView) -> str:
         verdicts = {Action.ACCEPT: RETURN, Action.PASS: RETURN}
         verdicts[Action.DENY] = self._denied_by(tier, name, appeal, view)
         return self._write(tier, name, "denied by", verdicts, view)
 
-    def _appeal(self, tier: CompiledTier, name: str, appeal: str, view: View) -> str:
+    def _appeal(self, tier: CompiledTier, name: str, appeal: str, view: DirectionView) -> str:
         """What the tier denies does not come here."""
         onward = self._denied_by(tier, name, appeal, view)
         verdicts = {Action.ACCEPT: RETURN, Action.PASS: onward}
         return self._write(tier, name, "accepted by", verdicts, view, onward)
 
-    def _denied_by(self, tier: CompiledTier, name: str, appeal: str, view: View) -> ChainVerdict:
+    def _denied_by(
+        self, tier: CompiledTier, name: str, appeal: str, view: DirectionView
+    ) -> ChainVerdict:
         if not appeal:
             self.deniers[name] = tier
         return self._denied(name, appeal, view)
 
-    def _denied(self, name: str, appeal: str, view: View) -> ChainVerdict:
+    def _denied(self, name: str, appeal: str, view: DirectionView) -> ChainVerdict:
         """Where denied packets go: to an earlier tier's acceptance, or to an end of their own."""
         if appeal:
             return goto(appeal)
@@ -107,7 +109,7 @@ class SharedTiers:
         name: str,
         asked: str,
         verdicts: dict[Action, ChainVerdict],
-        view: View,
+        view: DirectionView,
         otherwise: ChainVerdict = RETURN,
     ) -> str:
         """The chain that asks the rules whose action has a verdict; its name."""

@@ -21,7 +21,7 @@ from podfence.nft.lowering.peers import OF_NAMES
 from podfence.nft.lowering.permission import Known, Proof, ReadableRuleset, unknown
 from podfence.nft.lowering.polarity import ChainUses, Polarity
 from podfence.nft.lowering.skeleton import range_set, stateless_map, verdict_map, without_epoch
-from podfence.nft.lowering.views import AUDIT_VIEWS, FAMILIES, VIEWS, View
+from podfence.nft.lowering.views import AUDIT_VIEWS, FAMILIES, VIEWS, DirectionView
 from podfence.nft.objects import (
     ADDRESS_TYPES,
     RETURN,
@@ -44,7 +44,7 @@ _ACCEPTING = (Polarity.ACCEPTS, Polarity.BOTH)
 _DENYING = (Polarity.DENIES, Polarity.BOTH)
 _OF_PODS = {verdict_map(view, family): family for view in VIEWS for family in FAMILIES}
 _AUDITS = {
-    verdict_map(view, family): verdict_map(View(view.direction, view.reply), family)
+    verdict_map(view, family): verdict_map(DirectionView(view.direction, view.reply), family)
     for view in AUDIT_VIEWS
     for family in FAMILIES
 }

@@ -16,7 +16,7 @@ DESTINATIONS = {4: Field.IP_DADDR, 6: Field.IP6_DADDR}
 FAMILIES = (4, 6)
 
 
-class View(Struct, frozen=True):
+class DirectionView(Struct, frozen=True):
     """One policy direction, seen in packets of the original direction or, if ``reply``, of the
     reply direction. ``audit``: what audited policies would say of it; asked after all that is
     enforced."""
@@ -50,7 +50,7 @@ class View(Struct, frozen=True):
         return (self.direction is Direction.EGRESS) is not self.reply
 
 
-VIEWS = tuple(View(direction, reply) for reply in (False, True) for direction in Direction)
+VIEWS = tuple(DirectionView(direction, reply) for reply in (False, True) for direction in Direction)
 """Egress before ingress, original before reply."""
-AUDIT_VIEWS = tuple(View(view.direction, view.reply, audit=True) for view in VIEWS)
+AUDIT_VIEWS = tuple(DirectionView(view.direction, view.reply, audit=True) for view in VIEWS)
 """The same, of what is only audited."""

@@ -16,28 +16,28 @@ from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING
 
 
-class Deciding(Struct, frozen=True):
+class DecidingRules(Struct, frozen=True):
     """``rules``: each allows some of the ports. ``free``: of some no policy says anything."""
 
     rules: tuple[Origin, ...] = ()
     free: bool = False
 
-    def joined(self, other: Deciding) -> Deciding:
+    def joined(self, other: DecidingRules) -> DecidingRules:
         """Both, as of two IP versions."""
         rules = tuple(dict.fromkeys((*self.rules, *other.rules)))
-        return Deciding(rules, self.free or other.free)
+        return DecidingRules(rules, self.free or other.free)
 
 
-FREE = Deciding(free=True)
+FREE = DecidingRules(free=True)
 """An end that no policy judges."""
 
-Via = tuple[tuple[Direction, Deciding], ...]
+Via = tuple[tuple[Direction, DecidingRules], ...]
 """What lets a connection through at each end that policies judge: the source's first."""
 
 
 def deciding(
     policy: DirectionPolicy, remote: int, family: int, ports: PortSet = EVERYTHING
-) -> Deciding:
+) -> DecidingRules:
     """The rules that let ``ports`` through to or from a class; all of them are allowed."""
     free = False
     found: dict[Origin, None] = {}
@@ -46,4 +46,4 @@ def deciding(
             free = True
         elif step.action is Action.ACCEPT:
             found |= dict.fromkeys(rule.origin for rule in step.rules())
-    return Deciding(tuple(found), free)
+    return DecidingRules(tuple(found), free)

@@ -12,14 +12,14 @@ from msgspec.structs import replace
 
 from podfence.model.entries import Entries, EntryPoint
 from podfence.questions.entryrows import EntryRow
-from podfence.questions.tests.ends import Aim
+from podfence.questions.tests.ends import ResolvedTarget
 from podfence.questions.tests.form import PortSpec
 
 if TYPE_CHECKING:
     from podfence.questions.tests.world import ClusterWorld
 
 
-def near(entries: Entries, aims: Iterable[Aim], world: ClusterWorld) -> Entries:
+def near(entries: Entries, aims: Iterable[ResolvedTarget], world: ClusterWorld) -> Entries:
     """Without the entries that lead to other namespaces, which need not be judged."""
     pods = {number for aim in aims for number in aim.found.pods}
     spaces = {world.pods[number].partition("/")[0] for number in pods}
@@ -32,7 +32,7 @@ def _leads_to(entry: EntryPoint) -> str:
 
 
 def leading_to(
-    rows: Iterable[EntryRow], aims: Iterable[Aim], world: ClusterWorld
+    rows: Iterable[EntryRow], aims: Iterable[ResolvedTarget], world: ClusterWorld
 ) -> Iterator[EntryRow]:
     """The rows about these pods and ports, with these pods alone, whatever their state."""
     wanted = tuple(aims)
@@ -42,7 +42,7 @@ def leading_to(
             yield replace(row, pods=pods)
 
 
-def _is_meant(row: EntryRow, pod: str, aim: Aim, world: ClusterWorld) -> bool:
+def _is_meant(row: EntryRow, pod: str, aim: ResolvedTarget, world: ClusterWorld) -> bool:
     number = world.number_of[pod]
     return number in aim.found.pods and _is_about(aim.ports, row.port, number, world)
 

@@ -18,7 +18,7 @@ from podfence.engine.porttable import NOTHING_ID
 from podfence.errors import QuestionError, Source, UnknownObject
 from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import Direction
-from podfence.questions.find.deciding import FREE, Deciding, Via, deciding
+from podfence.questions.find.deciding import FREE, DecidingRules, Via, deciding
 from podfence.questions.phrases.outside import name_outside
 from podfence.questions.phrases.words import some as some_of
 from podfence.questions.tests.cells import Cells, TestInWorld
@@ -71,7 +71,7 @@ class ReachRow(Struct, frozen=True):
     destinations: RowEnd
     ports: PortSet
     family: int | None
-    by: Deciding
+    by: DecidingRules
     via: Via = ()
 
     @property
@@ -124,7 +124,7 @@ _IN = Direction.INGRESS
 _ON_THE_WAY = (Direction.EGRESS, Direction.INGRESS)
 _Key = tuple[EndPart, EndPart, PortSet]
 """Source, destination, ports."""
-_Said = tuple[Deciding, Via]
+_Said = tuple[DecidingRules, Via]
 """What lets something through at the end that was asked about, and at both."""
 _Joint = tuple[PortSet, int | None, _Said, tuple[bool, bool], tuple[EndPart, ...]]
 """What rows have in common, and their far ends."""
@@ -149,7 +149,7 @@ class _Reaching:
         self._near = near
         self._via = via
         self._require_addresses()
-        self._by: dict[tuple[int, int, int, PortSet], Deciding] = {}
+        self._by: dict[tuple[int, int, int, PortSet], DecidingRules] = {}
 
     def _require_addresses(self) -> None:
         """No row speaks of a pod without an address of its own (NP-58, NP-60a): a silence that
@@ -214,7 +214,7 @@ class _Reaching:
 
     def _deciding(
         self, direction: Direction, family: Family, source: int, to: int, ports: PortSet
-    ) -> Deciding:
+    ) -> DecidingRules:
         near, far = (to, source) if direction is _IN else (source, to)
         policy = self._world.index.policies[near].of(direction)
         if not policy.tiers:

@@ -18,7 +18,7 @@ from podfence.policy.compile import audit_of
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.phrases.matched import PodGroup, grouped
-from podfence.questions.plan.followed import Followed
+from podfence.questions.plan.followed import FollowedState
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.plan.plan import Plan, plan
 from podfence.questions.selecting import SelectingPolicies
@@ -36,7 +36,9 @@ class PolicyPurpose(Struct, frozen=True):
     audited: bool = False
 
 
-def purpose(index: PolicyIndex, policy: Policy, state: Followed | None = None) -> PolicyPurpose:
+def purpose(
+    index: PolicyIndex, policy: Policy, state: FollowedState | None = None
+) -> PolicyPurpose:
     """The purpose of one policy of a cluster. ``index``: without pods to come. ``state``: the same
     cluster with them; with it, each of many questions costs only what it touches."""
     directions = tuple(d for d in Direction if _has(policy, d))

@@ -10,7 +10,7 @@ from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.policy.origin import Origin
 from podfence.questions.phrases import words
-from podfence.questions.phrases.matched import Matched
+from podfence.questions.phrases.matched import MatchedPods
 from podfence.questions.whyempty import wanted_by_tier
 
 
@@ -23,12 +23,12 @@ class UnusedSelector(Struct, frozen=True):
 
 def unused_selectors(index: PolicyIndex) -> Iterator[UnusedSelector]:
     """All unused selectors, policy by policy."""
-    matched = Matched(index)
+    matched = MatchedPods(index)
     yield from _of_policies(matched)
     yield from _of_tiers(matched)
 
 
-def _of_policies(matched: Matched) -> Iterator[UnusedSelector]:
+def _of_policies(matched: MatchedPods) -> Iterator[UnusedSelector]:
     for policy in matched.index.cluster.policies:
         space = policy.ref.namespace
         if not matched.subjects(policy):
@@ -43,7 +43,7 @@ def _of_policies(matched: Matched) -> Iterator[UnusedSelector]:
                         yield UnusedSelector(origin, words.peer(peer, space))
 
 
-def _of_tiers(matched: Matched) -> Iterator[UnusedSelector]:
+def _of_tiers(matched: MatchedPods) -> Iterator[UnusedSelector]:
     cluster = matched.index.cluster
     pods = [end.pod for end in matched.index.endpoints.values() if end.addresses]
     for policy in cluster.admin_policies:

@@ -28,7 +28,7 @@ from podfence.questions.lint.note_labels import near_labels
 from podfence.questions.lint.note_outside import METADATA
 from podfence.questions.lint.note_peers import and_partners
 from podfence.questions.lint.note_ports import services_in_front
-from podfence.questions.phrases.matched import Matched
+from podfence.questions.phrases.matched import MatchedPods
 from podfence.questions.repair.changes import (
     Append,
     FieldEdit,
@@ -75,7 +75,7 @@ class Fixes:
         self._written = written
         self._pod_cidrs = pod_cidrs
         self._is_partial = is_partial
-        self._matched = Matched(index)
+        self._matched = MatchedPods(index)
         self._policies = {policy.ref: policy for policy in index.cluster.policies}
 
     def of(self, finding: LintFinding) -> Fix | None:

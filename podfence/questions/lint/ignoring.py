@@ -61,7 +61,7 @@ class Remark(Struct, frozen=True):
         return Problem(code, Severity.WARNING, text, self.source, path, name, self.position)
 
 
-class Sifted(Struct, frozen=True):
+class SiftedFindings(Struct, frozen=True):
     """Findings after the remarks were applied: those that stay, those that are ignored, with the
     remark, and problems of remarks."""
 
@@ -124,7 +124,7 @@ def sift(
     locate: Callable[[LintFinding], Position | None],
     wanted: Container[str],
     today: date,
-) -> Sifted:
+) -> SiftedFindings:
     """Apply the remarks. ``wanted``: the codes of this run; remarks about other codes are not
     reported as unused. ``today``: the date for ``until=``."""
     problems: list[Problem] = []
@@ -145,7 +145,7 @@ def sift(
         if at not in used and all(_codes(code, wanted) for code in remark.codes):
             text = f"nothing here is {' or '.join(remark.codes)} now: delete this remark"
             problems.append(remark.problem("PF602", text))
-    return Sifted(tuple(kept), tuple(ignored), tuple(problems))
+    return SiftedFindings(tuple(kept), tuple(ignored), tuple(problems))
 
 
 def _is_valid(remark: Remark, today: date, problems: list[Problem]) -> bool:

@@ -26,7 +26,7 @@ from podfence.questions.lint.surroundings import NOWHERE, Surroundings
 from podfence.questions.lint.tiers import tier_findings
 from podfence.questions.lint.together import together
 from podfence.questions.lint.wanted import wanted
-from podfence.questions.phrases.matched import Matched
+from podfence.questions.phrases.matched import MatchedPods
 
 _OF_BLOCKS = frozenset({"PF311", "PF340"})
 _MATCHES_NOBODY = frozenset({"PF306", "PF307", "PF320", "PF321", "PF322"})
@@ -54,7 +54,7 @@ def _findings(
     index: PolicyIndex, raw: Callable[[Source | None], Raw | None], around: Surroundings
 ) -> Iterator[LintFinding]:
     populated = {endpoint.pod.namespace for endpoint in index.endpoints.values()}
-    matched = Matched(index)
+    matched = MatchedPods(index)
     written = WrittenObjects(index, raw)
     modes: list[LintFinding] = []
     said: list[LintFinding] = []

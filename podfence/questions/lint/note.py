@@ -21,7 +21,7 @@ from podfence.policy.flow import DIRECTIONS, Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.surroundings import UNTOLD, ClusterDns
 from podfence.questions.phrases.ends import Ends
-from podfence.questions.phrases.matched import Matched
+from podfence.questions.phrases.matched import MatchedPods
 
 Raw = Mapping[str, object]
 """A policy as it was written, before decoding."""
@@ -36,7 +36,7 @@ class Note(Struct, frozen=True):
     severity: Severity | None = None
     """Where it weighs otherwise than its code does."""
     names: tuple[str, ...] = ()
-    """As in ``Finding``."""
+    """As in ``LintFinding``."""
 
 
 def field_of(value: object, *path: str) -> object:
@@ -146,7 +146,7 @@ class LintedPolicy(Struct, frozen=True):
     index: PolicyIndex
     policy: NetworkPolicy
     raw: Raw | None
-    matched: Matched
+    matched: MatchedPods
     written: WrittenObjects
     namespace: str
     """Namespace of the policy."""
@@ -166,7 +166,7 @@ class LintedPolicy(Struct, frozen=True):
         index: PolicyIndex,
         policy: NetworkPolicy,
         raw: Raw | None,
-        matched: Matched,
+        matched: MatchedPods,
         written: WrittenObjects,
         dns: ClusterDns = UNTOLD,
     ) -> LintedPolicy:

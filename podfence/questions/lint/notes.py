@@ -25,7 +25,7 @@ from podfence.questions.lint import (
 from podfence.questions.lint.findings import LintFinding
 from podfence.questions.lint.note import LintedPolicy, Note, Raw, WrittenObjects
 from podfence.questions.lint.surroundings import UNTOLD, ClusterDns
-from podfence.questions.phrases.matched import Matched
+from podfence.questions.phrases.matched import MatchedPods
 
 _PORTS, _BLOCKS, _PEERS, _TWO_PEERS, _TWO_RULES = 1, 2, 4, 8, 16
 _NO_SUBJECT, _NO_PEER, _NOBODY = 32, 64, 128
@@ -126,7 +126,7 @@ def notes_for(
     index: PolicyIndex,
     policy: NetworkPolicy,
     raw: Raw | None = None,
-    matched: Matched | None = None,
+    matched: MatchedPods | None = None,
     written: WrittenObjects | None = None,
     dns: ClusterDns = UNTOLD,
 ) -> tuple[LintFinding, ...]:
@@ -136,7 +136,7 @@ def notes_for(
     annotations); without it PF302 and PF305 are never given. ``matched``: of this index, shared by
     many policies. ``written``: how objects were written. ``dns``: where names are resolved.
     """
-    known = matched or Matched(index)
+    known = matched or MatchedPods(index)
     case = LintedPolicy.of(index, policy, raw, known, written or _not_known(index), dns)
     has = traits(case)
     notes = [note for check, needs in CHECKS if not needs & ~has for note in check(case)]

@@ -17,7 +17,7 @@ from podfence.engine.porttable import PortTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, Endpoint, PolicyIndex
 from podfence.questions.lint.note import WrittenObjects
-from podfence.questions.phrases.matched import Matched
+from podfence.questions.phrases.matched import MatchedPods
 
 FAMILIES = (4, 6)
 _NOBODY = FrozenBitMap()
@@ -28,12 +28,12 @@ class LintIndex(Struct, frozen=True, dict=True):
     """One index with the answers so far. ``written``: how objects were written."""
 
     index: PolicyIndex
-    matched: Matched
+    matched: MatchedPods
     written: WrittenObjects
     table: PortTable
 
     @classmethod
-    def of(cls, index: PolicyIndex, matched: Matched, written: WrittenObjects) -> LintIndex:
+    def of(cls, index: PolicyIndex, matched: MatchedPods, written: WrittenObjects) -> LintIndex:
         """Of an index and of what is known of its pods."""
         return cls(index, matched, written, PortTable.of(index))
 

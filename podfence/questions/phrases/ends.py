@@ -16,7 +16,7 @@ from podfence.policy.index import Endpoint
 
 class Ends(Collection[Endpoint]):
     """Endpoints in the order of ``everybody``, each once. Results are kept here: ``port_lists``,
-    ``by_label`` and ``names`` belong to ``Matched``."""
+    ``by_label`` and ``names`` belong to ``MatchedPods``."""
 
     __slots__ = (
         "_classes",

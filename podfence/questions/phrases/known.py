@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
-from podfence.model.claims import UNCLEAR_OWNER, Claim, claims
+from podfence.model.claims import UNCLEAR_OWNER, AddressClaim, claims
 from podfence.model.cluster import Cluster
 from podfence.model.objects import Node, Pod, Service
 from podfence.sets.addresses import IPAddress
@@ -50,7 +50,7 @@ class ObjectLookup:
                 return f"{address} is an address of node {node.name}"
             case Pod() as pod:
                 return f"{address} was the address of {pod.namespace}/{pod.name}, which is finished"
-            case Claim() as claim:
+            case AddressClaim() as claim:
                 return (
                     f"{address} is the address of {_names(claim.holders)}: {UNCLEAR_OWNER} (NP-60a)"
                 )
@@ -69,11 +69,11 @@ class ObjectLookup:
         return f"{meant}: {UNCLEAR_OWNER} (NP-60a)"
 
     @cached_property
-    def _claims(self) -> Mapping[IPAddress, Claim]:
+    def _claims(self) -> Mapping[IPAddress, AddressClaim]:
         return {claim.address: claim for claim in claims(self._cluster.pods)}
 
     @cached_property
-    def _owners(self) -> Mapping[IPAddress, Service | Node | Pod | Claim]:
+    def _owners(self) -> Mapping[IPAddress, Service | Node | Pod | AddressClaim]:
         # Of several of one kind the first by name: no order of the input decides.
         gone = sorted((p for p in self._cluster.pods if p.finished), key=_by_name, reverse=True)
         finished = ((a, pod) for pod in gone for a in pod.addresses)

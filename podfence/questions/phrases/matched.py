@@ -102,7 +102,7 @@ _Item = tuple[str, NetworkPolicyPeer]
 """An item of ``from``/``to``, and the namespace in which it looks if it names none."""
 
 
-class Matched:
+class MatchedPods:
     """Looks up pods for one index; what it has found out is kept."""
 
     def __init__(self, index: PolicyIndex) -> None:
@@ -120,14 +120,14 @@ class Matched:
 
     def after(
         self, index: PolicyIndex, changed: Mapping[ObjectRef, NetworkPolicy | None]
-    ) -> Matched:
+    ) -> MatchedPods:
         """The same for an index in which some NetworkPolicies are others (None: gone). What is
         known of pods is kept if the pods are the same."""
         old, now = self.index.cluster, index.cluster
         same = index.members is self.index.members and index.endpoints is self.index.endpoints
         same &= now.pods is old.pods and now.namespaces is old.namespaces
         if not same or now.nodes is not old.nodes:
-            return Matched(index)
+            return MatchedPods(index)
         new = copy(self)  # what is found out of pods is shared both ways
         new.index, new._open = index, {}
         policies = dict(self._policies)

@@ -23,12 +23,12 @@ from podfence.policy.index import DirectionPolicy, PolicyIndex
 from podfence.questions.plan.counterfactual import SmallCluster, Worlds
 from podfence.questions.plan.difference import ReachChange
 from podfence.questions.plan.edits import Edit
-from podfence.questions.plan.ends import JointEnds
+from podfence.questions.plan.ends import JointClasses
 from podfence.sets import PortSet
 from podfence.sets.ports import NOTHING
 
 
-class Mode(Enum):
+class BlameMode(Enum):
     """How edits cause a change together."""
 
     ALONE = "alone"
@@ -46,11 +46,11 @@ class Blame(Struct, frozen=True):
     and the verdict changed; or nothing else touches the change."""
 
     edits: tuple[int, ...]
-    mode: Mode
+    mode: BlameMode
     proved: bool
 
 
-class Blamed(Struct, frozen=True):
+class BlamedChange(Struct, frozen=True):
     """Part of a change with one cause."""
 
     sources: FrozenBitMap
@@ -61,7 +61,7 @@ class Blamed(Struct, frozen=True):
     blame: Blame
 
 
-class Limits(Struct, frozen=True):
+class BlameLimits(Struct, frozen=True):
     """The limits of the search. ``worlds``: small clusters to compile; ``verdicts``: questions to
     ask them."""
 
@@ -69,7 +69,7 @@ class Limits(Struct, frozen=True):
     verdicts: int = 400_000
 
 
-USUAL = Limits()
+USUAL = BlameLimits()
 
 
 def blamed(
@@ -77,9 +77,9 @@ def blamed(
     edits: Sequence[Edit],
     old: PolicyIndex,
     new: PolicyIndex,
-    ends: JointEnds,
-    limits: Limits = USUAL,
-) -> tuple[Blamed, ...]:
+    ends: JointClasses,
+    limits: BlameLimits = USUAL,
+) -> tuple[BlamedChange, ...]:
     """All changes, in parts that have one cause each."""
     return tuple(_Blamer(edits, old, new, ends, limits).run(changes))
 
@@ -93,8 +93,8 @@ class _Blamer:
         edits: Sequence[Edit],
         old: PolicyIndex,
         new: PolicyIndex,
-        ends: JointEnds,
-        limits: Limits,
+        ends: JointClasses,
+        limits: BlameLimits,
     ) -> None:
         self._edits = edits
         self._sides = (old, new)
@@ -108,12 +108,12 @@ class _Blamer:
         self._asked_of: dict[int, BitMap] = defaultdict(BitMap)
         self._verdicts = 0
 
-    def run(self, changes: Iterable[ReachChange]) -> Iterator[Blamed]:
+    def run(self, changes: Iterable[ReachChange]) -> Iterator[BlamedChange]:
         several: list[tuple[ReachChange, _Candidates]] = []
         for change in changes:
             for part, candidates in self._by_candidates(change):
                 if len(candidates) == 1:
-                    yield self._whole(part, Blame(candidates, Mode.ALONE, proved=True))
+                    yield self._whole(part, Blame(candidates, BlameMode.ALONE, proved=True))
                 else:
                     several.append((part, candidates))
                     for number in candidates:
@@ -121,8 +121,8 @@ class _Blamer:
         for part, candidates in several:
             yield from self._tried(part, candidates)
 
-    def _whole(self, change: ReachChange, blame: Blame) -> Blamed:
-        return Blamed(
+    def _whole(self, change: ReachChange, blame: Blame) -> BlamedChange:
+        return BlamedChange(
             change.sources,
             change.destinations,
             change.opened,
@@ -192,10 +192,10 @@ class _Blamer:
 
     # -- taking back
 
-    def _tried(self, change: ReachChange, candidates: _Candidates) -> Iterator[Blamed]:
+    def _tried(self, change: ReachChange, candidates: _Candidates) -> Iterator[BlamedChange]:
         """Parts of a change that has several candidates."""
         pairs = len(change.sources) * len(change.destinations) * len(candidates)
-        together = Blame(candidates, Mode.TOGETHER, proved=False)
+        together = Blame(candidates, BlameMode.TOGETHER, proved=False)
         if self._verdicts + pairs > self._limits.verdicts:
             yield self._whole(change, together)
             return
@@ -209,7 +209,7 @@ class _Blamer:
                 found[key][destination].add(source)
         for (opened, closed, family, blame), rows in found.items():
             for sources, destinations in rectangles(rows):
-                yield Blamed(sources, destinations, opened, closed, family, blame)
+                yield BlamedChange(sources, destinations, opened, closed, family, blame)
 
     def _of_pair(
         self, change: ReachChange, source: int, destination: int, candidates: _Candidates
@@ -243,7 +243,7 @@ class _Blamer:
             back[number] = NOTHING if verdict is None else _differs(verdict, change.after) & left
         for ports, needed in _by_members(left, back):
             if needed:
-                mode = Mode.ALONE if len(needed) == 1 else Mode.ALL
+                mode = BlameMode.ALONE if len(needed) == 1 else BlameMode.ALL
                 yield ports, Blame(needed, mode, proved=True)
                 left -= ports
         if not left:
@@ -253,7 +253,7 @@ class _Blamer:
             verdict = self._ports("alone", number, source, destination, family)
             done[number] = NOTHING if verdict is None else _differs(verdict, change.before) & left
         for ports, enough in _by_members(left, done):
-            yield ports, Blame(enough, Mode.ANY, proved=True) if enough else None
+            yield ports, Blame(enough, BlameMode.ANY, proved=True) if enough else None
 
     def _ports(
         self, kind: str, number: int, source: int, destination: int, family: int

@@ -25,7 +25,7 @@ from podfence.policy.index import (
     Peers,
     PolicyIndex,
 )
-from podfence.questions.plan.ends import JointEnds, Lift
+from podfence.questions.plan.ends import JointClasses, Lift
 from podfence.sets import PortSet
 
 
@@ -56,7 +56,7 @@ class ReachChange(Struct, frozen=True):
         return self.before - self.after
 
 
-def difference(old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> tuple[ReachChange, ...]:
+def difference(old: PolicyIndex, new: PolicyIndex, ends: JointClasses) -> tuple[ReachChange, ...]:
     """Every pair whose verdict differs, in exactly one change for each IP version."""
     forms = _Forms(old, new, ends)
     families = [
@@ -100,7 +100,7 @@ def _only_in(
 class _Forms:
     """Compiled directions of both sides in joint classes: equal forms, equal verdicts."""
 
-    def __init__(self, old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> None:
+    def __init__(self, old: PolicyIndex, new: PolicyIndex, ends: JointClasses) -> None:
         self._sides = (
             _SideForms(Lift((j.before, j.number) for j in ends.joint)),
             _SideForms(Lift((j.after, j.number) for j in ends.joint)),
@@ -179,7 +179,7 @@ class _Family:
     """The difference in one IP version."""
 
     def __init__(
-        self, old: PolicyIndex, new: PolicyIndex, ends: JointEnds, forms: _Forms, family: int
+        self, old: PolicyIndex, new: PolicyIndex, ends: JointClasses, forms: _Forms, family: int
     ) -> None:
         self.family = family
         self._sides = (old, new)
@@ -266,7 +266,7 @@ class _Family:
                 if changed:
                     yield subjects, changed
 
-    def _grouped(self, ends: JointEnds, direction: Direction) -> Mapping[_Profile, FrozenBitMap]:
+    def _grouped(self, ends: JointClasses, direction: Direction) -> Mapping[_Profile, FrozenBitMap]:
         """Joint classes by what applies to them on both sides."""
         old, new = self._sides
         found: dict[_Profile, BitMap] = defaultdict(BitMap)

@@ -66,7 +66,7 @@ class JointClass(Struct, frozen=True):
     edit: int | None = None
 
 
-class JointEnds(Struct, frozen=True, dict=True):
+class JointClasses(Struct, frozen=True, dict=True):
     """``joint[n].number == n``. ``arrives``, ``leaves``: pods that only one side has."""
 
     joint: tuple[JointClass, ...]
@@ -91,7 +91,7 @@ def joint_ends(
     new: PolicyIndex,
     edited: Mapping[ObjectRef, int],
     apart: Set[ObjectRef] = frozenset(),
-) -> JointEnds:
+) -> JointClasses:
     """Match the ends of two clusters. ``edited``: workloads with the numbers of their edits;
     ``apart``: workloads that share no joint class with others."""
     before, after = _parts(old), _parts(new)
@@ -117,7 +117,7 @@ def joint_ends(
     ]
     for a, b, addresses in outside_classes(old, new):
         joint.append(JointClass(len(joint), a, b, outside=addresses))
-    return JointEnds(tuple(joint), tuple(arrives), tuple(leaves))
+    return JointClasses(tuple(joint), tuple(arrives), tuple(leaves))
 
 
 _Key = tuple[int, int, int | None, bool, ObjectRef | None]

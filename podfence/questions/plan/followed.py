@@ -27,7 +27,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import USUAL, blamed
 from podfence.questions.plan.difference import ReachChange, across
 from podfence.questions.plan.edits import edits_between
-from podfence.questions.plan.ends import JointEnds, Lift, joint_ends
+from podfence.questions.plan.ends import JointClasses, Lift, joint_ends
 from podfence.questions.plan.outcomes import outcomes
 from podfence.questions.plan.plan import Plan, plan_of_indexes
 
@@ -35,7 +35,7 @@ _Profile = tuple[int, int]
 """The numbers of a direction's policies before and after."""
 
 
-class Followed:
+class FollowedState:
     """A state that edits start from. Its cluster holds the newcomers that the plan shall name."""
 
     def __init__(self, state: ClusterIndex) -> None:
@@ -49,7 +49,7 @@ class Followed:
         return tuple((family, ClusterPairs.of(index, family)) for family in families)
 
     @cached_property
-    def ends(self) -> JointEnds:
+    def ends(self) -> JointClasses:
         """Each class by itself: until it is split, it is one class before and after."""
         return joint_ends(self.state.index, self.state.index, {})
 

@@ -20,7 +20,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import applying
 from podfence.questions.plan.counterfactual import SmallCluster, Worlds
 from podfence.questions.plan.edits import Edit, EditKind
-from podfence.questions.plan.ends import JointClass, JointEnds
+from podfence.questions.plan.ends import JointClass, JointClasses
 from podfence.sets import PortSet
 
 TEMPORARY = "podfence-transition"
@@ -60,7 +60,11 @@ class Order(Struct, frozen=True):
 
 
 def safe_order(
-    edits: Sequence[Edit], old: PolicyIndex, new: PolicyIndex, ends: JointEnds, most: int = 400_000
+    edits: Sequence[Edit],
+    old: PolicyIndex,
+    new: PolicyIndex,
+    ends: JointClasses,
+    most: int = 400_000,
 ) -> Order | None:
     """A safe order if one is found, otherwise the one with the least harm at each step. None where
     it would take more than ``most`` verdicts."""
@@ -89,7 +93,12 @@ _Pair = tuple[int, int]
 
 class _Ordering:
     def __init__(
-        self, edits: Sequence[Edit], old: PolicyIndex, new: PolicyIndex, ends: JointEnds, most: int
+        self,
+        edits: Sequence[Edit],
+        old: PolicyIndex,
+        new: PolicyIndex,
+        ends: JointClasses,
+        most: int,
     ) -> None:
         self._edits = edits
         self._sides = (old, new)

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.questions.phrases.outside import name_outside
-from podfence.questions.plan.blame import Blame, Blamed, rectangles
-from podfence.questions.plan.ends import JointEnds, WorkloadPods
+from podfence.questions.plan.blame import Blame, BlamedChange, rectangles
+from podfence.questions.plan.ends import JointClasses, WorkloadPods
 from podfence.sets import AddressSet, PortSet
 
 
@@ -31,7 +31,7 @@ class OutcomeScope(Enum):
     """Between pods."""
 
 
-class Who(Struct, frozen=True):
+class OutcomeEnd(Struct, frozen=True):
     """The sources or the destinations of an outcome: pods, or addresses outside."""
 
     lines: tuple[WorkloadPods, ...] = ()
@@ -53,8 +53,8 @@ class Outcome(Struct, frozen=True):
     """
 
     scope: OutcomeScope
-    sources: Who
-    destinations: Who
+    sources: OutcomeEnd
+    destinations: OutcomeEnd
     opened: PortSet
     closed: PortSet
     family: int | None
@@ -90,7 +90,7 @@ def _meetings(outcome: Outcome, tenants: Mapping[str, str]) -> tuple[tuple[str, 
     return tuple(sorted((one, other) for one in near for other in far if one != other))
 
 
-def outcomes(parts: Iterable[Blamed], ends: JointEnds) -> tuple[Outcome, ...]:
+def outcomes(parts: Iterable[BlamedChange], ends: JointClasses) -> tuple[Outcome, ...]:
     """All outcomes: ways in and out first, then by name."""
     found = sorted(_outcomes(parts, ends), key=_order)
     return tuple(found)
@@ -114,8 +114,10 @@ _Rows = dict[int, BitMap]
 """The sources of each destination."""
 
 
-def _outcomes(parts: Iterable[Blamed], ends: JointEnds) -> Iterator[Outcome]:
-    by_key: dict[_Key, dict[int | None, list[Blamed]]] = defaultdict(lambda: defaultdict(list))
+def _outcomes(parts: Iterable[BlamedChange], ends: JointClasses) -> Iterator[Outcome]:
+    by_key: dict[_Key, dict[int | None, list[BlamedChange]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     for part in parts:
         by_key[part.opened, part.closed, part.blame][part.family].append(part)
     outside, newcomers = ends.outside, ends.newcomers
@@ -151,7 +153,9 @@ def _outcomes(parts: Iterable[Blamed], ends: JointEnds) -> Iterator[Outcome]:
                 )
 
 
-def _rows(parts: Iterable[Blamed], near: FrozenBitMap, far: FrozenBitMap, ends: JointEnds) -> _Rows:
+def _rows(
+    parts: Iterable[BlamedChange], near: FrozenBitMap, far: FrozenBitMap, ends: JointClasses
+) -> _Rows:
     """The sources of each destination, without a single pod from itself."""
     rows: _Rows = {}
     for part in parts:
@@ -188,20 +192,20 @@ def _said_once(found: dict[int | None, _Rows]) -> dict[int | None, _Rows]:
     return {None: every, **left}
 
 
-def _who(joint: FrozenBitMap, ends: JointEnds) -> Who:
+def _who(joint: FrozenBitMap, ends: JointClasses) -> OutcomeEnd:
     members = [ends.joint[number] for number in joint]
     if members[0].outside is not None:
-        return Who(outside=AddressSet.union(m.outside for m in members if m.outside))
+        return OutcomeEnd(outside=AddressSet.union(m.outside for m in members if m.outside))
     lines = (line for member in members for line in member.lines)
-    return Who(tuple(sorted(lines, key=lambda line: line.name)))
+    return OutcomeEnd(tuple(sorted(lines, key=lambda line: line.name)))
 
 
-def _pairs(sources: FrozenBitMap, destinations: FrozenBitMap, ends: JointEnds) -> int:
+def _pairs(sources: FrozenBitMap, destinations: FrozenBitMap, ends: JointClasses) -> int:
     near, far = _count(sources, ends), _count(destinations, ends)
     both = (ends.joint[number] for number in sources & destinations)
     return near * far - sum(line.is_single_pod for end in both for line in end.lines)
 
 
-def _count(joint: FrozenBitMap, ends: JointEnds) -> int:
+def _count(joint: FrozenBitMap, ends: JointClasses) -> int:
     """Workloads; all outside addresses together count once."""
     return max(1, sum(len(ends.joint[number].lines) for number in joint))

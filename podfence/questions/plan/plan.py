@@ -17,10 +17,10 @@ from podfence.model.meta import ObjectRef
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.index import PolicyIndex
-from podfence.questions.plan.blame import USUAL, Limits, blamed
+from podfence.questions.plan.blame import USUAL, BlameLimits, blamed
 from podfence.questions.plan.difference import difference
 from podfence.questions.plan.edits import Edit, aligned, edits_between, renamed
-from podfence.questions.plan.ends import JointEnds, WorkloadPods, joint_ends
+from podfence.questions.plan.ends import JointClasses, WorkloadPods, joint_ends
 from podfence.questions.plan.gate import FailOn
 from podfence.questions.plan.kinds import Became, kinds_followed, with_both_kinds
 from podfence.questions.plan.newcomers import with_newcomers
@@ -33,7 +33,7 @@ from podfence.questions.plan.undecided import (
     touched,
     unread_workloads,
 )
-from podfence.questions.plan.used import Used, in_use, with_asked_dns
+from podfence.questions.plan.used import TrafficImpact, in_use, with_asked_dns
 from podfence.questions.tenants import NO_TENANTS, Tenants
 
 
@@ -71,7 +71,7 @@ class Plan(Struct, frozen=True):
     """The order in which the edits can be applied; None if it was not asked for, or would take too
     long."""
 
-    used: Used | None = None
+    used: TrafficImpact | None = None
     """What of the traffic that was seen changes; None if no flows were given."""
 
     became: tuple[Became, ...] = ()
@@ -154,7 +154,7 @@ def _used(
     indexes: tuple[PolicyIndex, PolicyIndex],
     flows: Iterable[RecordedFlow],
     assumed: tuple[ObjectRef, ...],
-) -> Used:
+) -> TrafficImpact:
     undecided = frozenset(found.undecided)
     return in_use(flows, *indexes, found.outcomes, undecided, assumed)
 
@@ -163,7 +163,7 @@ def plan_of_indexes(
     old: PolicyIndex,
     new: PolicyIndex,
     same: Iterable[Doubt] = (),
-    limits: Limits = USUAL,
+    limits: BlameLimits = USUAL,
     *,
     order: bool = False,
 ) -> Plan:
@@ -194,14 +194,14 @@ def _shown(lines: Iterable[WorkloadPods], doubts: Doubts) -> tuple[WorkloadPods,
     return tuple(line for line in lines if not line.is_newcomer and line.workload not in unread)
 
 
-def _undecided(ends: JointEnds, seen: UndecidedWorkloads, open_ends: Set[int]) -> Iterator[str]:
+def _undecided(ends: JointClasses, seen: UndecidedWorkloads, open_ends: Set[int]) -> Iterator[str]:
     for end in ends.joint:
         for line in end.lines:
             if end.number in open_ends or line.workload in seen.apart:
                 yield line.name
 
 
-def _one_sided(old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> tuple[int, ...]:
+def _one_sided(old: PolicyIndex, new: PolicyIndex, ends: JointClasses) -> tuple[int, ...]:
     """IP versions of only one side, if there is a pod to compare."""
     if not any(end.lines for end in ends.joint):
         return ()

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from pyroaring import BitMap
 
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Evaluator
 from podfence.model.doubt import Doubt
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
@@ -24,10 +24,10 @@ from podfence.policy.flow import Direction, Flow
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.certainty import Certainty, may_turn
 from podfence.questions.parties import PartyEnd
-from podfence.questions.plan.blame import Blamed, rectangles
+from podfence.questions.plan.blame import BlamedChange, rectangles
 from podfence.questions.plan.counterfactual import free_address
 from podfence.questions.plan.edits import Edit
-from podfence.questions.plan.ends import JointClass, JointEnds
+from podfence.questions.plan.ends import JointClass, JointClasses
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING
 
@@ -152,28 +152,28 @@ def _workloads(sides: Iterable[PolicyIndex], pods: Set[str]) -> frozenset[Object
     return frozenset(each.pod.owner or each.pod.ref for each in endpoints)
 
 
-class Sorted(Struct, frozen=True):
+class DecidedParts(Struct, frozen=True):
     """Parts of changes that are certain, and the joint classes with parts that are not."""
 
-    certain: tuple[Blamed, ...]
+    certain: tuple[BlamedChange, ...]
     open: frozenset[int]
 
 
 def sort_out(
-    parts: Iterable[Blamed],
+    parts: Iterable[BlamedChange],
     old: PolicyIndex,
     new: PolicyIndex,
-    ends: JointEnds,
+    ends: JointClasses,
     seen: UndecidedWorkloads,
-) -> Sorted:
+) -> DecidedParts:
     """Take away what an object that could not be read could turn."""
     if not seen.workloads:
-        return Sorted(tuple(parts), frozenset())
+        return DecidedParts(tuple(parts), frozenset())
     asking = _Asking(old, new, ends, seen)
-    certain: list[Blamed] = []
+    certain: list[BlamedChange] = []
     for part in parts:
         certain += asking.certain(part)
-    return Sorted(tuple(certain), frozenset(asking.open))
+    return DecidedParts(tuple(certain), frozenset(asking.open))
 
 
 class _Asking:
@@ -181,13 +181,13 @@ class _Asking:
     alike."""
 
     def __init__(
-        self, old: PolicyIndex, new: PolicyIndex, ends: JointEnds, seen: UndecidedWorkloads
+        self, old: PolicyIndex, new: PolicyIndex, ends: JointClasses, seen: UndecidedWorkloads
     ) -> None:
         self.open: set[int] = set()
         self._ends = ends
         self._seen = seen
         self._sides = (old, new)
-        self._judges = (Judge(old), Judge(new))
+        self._judges = (Evaluator(old), Evaluator(new))
         self._certainties = (Certainty(old), Certainty(new))
         self._touched = BitMap(
             end.number
@@ -195,7 +195,7 @@ class _Asking:
             if any(line.workload in seen.workloads for line in end.lines)
         )
 
-    def certain(self, part: Blamed) -> Iterator[Blamed]:
+    def certain(self, part: BlamedChange) -> Iterator[BlamedChange]:
         """The part without the ports and pairs that are open."""
         if not (part.sources & self._touched or part.destinations & self._touched):
             yield part
@@ -213,7 +213,7 @@ class _Asking:
                     part, sources=sources, destinations=destinations, opened=opened, closed=closed
                 )
 
-    def _certain_ports(self, part: Blamed, source: int, destination: int) -> PortSet:
+    def _certain_ports(self, part: BlamedChange, source: int, destination: int) -> PortSet:
         changed = part.opened | part.closed
         near, far = self._ends.joint[source], self._ends.joint[destination]
         kept = [ports for ports in self._alike(changed, near, far) if self._sure(ports, near, far)]

@@ -21,7 +21,7 @@ from podfence.model.meta import ObjectRef
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import Blame
 from podfence.questions.plan.ends import outside_classes
-from podfence.questions.plan.outcomes import Outcome, Who
+from podfence.questions.plan.outcomes import Outcome, OutcomeEnd
 from podfence.questions.suggest.evidence import Evidence, ObservedConnection, evidence
 from podfence.questions.suggest.judging import ConnectionJudge
 from podfence.questions.suggest.resolver import EndResolver, KnownEnd, with_dns
@@ -38,7 +38,7 @@ class ChangedUse(Struct, frozen=True):
     blames: tuple[Blame, ...]
 
 
-class Used(Struct, frozen=True):
+class TrafficImpact(Struct, frozen=True):
     """``cut``: connections that passed and that close, at least for some pods; ``opened``:
     connections that open, whether they passed or not. ``kept``, ``refused``: how many others passed
     and were denied, and stay so; ``shut``: connections that passed although neither version allows
@@ -74,7 +74,7 @@ def in_use(
     outcomes: Sequence[Outcome],
     undecided: Set[str],
     assumed: tuple[ObjectRef, ...] = (),
-) -> Used:
+) -> TrafficImpact:
     """Judge flows by the outcomes of a plan. ``undecided``: names of workloads with uncertain
     verdicts."""
     resolver = EndResolver(old)
@@ -121,7 +121,7 @@ class _Judging:
         self._from = _by_workload(outcome.sources for outcome in outcomes)
         self._to = _by_workload(outcome.destinations for outcome in outcomes)
 
-    def used(self, found: Evidence, assumed: tuple[ObjectRef, ...]) -> Used:
+    def used(self, found: Evidence, assumed: tuple[ObjectRef, ...]) -> TrafficImpact:
         turned: dict[_Turn, list[ChangedUse]] = {turn: [] for turn in _Turn}
         gone: list[ObservedConnection] = []
         refused = 0
@@ -135,7 +135,7 @@ class _Judging:
                 refused += 1  # nobody loses what did not pass
             else:
                 turned[turn].append(ChangedUse(each, denied, blames))
-        return Used(
+        return TrafficImpact(
             found,
             tuple(turned[_Turn.CUT]),
             tuple(turned[_Turn.OPENED]),
@@ -208,7 +208,7 @@ class _Judging:
                 yield outcome
 
 
-def _by_workload(ends: Iterable[Who]) -> Mapping[ObjectRef | None, Set[int]]:
+def _by_workload(ends: Iterable[OutcomeEnd]) -> Mapping[ObjectRef | None, Set[int]]:
     """The numbers of outcomes by a workload at one of their ends; None: addresses."""
     found: dict[ObjectRef | None, set[int]] = defaultdict(set)
     for number, who in enumerate(ends):
@@ -219,7 +219,7 @@ def _by_workload(ends: Iterable[Who]) -> Mapping[ObjectRef | None, Set[int]]:
     return found
 
 
-def _holds(who: Who, party: KnownEnd) -> bool:
+def _holds(who: OutcomeEnd, party: KnownEnd) -> bool:
     address: IPAddress | None = party.address
     return who.outside is None or (address is not None and address in who.outside)
 

@@ -21,7 +21,7 @@ from podfence.policy.flow import Decision, Direction, Reason
 from podfence.policy.index import PolicyIndex
 from podfence.questions.can import EndPair
 from podfence.questions.parties import PartyEnd
-from podfence.questions.phrases.matched import Matched
+from podfence.questions.phrases.matched import MatchedPods
 from podfence.questions.phrases.tierwords import policy_name
 from podfence.questions.repair.changes import Append, NewObject, ObjectPatch
 from podfence.questions.repair.telling import peer_of, telling_labels
@@ -80,7 +80,7 @@ class _DirectionSide:
         self._direction = direction
         self._far = far
         self._case = case
-        self._matched = Matched(index)
+        self._matched = MatchedPods(index)
         assert near.endpoint is not None
         self._subject = near.endpoint.pod
         self._own = self._workload(self._subject)

@@ -15,7 +15,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
-from podfence.questions.plan.outcomes import Outcome, Who
+from podfence.questions.plan.outcomes import Outcome, OutcomeEnd
 from podfence.questions.plan.plan import Plan, comparable, plan_of_indexes
 from podfence.sets import PortSet
 
@@ -47,7 +47,7 @@ def _says(index: PolicyIndex, policy: ObjectRef, outcome: Outcome) -> bool:
     )
 
 
-def _classes(index: PolicyIndex, who: Who) -> Iterator[int]:
+def _classes(index: PolicyIndex, who: OutcomeEnd) -> Iterator[int]:
     for line in who.lines:
         for pod in line.after:
             yield index.endpoints[f"{line.workload.namespace}/{pod}"].endpoint_class

@@ -28,7 +28,7 @@ _COMPARED: Final = 100_000
 """Most pairs that are compared for one list."""
 
 
-class Part(Enum):
+class RemovedPart(Enum):
     """What goes."""
 
     RULE = "rule"
@@ -48,7 +48,7 @@ class Simplification(Struct, frozen=True):
     the rule of the same policy that gets its ``moved`` items, positions in the list ``field``."""
 
     origin: Origin
-    part: Part
+    part: RemovedPart
     strength: Strength
     by: tuple[Origin, ...]
     field: str = ""
@@ -133,7 +133,7 @@ def _of_namespace(policies: Sequence[NetworkPolicy], *, join: bool) -> Iterator[
             by = _covering(rule, [*left, *beside]) if left else ()
             if by:
                 gone.append(rule)
-                yield Simplification(rule.origin, Part.RULE, Strength.ALWAYS, by)
+                yield Simplification(rule.origin, RemovedPart.RULE, Strength.ALWAYS, by)
         members[:] = [each for each in members if each not in gone]
     for members in rules.values() if join else ():
         yield from _joined(members)
@@ -147,7 +147,7 @@ def _idle_peers(rule: _ReducedRule) -> Iterator[Simplification]:
             if other != at and _holds(wide, peer):
                 del rule.peers[at]
                 by = (rule.peer_origin(other),)
-                yield Simplification(rule.peer_origin(at), Part.PEER, Strength.ALWAYS, by)
+                yield Simplification(rule.peer_origin(at), RemovedPart.PEER, Strength.ALWAYS, by)
                 break
 
 
@@ -161,7 +161,7 @@ def _idle_ports(rule: _ReducedRule) -> Iterator[Simplification]:
             by = tuple(
                 rule.port_origin(other) for other, each in others.items() if _meet(each, port)
             )
-            yield Simplification(rule.port_origin(at), Part.PORT, Strength.ALWAYS, by)
+            yield Simplification(rule.port_origin(at), RemovedPart.PORT, Strength.ALWAYS, by)
 
 
 def _covering(rule: _ReducedRule, others: Sequence[_ReducedRule]) -> tuple[Origin, ...]:
@@ -192,7 +192,7 @@ def _joined(rules: list[_ReducedRule]) -> Iterator[Simplification]:
                 continue
             rules.remove(second)
             yield Simplification(
-                second.origin, Part.RULE, Strength.ALWAYS, (first.origin,), field, new
+                second.origin, RemovedPart.RULE, Strength.ALWAYS, (first.origin,), field, new
             )
 
 

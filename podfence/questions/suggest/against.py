@@ -18,7 +18,7 @@ from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.judging import ConnectionJudge
 
 
-class Against(Struct, frozen=True):
+class ExistingRules(Struct, frozen=True):
     """``rules``: how many rules allow something to or from the workloads; ``unused``: those of them
     that let nothing through that was seen."""
 
@@ -32,7 +32,7 @@ def against(
     seen: Iterable[ObservedConnection],
     members: Mapping[ObjectRef, tuple[Pod, ...]],
     directions: Iterable[Direction],
-) -> Against:
+) -> ExistingRules:
     """Compare. ``index``: of the policies that exist; ``members``: the pods of each workload that
     is asked about."""
     every = set(_rules(index, members, directions))
@@ -44,7 +44,7 @@ def against(
         if decision.allowed and decision.reason is Reason.RULE
         for origin in decision.origins
     }
-    return Against(len(every), tuple(sorted(every - used, key=_order)))
+    return ExistingRules(len(every), tuple(sorted(every - used, key=_order)))
 
 
 def _rules(

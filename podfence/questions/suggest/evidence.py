@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.engine.permitted import is_one_pod
-from podfence.flows.seen import RecordedFlow, RecordedVerdict, Sort
+from podfence.flows.seen import EndKind, RecordedFlow, RecordedVerdict
 from podfence.questions.parties import literal
 from podfence.questions.suggest.resolver import EndResolver, KnownEnd, Unresolved
 from podfence.sets.ports import OTHER
@@ -52,7 +52,7 @@ class ObservedConnection(Struct, frozen=True):
         )
 
 
-class Aside(Enum):
+class ExclusionReason(Enum):
     """Why flows that could be resolved are no evidence."""
 
     OWN_NODE = "from the pod's own node, which no policy can deny"
@@ -62,7 +62,7 @@ class Aside(Enum):
     PORTLESS = "of ICMP, which a NetworkPolicy can only allow together with every port"
 
 
-class Nameless(Struct, frozen=True):
+class UnresolvedFlow(Struct, frozen=True):
     """A flow with an end that is not known, and why."""
 
     flow: RecordedFlow
@@ -75,8 +75,8 @@ class Evidence(Struct, frozen=True):
 
     seen: tuple[ObservedConnection, ...]
     denied: tuple[ObservedConnection, ...]
-    nameless: tuple[Nameless, ...]
-    aside: Mapping[Aside, int]
+    nameless: tuple[UnresolvedFlow, ...]
+    aside: Mapping[ExclusionReason, int]
 
     @property
     def first(self) -> str:
@@ -100,17 +100,17 @@ def evidence(
     sums: dict[RecordedVerdict, dict[_Key, ObservedConnection]] = {
         each: {} for each in RecordedVerdict
     }
-    nameless: list[Nameless] = []
-    aside: dict[Aside, int] = defaultdict(int)
+    nameless: list[UnresolvedFlow] = []
+    aside: dict[ExclusionReason, int] = defaultdict(int)
     for flow in flows:
-        if flow.source.sort is Sort.OWN_NODE:
-            aside[Aside.OWN_NODE] += flow.count
+        if flow.source.sort is EndKind.OWN_NODE:
+            aside[ExclusionReason.OWN_NODE] += flow.count
             continue
         try:
             source = resolver.source(flow.source)
             ways = list(resolver.destinations(flow.destination, flow.protocol, flow.port))
         except Unresolved as error:
-            nameless.append(Nameless(flow, str(error)))
+            nameless.append(UnresolvedFlow(flow, str(error)))
             continue
         for to, port in ways:
             why = _no_evidence(source, to, flow.protocol, resolver, portless=portless)
@@ -128,15 +128,15 @@ def evidence(
 
 def _no_evidence(
     source: KnownEnd, to: KnownEnd, protocol: str, resolver: EndResolver, *, portless: bool
-) -> Aside | None:
+) -> ExclusionReason | None:
     if source.workload is None and to.workload is None:
-        return Aside.NO_POD
+        return ExclusionReason.NO_POD
     if protocol == OTHER and not portless:
-        return Aside.PORTLESS
+        return ExclusionReason.PORTLESS
     if source.workload is not None and source.workload == to.workload:
-        return Aside.ITSELF if is_one_pod(resolver.members[source.workload]) else None
+        return ExclusionReason.ITSELF if is_one_pod(resolver.members[source.workload]) else None
     if source.is_node and source.address is not None and to.workload is not None:
-        return Aside.OWN_NODE if _is_own(source, to, resolver) else None
+        return ExclusionReason.OWN_NODE if _is_own(source, to, resolver) else None
     return None
 
 
@@ -156,7 +156,9 @@ def _families(flow: RecordedFlow) -> frozenset[int]:
 
 
 def _without_ephemeral(
-    found: Mapping[_Key, ObservedConnection], resolver: EndResolver, aside: dict[Aside, int]
+    found: Mapping[_Key, ObservedConnection],
+    resolver: EndResolver,
+    aside: dict[ExclusionReason, int],
 ) -> tuple[ObservedConnection, ...]:
     """Without connections that look like replies whose beginning was not recorded."""
     high: dict[tuple[KnownEnd, KnownEnd, str], list[_Key]] = defaultdict(list)
@@ -166,7 +168,7 @@ def _without_ephemeral(
             high[source, to, protocol].append(key)
     left = {key for keys in high.values() if len(keys) > _MOST_HIGH for key in keys}
     for key in left:
-        aside[Aside.EPHEMERAL] += found[key].count
+        aside[ExclusionReason.EPHEMERAL] += found[key].count
     kept = (connection for key, connection in found.items() if key not in left)
     return tuple(sorted(kept, key=_order))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Evaluator
 from podfence.engine.permitted import Subjects, is_itself
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import Pod
@@ -32,7 +32,7 @@ class ConnectionJudge:
     def __init__(self, index: PolicyIndex, members: Mapping[ObjectRef, tuple[Pod, ...]]) -> None:
         self._index = index
         self._members = members
-        self._judge = Judge(index)
+        self._judge = Evaluator(index)
         self._addresses: dict[ObjectRef, tuple[_Part, ...]] = {}
 
     def verdicts(self, connection: ObservedConnection) -> Iterator[Verdict]:

@@ -38,18 +38,18 @@ MOST_PORTS: Final = 1024
 _Side = tuple[ObjectRef | None, ObjectRef | None, PortSet]
 
 
-class Unsaid(Struct, frozen=True):
+class UnmetNeed(Struct, frozen=True):
     """A test that needs something of which no rule is made, and why."""
 
     test: PolicyTest
     because: str
 
 
-class Promised(Struct, frozen=True):
+class PromisedConnections(Struct, frozen=True):
     """``connections``: what tests need. ``unsaid``: what else some need."""
 
     connections: tuple[ObservedConnection, ...] = ()
-    unsaid: tuple[Unsaid, ...] = ()
+    unsaid: tuple[UnmetNeed, ...] = ()
 
 
 class NeededTests(Struct, frozen=True):
@@ -61,10 +61,10 @@ class NeededTests(Struct, frozen=True):
 
 def promised(
     tests: NeededTests, cluster: Cluster, names: DomainTable, known: EndResolver
-) -> Promised:
+) -> PromisedConnections:
     """What tests need in a cluster. ``known``: its workloads."""
     found: dict[ObservedConnection, None] = {}
-    unsaid: list[Unsaid] = []
+    unsaid: list[UnmetNeed] = []
     for file in tests.files:
         world = ClusterWorld(compile_cluster(prepared(cluster, tests.files, file), names))
         resolver = Resolver(world)
@@ -75,8 +75,8 @@ def promised(
                 found |= dict.fromkeys(needs.connections())
                 because = needs.unsaid
             if because:
-                unsaid.append(Unsaid(test, because))
-    return Promised(tuple(found), tuple(unsaid))
+                unsaid.append(UnmetNeed(test, because))
+    return PromisedConnections(tuple(found), tuple(unsaid))
 
 
 def _beside(test: PolicyTest) -> str | None:

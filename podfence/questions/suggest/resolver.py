@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.errors import PodfenceError
-from podfence.flows.seen import RecordedEnd, RecordedFlow, Sort
+from podfence.flows.seen import EndKind, RecordedEnd, RecordedFlow
 from podfence.model.cluster import Cluster, assign_addresses, undeclared
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.objects import Pod
@@ -134,9 +134,9 @@ class EndResolver:
             return self._of_pod(end)
         if end.address:
             return self._of_address(end)
-        if end.sort is Sort.OUTSIDE:
+        if end.sort is EndKind.OUTSIDE:
             return OUTSIDE
-        if end.sort in (Sort.NODE, Sort.OWN_NODE):
+        if end.sort in (EndKind.NODE, EndKind.OWN_NODE):
             return KnownEnd("a node", is_node=True)
         raise Unresolved("the record names neither a pod nor an address")
 
@@ -198,9 +198,9 @@ class EndResolver:
             return self._of(endpoint.pod)
         if address in index.contested:
             raise Unresolved(f"{address} may be that of several pods")
-        is_node = address in index.by_node_address or end.sort in (Sort.NODE, Sort.OWN_NODE)
+        is_node = address in index.by_node_address or end.sort in (EndKind.NODE, EndKind.OWN_NODE)
         outside = KnownEnd(str(address), address=address, is_node=is_node)
-        if is_node or end.sort in (Sort.OUTSIDE, Sort.API_SERVER):
+        if is_node or end.sort in (EndKind.OUTSIDE, EndKind.API_SERVER):
             return outside
         if address in self._of_services:
             raise Unresolved(f"{address} is the address of a Service, which opens no connections")

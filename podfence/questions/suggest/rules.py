@@ -52,7 +52,7 @@ OF_TESTS: Final = "-from-tests"
 """Ends the name of a policy for which no flow is evidence."""
 
 
-class Outside(Enum):
+class OutsidePeers(Enum):
     """What is written for addresses outside the cluster, and for nodes."""
 
     LEAVE = "leave"
@@ -67,7 +67,7 @@ class SuggestOptions(Struct, frozen=True):
     """The options. ``workloads``: policies only for these, None: for all."""
 
     directions: frozenset[Direction] = frozenset(Direction)
-    outside: Outside = Outside.LEAVE
+    outside: OutsidePeers = OutsidePeers.LEAVE
     workloads: frozenset[ObjectRef] | None = None
     group: str = ""
     least: int = 1
@@ -87,7 +87,7 @@ class LeftOpen(Struct, frozen=True):
     because: str
 
 
-class Suggested(Struct, frozen=True):
+class SuggestedPolicy(Struct, frozen=True):
     """A policy, and its purpose by direction. ``group``: the workloads that it isolates.
     ``closes``: directions in which no policy isolated all of them before."""
 
@@ -144,7 +144,7 @@ class SuggestedPolicies(Struct, frozen=True):
     """``settled``: directions of workloads that existing policies isolate, and that allow all that
     was seen there."""
 
-    policies: tuple[Suggested, ...]
+    policies: tuple[SuggestedPolicy, ...]
     left_open: tuple[LeftOpen, ...]
     settled: int
 
@@ -237,11 +237,11 @@ class PolicyWriter:
         if not group.labels:
             return "no lasting label distinguishes these pods from the others of their namespace"
         mode = self._wish.outside
-        if not outside or mode is Outside.ANY:
+        if not outside or mode is OutsidePeers.ANY:
             return ""
         named = sorted({party.name for party in outside})
         some = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
-        if mode is Outside.LEAVE:
+        if mode is OutsidePeers.LEAVE:
             return f"the other end is outside ({some}); --outside writes ipBlocks"
         if any(party.address is None for party in outside):
             return f"some outside ends have no known address ({some}); --outside any allows all"
@@ -256,7 +256,7 @@ class PolicyWriter:
 
     def _policy(
         self, group: SharedLabels, basis: Mapping[Direction, tuple[ObservedConnection, ...]]
-    ) -> Suggested:
+    ) -> SuggestedPolicy:
         rules = {
             direction: tuple(self._rules(group.namespace, needed, direction))
             for direction, needed in basis.items()
@@ -273,7 +273,7 @@ class PolicyWriter:
             for direction in basis
             if not all(self._judging.isolates(ref, direction) for ref in group.members)
         )
-        return Suggested(policy, group, basis, closes)
+        return SuggestedPolicy(policy, group, basis, closes)
 
     def _name(
         self, group: SharedLabels, basis: Mapping[Direction, Sequence[ObservedConnection]]
@@ -336,7 +336,7 @@ class PolicyWriter:
     def _keys(self, far: KnownEnd) -> Iterator[_Key]:
         if far.workload is not None:
             yield self._groups.of(far.workload)
-        elif self._wish.outside is Outside.ANY:
+        elif self._wish.outside is OutsidePeers.ANY:
             yield from (
                 block
                 for version, block in _EVERYWHERE.items()

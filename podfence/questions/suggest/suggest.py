@@ -21,24 +21,24 @@ from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.flow import Direction, Verdict
 from podfence.policy.index import PolicyIndex
 from podfence.questions.find.openness import Openness, newcomers
-from podfence.questions.plan.blame import Limits
+from podfence.questions.plan.blame import BlameLimits
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.plan.plan import Summary, plan_of_indexes, summary
-from podfence.questions.suggest.against import Against, against
+from podfence.questions.suggest.against import ExistingRules, against
 from podfence.questions.suggest.blocks import widening
 from podfence.questions.suggest.evidence import Evidence, ObservedConnection, evidence
 from podfence.questions.suggest.groups import PodGroups, SharedLabels
 from podfence.questions.suggest.judging import ConnectionJudge
-from podfence.questions.suggest.promised import NeededTests, Promised, promised
+from podfence.questions.suggest.promised import NeededTests, PromisedConnections, promised
 from podfence.questions.suggest.resolver import EndResolver, KnownEnd, with_dns
 from podfence.questions.suggest.rules import (
     DNS_OVER_TCP,
     EVERYTHING_SEEN,
     LeftOpen,
     PolicyWriter,
-    Suggested,
     SuggestedPolicies,
+    SuggestedPolicy,
     SuggestOptions,
     ends_of,
     is_dns,
@@ -46,7 +46,7 @@ from podfence.questions.suggest.rules import (
 from podfence.questions.tests.edits import with_fixtures
 from podfence.questions.tests.world import ClusterWorld
 
-_NO_BLAME: Final = Limits(worlds=0, verdicts=0)
+_NO_BLAME: Final = BlameLimits(worlds=0, verdicts=0)
 """Each policy is there to close connections; which of them closes what does not matter."""
 
 
@@ -79,7 +79,7 @@ class Suggestion(Struct, frozen=True):
     policies. ``needed``: the connections that they must allow."""
 
     evidence: Evidence
-    policies: tuple[Suggested, ...]
+    policies: tuple[SuggestedPolicy, ...]
     left_open: tuple[LeftOpen, ...]
     settled: int
     replay: Replay
@@ -90,8 +90,8 @@ class Suggestion(Struct, frozen=True):
     needed: tuple[ObservedConnection, ...]
     changes: tuple[Outcome, ...] = ()
     rare: tuple[RareConnection, ...] = ()
-    against: Against | None = None
-    promised: Promised = Promised()
+    against: ExistingRules | None = None
+    promised: PromisedConnections = PromisedConnections()
     coming: tuple[Openness, ...] = ()
 
 
@@ -112,7 +112,7 @@ def suggest(
     resolver = EndResolver(before)
     found = evidence(every, resolver)
     wanted = found.seen + found.denied if with_denied else found.seen
-    asked = promised(tests, cluster, names, resolver) if tests else Promised()
+    asked = promised(tests, cluster, names, resolver) if tests else PromisedConnections()
     merged = _merged([*wanted, *asked.connections])
     needed = [each for each in merged if each.promised or each.count >= wish.least]
     groups = PodGroups(cluster, resolver.members, wish.group)
@@ -177,7 +177,7 @@ def _against(
     seen: Iterable[ObservedConnection],
     resolver: EndResolver,
     wish: SuggestOptions,
-) -> Against:
+) -> ExistingRules:
     asked = wish.workloads
     members = {ref: pods for ref, pods in resolver.members.items() if asked is None or ref in asked}
     return against(index, judging, seen, members, wish.directions)

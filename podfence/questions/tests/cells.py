@@ -20,11 +20,11 @@ from podfence.questions.tests.ends import (
     MISSPELT,
     NO_PORT,
     NOBODY,
-    Aim,
     EndPart,
-    Miss,
     ResolvedEnd,
+    ResolvedTarget,
     Resolver,
+    UnmatchedEnd,
     union,
 )
 from podfence.questions.tests.form import Expect, PolicyTest, PortSpec
@@ -46,13 +46,13 @@ class Cell(Struct, frozen=True):
 
 
 class _AimEntry(Struct, frozen=True):
-    aims: tuple[Aim, ...]
+    aims: tuple[ResolvedTarget, ...]
     optional: bool
 
 
 class _Exception(Struct, frozen=True):
     sources: ResolvedEnd | None
-    aims: tuple[Aim, ...] | None
+    aims: tuple[ResolvedTarget, ...] | None
     ports: PortSpec
 
 
@@ -71,7 +71,7 @@ class TestInWorld:
         if test.targets is not None:
             self.aims = resolver.aims(test.targets, test.ports)
         elif test.group_by:
-            self.aims = (Aim(real, test.ports),)
+            self.aims = (ResolvedTarget(real, test.ports),)
         self.everybody = everybody if test.only is not None else None
         self.entries = tuple(
             _AimEntry(
@@ -103,14 +103,14 @@ class TestInWorld:
         listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         return f"no address of {listed} is surely its own: other pods have the same (NP-60a)"
 
-    def _missing(self, world: ClusterWorld) -> Iterator[Miss]:
+    def _missing(self, world: ClusterWorld) -> Iterator[UnmatchedEnd]:
         """Ends that match nothing. An optional entry and an exception may."""
         if self.groups is not None and len(self.groups) < 2:
             label = self.test.group_by
             spaces = ", ".join(sorted(world.index.cluster.namespaces.keys() - {NAME}))
             value = next((value for value, _ in self.groups), None)
             all_of = "no namespace has the label" if value is None else "all have the same value of"
-            yield Miss(NOBODY, f"{all_of} {label} (namespaces: {spaces})")
+            yield UnmatchedEnd(NOBODY, f"{all_of} {label} (namespaces: {spaces})")
         founds = [] if self.sources is None else [self.sources]
         founds += [aim.found for aim in self.aims or ()]
         founds += [aim.found for entry in self.entries if not entry.optional for aim in entry.aims]
@@ -119,7 +119,7 @@ class TestInWorld:
         for entry in self.entries:
             for miss in (m for aim in entry.aims if entry.optional for m in aim.found.misses):
                 if miss.is_near:
-                    yield Miss(MISSPELT, miss.text)
+                    yield UnmatchedEnd(MISSPELT, miss.text)
         aims = [
             *(self.aims or ()),
             *(aim for e in self.entries if not e.optional for aim in e.aims),
@@ -127,7 +127,7 @@ class TestInWorld:
         for aim in aims:
             yield from _undeclared(world, aim, self._destinations(world, aim))
 
-    def _destinations(self, world: ClusterWorld, aim: Aim) -> ResolvedEnd:
+    def _destinations(self, world: ClusterWorld, aim: ResolvedTarget) -> ResolvedEnd:
         """Where the ports of an aim are: an entry that is a source has the test's destinations."""
         of_test = self.aims is not None and not any(aim is each for each in self.aims)
         if of_test and self.test.only is not None:
@@ -157,7 +157,9 @@ class TestInWorld:
         return [each.part(family) for each in found if each is not None]
 
 
-def _undeclared(world: ClusterWorld, aim: Aim, where: ResolvedEnd) -> Iterator[Miss]:
+def _undeclared(
+    world: ClusterWorld, aim: ResolvedTarget, where: ResolvedEnd
+) -> Iterator[UnmatchedEnd]:
     """Port names that no destination declares."""
     if not aim.ports.names or where.is_nobody:
         return
@@ -171,7 +173,7 @@ def _undeclared(world: ClusterWorld, aim: Aim, where: ResolvedEnd) -> Iterator[M
         if (name.name, name.protocol) not in declared:
             known = ", ".join(sorted(f"{n}/{p.lower()}" if p != "TCP" else n for n, p in declared))
             text = f"no destination declares the {name.protocol} port {name.name}"
-            yield Miss(NO_PORT, f"{text}; there are {known or 'none'}")
+            yield UnmatchedEnd(NO_PORT, f"{text}; there are {known or 'none'}")
 
 
 def _groups(world: ClusterWorld, label: str) -> list[tuple[str | None, FrozenBitMap]]:

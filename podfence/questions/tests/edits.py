@@ -14,7 +14,7 @@ from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import ContainerPort, Namespace, Pod
 from podfence.model.workloads import Workload, expand
 from podfence.questions.plan.newcomers import with_labelled, with_newcomers
-from podfence.questions.tests.ends import NOBODY, Miss
+from podfence.questions.tests.ends import NOBODY, UnmatchedEnd
 from podfence.questions.tests.form import (
     Addition,
     End,
@@ -95,9 +95,9 @@ def _with_fixtures(cluster: Cluster, file: PolicyTests) -> Cluster:
     return replace(cluster, namespaces=MappingProxyType(spaces), pods=everyone)
 
 
-def edited(cluster: Cluster, given: Iterable[Given]) -> tuple[Cluster, tuple[Miss, ...]]:
+def edited(cluster: Cluster, given: Iterable[Given]) -> tuple[Cluster, tuple[UnmatchedEnd, ...]]:
     """The cluster after what-if edits, and the edits that find nothing to change."""
-    misses: list[Miss] = []
+    misses: list[UnmatchedEnd] = []
     for each in given:
         if isinstance(each, Addition):
             cluster = _with(cluster, each)
@@ -105,7 +105,9 @@ def edited(cluster: Cluster, given: Iterable[Given]) -> tuple[Cluster, tuple[Mis
         after = _patched(cluster, each) if isinstance(each, Patch) else _without(cluster, each)
         if after is cluster:
             where = "" if each.kind in CLUSTER_SCOPED else f"{each.namespace}/"
-            misses.append(Miss(NOBODY, f"given: there is no {each.kind} {where}{each.name}"))
+            misses.append(
+                UnmatchedEnd(NOBODY, f"given: there is no {each.kind} {where}{each.name}")
+            )
         cluster = after
     return cluster, tuple(misses)
 

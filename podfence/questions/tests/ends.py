@@ -55,7 +55,7 @@ EndPart = tuple[FrozenBitMap, AddressSet]
 """The pods and the addresses of an end in one IP version."""
 
 
-class Miss(Struct, frozen=True):
+class UnmatchedEnd(Struct, frozen=True):
     """An end, or a part of one, that matches nothing. ``code``: why."""
 
     code: str
@@ -74,7 +74,7 @@ class ResolvedEnd(Struct, frozen=True):
     speaking: tuple[FrozenBitMap, FrozenBitMap] = (FrozenBitMap(), FrozenBitMap())
     addresses: AddressSet = AddressSet()
     coming: FrozenBitMap = FrozenBitMap()
-    misses: tuple[Miss, ...] = ()
+    misses: tuple[UnmatchedEnd, ...] = ()
 
     @classmethod
     def of_pods(
@@ -107,7 +107,7 @@ class ResolvedEnd(Struct, frozen=True):
         return ResolvedEnd((four | self.coming, six | self.coming), self.addresses)
 
 
-class Aim(Struct, frozen=True):
+class ResolvedTarget(Struct, frozen=True):
     """Ends with their ports."""
 
     found: ResolvedEnd
@@ -120,7 +120,7 @@ def _of_entry(text: str) -> ResolvedEnd:
         f"{text}: an entry (Ingress, route ...) is only where connections come from: of can, why, "
         "find from, and of a test with expect; here name the pods of its controller"
     )
-    return ResolvedEnd(misses=(Miss(NOT_JUDGED, said),))
+    return ResolvedEnd(misses=(UnmatchedEnd(NOT_JUDGED, said),))
 
 
 def union(parts: Iterable[ResolvedEnd]) -> ResolvedEnd:
@@ -160,15 +160,17 @@ class Resolver:
         """What ends without ports mean together."""
         return union(self.found(target.end) for target in targets)
 
-    def aims(self, targets: Iterable[TargetEnd], ports: PortSpec = ALL_PORTS) -> tuple[Aim, ...]:
+    def aims(
+        self, targets: Iterable[TargetEnd], ports: PortSpec = ALL_PORTS
+    ) -> tuple[ResolvedTarget, ...]:
         """The matches of ends, each with its own ports or else the common ones."""
         return tuple(aim for each in targets for aim in self._aims(each, each.ports or ports))
 
-    def _aims(self, target: TargetEnd, ports: PortSpec) -> Iterator[Aim]:
+    def _aims(self, target: TargetEnd, ports: PortSpec) -> Iterator[ResolvedTarget]:
         if isinstance(target.end, NamedEnd) and self.is_service(target.end):
             yield from self._behind(target.end, ports)
         else:
-            yield Aim(self.found(target.end), ports)
+            yield ResolvedTarget(self.found(target.end), ports)
 
     def is_service(self, end: End) -> bool:
         """Whether an end is a Service. ``svc/web`` is none where workload ``web`` is in a namespace
@@ -210,7 +212,7 @@ class Resolver:
     def _named(self, end: NamedEnd) -> ResolvedEnd:
         if self.is_service(end):
             text = f"{end.text} is a Service; it can be where connections go, with a port"
-            return ResolvedEnd(misses=(Miss(NO_PORT, text),))
+            return ResolvedEnd(misses=(UnmatchedEnd(NO_PORT, text),))
         name = end.text if end.is_service else end.name
         try:
             return self._parties(self._world.directory.find(name, end.namespace).ends)
@@ -218,9 +220,9 @@ class Resolver:
             if end.text.startswith(PREFIX):
                 return _of_entry(end.text)
             is_near = "did you mean" in error.message
-            return ResolvedEnd(misses=(Miss(NOBODY, error.message, is_near=is_near),))
+            return ResolvedEnd(misses=(UnmatchedEnd(NOBODY, error.message, is_near=is_near),))
         except QuestionError as error:
-            return ResolvedEnd(misses=(Miss(NOT_JUDGED, error.message),))
+            return ResolvedEnd(misses=(UnmatchedEnd(NOT_JUDGED, error.message),))
 
     def _parties(self, ends: Iterable[PartyEnd]) -> ResolvedEnd:
         """A Service may lead to one of a pod's addresses alone."""
@@ -237,11 +239,11 @@ class Resolver:
                     pods.add(number)
         return ResolvedEnd((FrozenBitMap(four), FrozenBitMap(six)), AddressSet.of(addresses))
 
-    def _behind(self, end: NamedEnd, ports: PortSpec) -> Iterator[Aim]:
+    def _behind(self, end: NamedEnd, ports: PortSpec) -> Iterator[ResolvedTarget]:
         """What is behind a Service, with the ports that its own are rewritten to."""
         if not self._world.services.has(end.name, end.namespace):
             text = f"no Service is called {end.name.replace('/service/', '/')}"
-            yield Aim(ResolvedEnd(misses=(Miss(NOBODY, text),)), ports)
+            yield ResolvedTarget(ResolvedEnd(misses=(UnmatchedEnd(NOBODY, text),)), ports)
             return
         asked: list[tuple[int | str, str]] = [(n.name, n.protocol) for n in ports.names]
         own = self._world.services.ports(end.name, end.namespace) if ports == ALL_PORTS else ()
@@ -249,14 +251,16 @@ class Resolver:
         for protocol, low, high in () if own else ports.numbers.ranges():
             if low != high:
                 text = f"{end.text} is a Service; ask for one of its ports, not for {ports.text}"
-                yield Aim(ResolvedEnd(misses=(Miss(NO_PORT, text),)), ports)
+                yield ResolvedTarget(ResolvedEnd(misses=(UnmatchedEnd(NO_PORT, text),)), ports)
                 return
             asked.append((low, protocol))
         for port, protocol in asked:
             try:
                 behind = self._world.services.behind(end.name, end.namespace, port, protocol)
             except QuestionError as error:
-                yield Aim(ResolvedEnd(misses=(Miss(NO_PORT, error.message),)), ports)
+                yield ResolvedTarget(
+                    ResolvedEnd(misses=(UnmatchedEnd(NO_PORT, error.message),)), ports
+                )
                 continue
             assert behind is not None
             by_number: dict[int, list[PartyEnd]] = {}
@@ -264,7 +268,7 @@ class Resolver:
                 by_number.setdefault(number, []).append(each)
             for number, ends in by_number.items():
                 numbers = PortSet.port(protocol, number)
-                yield Aim(self._parties(ends), PortSpec(str(number), numbers))
+                yield ResolvedTarget(self._parties(ends), PortSpec(str(number), numbers))
 
     # -- labels
 
@@ -278,7 +282,7 @@ class Resolver:
         if real:
             return ResolvedEnd.of_pods(FrozenBitMap(real), coming=FrozenBitMap(coming))
         text = self._nobody(end, spaces)
-        miss = Miss(NOBODY, text, is_near="did you mean" in text)
+        miss = UnmatchedEnd(NOBODY, text, is_near="did you mean" in text)
         return ResolvedEnd(coming=FrozenBitMap(coming), misses=(miss,))
 
     def _spaces(self, end: SelectedEnd) -> list[str]:
@@ -341,10 +345,10 @@ class Resolver:
         rest = end.addresses - AddressSet.of([*taken, *shared])
         if shared and not (rest or four or six):
             text = f"{end.text} is the address of several pods, and it is unclear whose (NP-60a)"
-            return ResolvedEnd(misses=(Miss(NOT_JUDGED, text),))
+            return ResolvedEnd(misses=(UnmatchedEnd(NOT_JUDGED, text),))
         if rest and not (four or six) and (service := self._service_of(rest)):
             text = f"{end.text} is Service {service}, judged by what is behind it (NP-45); name it"
-            return ResolvedEnd(misses=(Miss(NOT_JUDGED, text),))
+            return ResolvedEnd(misses=(UnmatchedEnd(NOT_JUDGED, text),))
         return ResolvedEnd((four, six), rest)
 
     def _service_of(self, addresses: AddressSet) -> str:
@@ -372,7 +376,9 @@ class Resolver:
             return ResolvedEnd.of_pods(numbers)
         close = similar(end.namespace or "", world.index.cluster.namespaces)
         hint = f"; did you mean {close[0]}?" if close else ""
-        return ResolvedEnd(misses=(Miss(NOBODY, f"there is no namespace {end.namespace}{hint}"),))
+        return ResolvedEnd(
+            misses=(UnmatchedEnd(NOBODY, f"there is no namespace {end.namespace}{hint}"),)
+        )
 
 
 def _near(selector: LabelSelector, labels: list[dict[str, str]], what: str) -> str:

@@ -22,7 +22,7 @@ from podfence.policy.index import NETWORK_POLICY_TIER, DirectionPolicy
 from podfence.policy.origin import Origin
 from podfence.questions.tests.cells import Cell, Cells, TestInWorld
 from podfence.questions.tests.counting import PairCount
-from podfence.questions.tests.ends import NOT_JUDGED, NOTHING_LEFT, Miss, Resolver
+from podfence.questions.tests.ends import NOT_JUDGED, NOTHING_LEFT, Resolver, UnmatchedEnd
 from podfence.questions.tests.form import Expect, PolicyTest
 from podfence.questions.tests.world import ClusterWorld, Family
 from podfence.sets.addresses import IPAddress
@@ -73,7 +73,7 @@ class Result(Struct, frozen=True):
     pairs: int = 0
     witness: Witness | None = None
     total: int = 0
-    misses: tuple[Miss, ...] = ()
+    misses: tuple[UnmatchedEnd, ...] = ()
     text: str = ""
     weak: str = ""
     unknown: str = ""
@@ -157,13 +157,13 @@ class Judging:
             return Result(test, ResultStatus.PASSED)
         shared = self.asked.sharing(self.world)
         if test.unless and not pairs and not shared:
-            miss = Miss(NOTHING_LEFT, "unless removes every pair")
+            miss = UnmatchedEnd(NOTHING_LEFT, "unless removes every pair")
             return Result(test, ResultStatus.VACUOUS, misses=(miss,))
         text = shared or (
             "no pair can be judged: a pod and itself, a node and its own pod, ends that no policy "
             "judges or that share no IP version"
         )
-        return Result(test, ResultStatus.VACUOUS, misses=(Miss(NOT_JUDGED, text),))
+        return Result(test, ResultStatus.VACUOUS, misses=(UnmatchedEnd(NOT_JUDGED, text),))
 
     # -- verdicts
 
@@ -354,7 +354,7 @@ def _isolated(test: PolicyTest, world: ClusterWorld, resolver: Resolver) -> Resu
     else:
         found = resolver.sources(test.targets or ())
     if found.misses or not found.pods:
-        misses = found.misses or (Miss(NOT_JUDGED, "no pod that policies could select"),)
+        misses = found.misses or (UnmatchedEnd(NOT_JUDGED, "no pod that policies could select"),)
         if test.allow_empty:
             return Result(test, ResultStatus.PASSED)
         return Result(test, ResultStatus.VACUOUS, misses=misses)

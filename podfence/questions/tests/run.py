@@ -24,7 +24,7 @@ from podfence.questions.certainty import Certainty
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.tests.cells import TestInWorld
 from podfence.questions.tests.edits import edited, prepared
-from podfence.questions.tests.ends import Miss, Resolver
+from podfence.questions.tests.ends import Resolver, UnmatchedEnd
 from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
 from podfence.questions.tests.judge import Result, ResultStatus, judge
 from podfence.questions.tests.world import ClusterWorld
@@ -45,7 +45,7 @@ class FileResults(Struct, frozen=True):
     results: tuple[Result, ...]
 
 
-class Runs:
+class FileRunner:
     """Judges tests against one cluster. ``entries``: finds those of the input; needed where a test
     may be about entries."""
 
@@ -67,13 +67,17 @@ class Runs:
     ) -> Iterator[FileResults]:
         """The results of every file. ``wanted``: which of its tests are run at all; ``touching``:
         collects the rules that tests with a verdict look at."""
-        plain: Bench | None = None
+        plain: PreparedCluster | None = None
         for file in files:
             if file.fixture_pods or file.fixture_namespaces:
-                bench = Bench(prepared(self._cluster, files, file), self._names, self._entries)
+                bench = PreparedCluster(
+                    prepared(self._cluster, files, file), self._names, self._entries
+                )
             else:
                 if plain is None:
-                    plain = Bench(prepared(self._cluster, files, file), self._names, self._entries)
+                    plain = PreparedCluster(
+                        prepared(self._cluster, files, file), self._names, self._entries
+                    )
                 bench = plain
             results = [bench.result(test) for test in file.tests if wanted(test)]
             if touching is not None:
@@ -87,7 +91,9 @@ class Runs:
         """A test file that says what is true of a namespace now."""
         from podfence.questions.tests.first import first_file
 
-        bench = Bench(with_newcomers(self._cluster, self._cluster.namespaces.keys()), self._names)
+        bench = PreparedCluster(
+            with_newcomers(self._cluster, self._cluster.namespaces.keys()), self._names
+        )
         return first_file(bench.world, namespace, TESTS_KIND)
 
     def mutation(self, found: Sequence[FileResults], most: int = 0) -> Mutation:
@@ -97,7 +103,7 @@ class Runs:
 
         files = [each.file for each in found]
         first = next((f for f in files if f.fixture_pods or f.fixture_namespaces), files[0])
-        bench = Bench(prepared(self._cluster, files, first), self._names, self._entries)
+        bench = PreparedCluster(prepared(self._cluster, files, first), self._names, self._entries)
         passed = [
             result.test
             for each in found
@@ -108,7 +114,7 @@ class Runs:
         return mutate(bench.state, passed, most, entries)
 
 
-class Bench:
+class PreparedCluster:
     """One prepared cluster, on which tests are judged."""
 
     def __init__(
@@ -182,7 +188,7 @@ class Bench:
         rows, _ = rows_of(test, world, resolver, self.entries)
         touching.look_through(rows, world)
 
-    def supposed(self, test: PolicyTest) -> tuple[ClusterWorld, Resolver, tuple[Miss, ...]]:
+    def supposed(self, test: PolicyTest) -> tuple[ClusterWorld, Resolver, tuple[UnmatchedEnd, ...]]:
         """The world that a test is about, where its ends are looked up, and edits of nothing."""
         if not test.given:
             return self.world, self.resolver, ()

@@ -19,7 +19,7 @@ from podfence.questions.entryrows import EntryRow, EntryState
 from podfence.questions.find.entries import leading_to
 from podfence.questions.phrases.tierwords import origin_name
 from podfence.questions.phrases.words import some
-from podfence.questions.tests.ends import NOBODY, NOT_JUDGED, Aim, Miss, Resolver
+from podfence.questions.tests.ends import NOBODY, NOT_JUDGED, ResolvedTarget, Resolver, UnmatchedEnd
 from podfence.questions.tests.form import EntryEnd, Expect, PolicyTest
 from podfence.questions.tests.judge import Result, ResultStatus, expected
 from podfence.questions.tests.world import ClusterWorld
@@ -53,7 +53,7 @@ def judge_entries_of(
 
 def rows_of(
     test: PolicyTest, world: ClusterWorld, resolver: Resolver, known: KnownEntries
-) -> tuple[tuple[EntryRow, ...], tuple[Miss, ...]]:
+) -> tuple[tuple[EntryRow, ...], tuple[UnmatchedEnd, ...]]:
     """What comes through the entries of a test to its targets, and what of it means nothing."""
     aims = resolver.aims(test.targets or (), test.ports)
     misses = [miss for aim in aims for miss in aim.found.misses]
@@ -63,7 +63,7 @@ def rows_of(
             found = _rows(end, world, known)
         except UnknownObject as error:
             is_near = "did you mean" in error.message
-            misses.append(Miss(NOBODY, error.message, is_near=is_near))
+            misses.append(UnmatchedEnd(NOBODY, error.message, is_near=is_near))
             continue
         leading = list(leading_to(found, aims, world))
         misses += _leading_nowhere(end, found, aims, world)
@@ -77,8 +77,8 @@ def _rows(end: EntryEnd, world: ClusterWorld, known: KnownEntries) -> tuple[Entr
 
 
 def _leading_nowhere(
-    end: EntryEnd, rows: Sequence[EntryRow], aims: Sequence[Aim], world: ClusterWorld
-) -> Iterator[Miss]:
+    end: EntryEnd, rows: Sequence[EntryRow], aims: Sequence[ResolvedTarget], world: ClusterWorld
+) -> Iterator[UnmatchedEnd]:
     """The targets to which an entry does not lead."""
     for aim in aims:
         if aim.found.misses or any(True for _ in leading_to(rows, (aim,), world)):
@@ -86,7 +86,7 @@ def _leading_nowhere(
         pods = some([world.pods[pod] for pod in aim.found.pods], _SHOWN) or "no pod"
         ways = list(dict.fromkeys(f"{row.to} {row.port}".rstrip() for row in rows))
         text = f"{end.text} does not lead to {pods} on {aim.ports.text}"
-        yield Miss(NOT_JUDGED, f"{text}; it leads to {some(ways, _SHOWN)}")
+        yield UnmatchedEnd(NOT_JUDGED, f"{text}; it leads to {some(ways, _SHOWN)}")
 
 
 def _result(test: PolicyTest, rows: Sequence[EntryRow]) -> Result:

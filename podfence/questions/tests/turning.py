@@ -13,7 +13,7 @@ from podfence.model.cluster import Cluster
 from podfence.policy.domains import DomainTable
 from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import Result
-from podfence.questions.tests.run import Runs
+from podfence.questions.tests.run import FileRunner
 from podfence.questions.tests.throughentries import FindEntries
 
 
@@ -54,7 +54,7 @@ def judged(
     files: Sequence[PolicyTests], side: TestedSide, names: DomainTable
 ) -> tuple[Result, ...]:
     """The results of all tests of some files, in their order."""
-    runs = Runs(side.cluster, names, side.entries)
+    runs = FileRunner(side.cluster, names, side.entries)
     return tuple(result for file in runs.all(files) for result in file.results)
 
 

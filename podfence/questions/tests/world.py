@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.allpairs import AllPairs, Egress
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Evaluator
 from podfence.engine.partition import Blocks, KeptPartitions
 from podfence.engine.porttable import EVERYTHING_ID, PortTable
 from podfence.policy.flow import Direction
@@ -189,9 +189,9 @@ class ClusterWorld:
         return [numbers.setdefault(name, len(numbers)) for name in self.names]
 
     @cached_property
-    def judge(self) -> Judge:
+    def judge(self) -> Evaluator:
         """Answers single flows, with the rules that decided."""
-        return Judge(self.index)
+        return Evaluator(self.index)
 
     @cached_property
     def directory(self) -> Directory:

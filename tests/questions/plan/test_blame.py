@@ -13,7 +13,7 @@ from podfence.engine.connections import connections
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
-from podfence.questions.plan.blame import Blamed, Limits, Mode
+from podfence.questions.plan.blame import BlamedChange, BlameLimits, BlameMode
 from podfence.questions.plan.difference import ReachChange
 from podfence.questions.plan.edits import Edit
 from podfence.questions.plan.ends import JointClass
@@ -56,7 +56,7 @@ def class_in(index: PolicyIndex, seen: Compared, end: JointClass) -> int:
     return index.endpoints[f"{end.namespace}/{line.after[0]}"].endpoint_class
 
 
-def pairs_of(part: Blamed | ReachChange) -> Iterator[tuple[int, int]]:
+def pairs_of(part: BlamedChange | ReachChange) -> Iterator[tuple[int, int]]:
     for source in part.sources:
         for destination in part.destinations:
             yield source, destination
@@ -102,13 +102,13 @@ def test_taking_the_edit_back_undoes_the_change(start: int) -> None:
         old, new = random_change(Random(f"back/{number}"), 1 + number % 4)
         seen = Compared(old, new)
         for part in seen.blamed:
-            if part.blame.proved and part.blame.mode in (Mode.ALONE, Mode.ALL):
+            if part.blame.proved and part.blame.mode in (BlameMode.ALONE, BlameMode.ALL):
                 for edit in part.blame.edits:
                     done += undone(seen, new, part, seen.edits[edit])
     assert done > 20
 
 
-def undone(seen: Compared, new: Cluster, part: Blamed, edit: Edit) -> int:
+def undone(seen: Compared, new: Cluster, part: BlamedChange, edit: Edit) -> int:
     """Whether every pair of a part turns back; how many were asked."""
     world = whole_world(new, edit, back=True)
     asked = 0
@@ -138,7 +138,9 @@ def _moved(seen: Compared, world: PolicyIndex, number: int) -> bool:
     return world.endpoints[name].addresses != seen.new.endpoints[name].addresses
 
 
-def families_of(seen: Compared, part: Blamed | ReachChange | None, *numbers: int) -> list[int]:
+def families_of(
+    seen: Compared, part: BlamedChange | ReachChange | None, *numbers: int
+) -> list[int]:
     """The IP versions over which a pair of a part changes; of any pair those that it speaks."""
     if part is not None and part.family:
         return [part.family]
@@ -207,7 +209,7 @@ def test_ports_of_one_pair_have_their_own_causes() -> None:
 
 def test_beyond_the_limit_nothing_is_taken_apart() -> None:
     old = [*WORLD, deny("a"), deny("b")]
-    seen = Compared(Cluster.of(old), Cluster.of(WORLD), Limits(worlds=0))
+    seen = Compared(Cluster.of(old), Cluster.of(WORLD), BlameLimits(worlds=0))
     assert {(part.blame.mode, part.blame.proved) for part in seen.blamed} == {
-        (Mode.TOGETHER, False)
+        (BlameMode.TOGETHER, False)
     }

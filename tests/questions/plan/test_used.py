@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from podfence.engine.evaluate import Judge
-from podfence.flows.seen import RecordedEnd, RecordedFlow, RecordedVerdict, Sort
+from podfence.engine.evaluate import Evaluator
+from podfence.flows.seen import EndKind, RecordedEnd, RecordedFlow, RecordedVerdict
 from podfence.model.cluster import Cluster
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import (
@@ -28,7 +28,7 @@ from podfence.policy.flow import Flow as Attempt
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.gate import FailOn
 from podfence.questions.plan.plan import Plan, plan
-from podfence.questions.plan.used import ChangedUse, Used
+from podfence.questions.plan.used import ChangedUse, TrafficImpact
 from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.resolver import KnownEnd
 from podfence.questions.suggest.suggest import suggest, with_policies
@@ -45,7 +45,7 @@ WEB_TO_DB = flow("shop/web", "shop/db", count=12)
 ALLOW_WEB = suggest(cluster(), [WEB_TO_DB]).after.cluster
 
 
-def used(old: Cluster, new: Cluster, *flows: RecordedFlow) -> Used:
+def used(old: Cluster, new: Cluster, *flows: RecordedFlow) -> TrafficImpact:
     found = plan(old, new, flows=flows).used
     assert found is not None
     return found
@@ -184,7 +184,7 @@ NEAR, WIDER, EVERY = "198.51.100.0/24", "198.51.0.0/16", ("0.0.0.0/0", "::/0")
 )
 @pytest.mark.parametrize(
     "outside",
-    [RecordedEnd(word="outside"), RecordedEnd(sort=Sort.OUTSIDE)],
+    [RecordedEnd(word="outside"), RecordedEnd(sort=EndKind.OUTSIDE)],
     ids=["CSV", "too many"],
 )
 def test_an_end_without_an_address_is_judged_where_all_that_it_may_be_turn_alike(
@@ -216,7 +216,7 @@ def test_what_was_denied_from_wherever_is_no_loss() -> None:
 
 def test_which_node_it_was_decides() -> None:
     """A node reaches its own pods in any case."""
-    seen = replace(flow("x", "shop/db"), source=RecordedEnd(sort=Sort.NODE))
+    seen = replace(flow("x", "shop/db"), source=RecordedEnd(sort=EndKind.NODE))
     found = used(cluster(), cluster(closed()), seen)
     assert (found.cut, found.unjudged) == ((), 1)
 
@@ -282,7 +282,7 @@ def _turned(
     each: ObservedConnection, before: PolicyIndex, after: PolicyIndex, *, closes: bool
 ) -> Iterator[tuple[IPAddress, IPAddress]]:
     """Pairs of addresses of both ends for which the verdict turns."""
-    judges = Judge(before), Judge(after)
+    judges = Evaluator(before), Evaluator(after)
     families = each.families or {4, 6}
     for near, far in product(_addresses(each.source, before, after),
                              _addresses(each.destination, before, after)):  # fmt: skip

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Evaluator
 from podfence.flows.seen import RecordedEnd, RecordedFlow, RecordedVerdict
 from podfence.model.cluster import Cluster
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
@@ -18,7 +18,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow as Attempt
 from podfence.questions.suggest.judging import ConnectionJudge
 from podfence.questions.suggest.resolver import EndResolver
-from podfence.questions.suggest.rules import Outside, SuggestOptions
+from podfence.questions.suggest.rules import OutsidePeers, SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion, replayed, suggest, with_policies
 from podfence.sets.ports import OTHER
 from tests.support.laws import law
@@ -31,7 +31,7 @@ FLOWS = 10
 def traffic(cluster: Cluster, rng: Random) -> list[RecordedFlow]:
     """Flows that the policies of a cluster allow, as addresses: of any sort, or many between few
     pods. DNS is left out: it gets more than was seen."""
-    judge = Judge(compile_cluster(cluster))
+    judge = Evaluator(compile_cluster(cluster))
     drawn = _dense(cluster, rng) if rng.random() < 0.5 else _mixed(cluster, rng)
     return [
         RecordedFlow(
@@ -70,11 +70,11 @@ def _numbers() -> Iterable[int]:
 
 
 WISHES = (
-    *(SuggestOptions(outside=outside) for outside in Outside),
-    SuggestOptions(outside=Outside.ADDRESSES, group="app"),
+    *(SuggestOptions(outside=outside) for outside in OutsidePeers),
+    SuggestOptions(outside=OutsidePeers.ADDRESSES, group="app"),
     SuggestOptions(group="tier"),
-    SuggestOptions(outside=Outside.ADDRESSES, widths={4: 24, 6: 64}),
-    SuggestOptions(outside=Outside.ADDRESSES, widths={4: 8, 6: 33}, group="app", least=2),
+    SuggestOptions(outside=OutsidePeers.ADDRESSES, widths={4: 24, 6: 64}),
+    SuggestOptions(outside=OutsidePeers.ADDRESSES, widths={4: 8, 6: 33}, group="app", least=2),
 )
 
 
@@ -94,7 +94,7 @@ def test_everything_that_was_seen_stays_allowed(seed: int) -> None:
 @law(st.integers(0, 2**32), _numbers)
 @settings(max_examples=20)
 def test_each_peer_and_port_is_needed(seed: int) -> None:
-    exact = [wish for wish in WISHES if wish.outside is Outside.ADDRESSES]
+    exact = [wish for wish in WISHES if wish.outside is OutsidePeers.ADDRESSES]
     cluster, found = _suggestion(seed, exact[seed % len(exact)])
     members = EndResolver(found.after).members
     policies = [each.policy for each in found.policies]

@@ -12,7 +12,7 @@ from podfence.model.networkpolicy import IPBlock, NetworkPolicy
 from podfence.model.objects import Pod
 from podfence.policy.flow import Direction
 from podfence.questions.suggest.blocks import FEW, Widening, blocks_of
-from podfence.questions.suggest.rules import Outside, SuggestOptions
+from podfence.questions.suggest.rules import OutsidePeers, SuggestOptions
 from podfence.questions.suggest.suggest import suggest
 from podfence.sets import AddressSet
 from podfence.sets.addresses import IPNetwork
@@ -23,7 +23,7 @@ BACK = [
     running("api-0", "api", {"app": "api", "tier": "back"}, "10.244.4.1", kind="StatefulSet"),
     running("jobs-0", "jobs", {"app": "jobs", "tier": "back"}, "10.244.4.2", kind="StatefulSet"),
 ]
-ADDRESSES = SuggestOptions(frozenset({Direction.INGRESS}), Outside.ADDRESSES)
+ADDRESSES = SuggestOptions(frozenset({Direction.INGRESS}), OutsidePeers.ADDRESSES)
 
 
 def labels(each: NetworkPolicy) -> dict[str, str]:

@@ -14,13 +14,13 @@ from podfence.manifests.load import load
 from podfence.manifests.testfiles import read_test_files
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES
-from podfence.questions.suggest.promised import NeededTests, Promised, promised
+from podfence.questions.suggest.promised import NeededTests, PromisedConnections, promised
 from podfence.questions.suggest.resolver import EndResolver
-from podfence.questions.suggest.rules import Outside, SuggestOptions
+from podfence.questions.suggest.rules import OutsidePeers, SuggestOptions
 from podfence.questions.suggest.suggest import suggest
 from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import ResultStatus
-from podfence.questions.tests.run import Runs
+from podfence.questions.tests.run import FileRunner
 from tests.questions.entryworld import (
     CONTROLLER,
     WEB,
@@ -37,10 +37,10 @@ from tests.support.laws import law
 from tests.support.random_clusters import random_cluster
 from tests.support.testlaws import random_test
 
-ADDRESSES = SuggestOptions(outside=Outside.ADDRESSES)
+ADDRESSES = SuggestOptions(outside=OutsidePeers.ADDRESSES)
 
 
-def needs(*tests: dict[str, Any]) -> Promised:
+def needs(*tests: dict[str, Any]) -> PromisedConnections:
     world = cluster()
     known = EndResolver(compile_cluster(world))
     return promised(needed(file_of(*tests)), world, NO_NAMES, known)
@@ -50,7 +50,7 @@ def needed(*files: PolicyTests, world: str = "") -> NeededTests:
     return NeededTests(files, side_of(world).entries)
 
 
-def shown(found: Promised) -> list[str]:
+def shown(found: PromisedConnections) -> list[str]:
     return sorted(
         f"{each.source.name} -> {each.destination.name} {each.protocol}/{each.port}"
         for each in found.connections
@@ -128,7 +128,7 @@ NGINX = "ingressClassName: nginx, "
 BALANCER = ", type: LoadBalancer"
 
 
-def through(world: str, **test: Any) -> Promised:
+def through(world: str, **test: Any) -> PromisedConnections:
     side = side_of(world)
     file = file_of({**FRONT, **test})
     known = EndResolver(compile_cluster(side.cluster))
@@ -204,7 +204,7 @@ def test_policies_of_what_comes_through_an_entry_let_it_in() -> None:
     file = file_of(FRONT, {**FRONT, "from": "job", "expect": "deny"})
     tests = NeededTests((file,), side.entries)
     found = suggest(side.cluster, [], tests=tests)
-    (judged,) = Runs(found.after.cluster, entries=side.entries).all([file])
+    (judged,) = FileRunner(found.after.cluster, entries=side.entries).all([file])
     assert [each.status for each in judged.results] == [ResultStatus.PASSED] * 2
 
 
@@ -219,7 +219,7 @@ def test_the_internet_is_everything_less_private_ranges() -> None:
     assert [(str(each.cidr), len(each.except_)) for each in blocks] == [
         ("0.0.0.0/0", 6),
     ]
-    (judged,) = Runs(found.after.cluster).all([file])
+    (judged,) = FileRunner(found.after.cluster).all([file])
     assert judged.results[0].status is ResultStatus.PASSED
     assert found.left_open == ()
     assert [each for made in found.policies for each in made.wider] == []
@@ -239,7 +239,7 @@ def test_ends_less_other_ends_are_allowed_exactly(end: Any) -> None:
         *({"from": each, "to": "web:80", "expect": "deny"} for each in end["except"]),
     )
     found = suggest(cluster(), [], ADDRESSES, tests=needed(file))
-    (judged,) = Runs(found.after.cluster).all([file])
+    (judged,) = FileRunner(found.after.cluster).all([file])
     assert {each.status for each in judged.results} == {ResultStatus.PASSED}
 
 
@@ -285,7 +285,7 @@ def test_the_policies_of_the_shop_come_out_of_its_tests() -> None:
     files = read_test_files(["examples/tests/shop.podfence.yaml"]).files
     found = suggest(replace(shop, policies=()), [], ADDRESSES, tests=needed(*files))
 
-    (judged,) = Runs(found.after.cluster).all(files)
+    (judged,) = FileRunner(found.after.cluster).all(files)
     failed = [r.test.name for r in judged.results if r.status is not ResultStatus.PASSED]
 
     assert found.replay.refused == ()

@@ -17,11 +17,11 @@ from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import PolicyType
 from podfence.policy.flow import Direction
 from podfence.questions.suggest.promises import Promises, promises
-from podfence.questions.suggest.rules import EVERYTHING_SEEN, Outside, SuggestOptions
+from podfence.questions.suggest.rules import EVERYTHING_SEEN, OutsidePeers, SuggestOptions
 from podfence.questions.suggest.suggest import suggest, with_policies
 from podfence.questions.tests.decode import decode
 from podfence.questions.tests.judge import Result, ResultStatus
-from podfence.questions.tests.run import Runs
+from podfence.questions.tests.run import FileRunner
 from tests.questions.suggest.test_laws import SIZE, traffic
 from tests.questions.suggest.worlds import closed, cluster, flow
 from tests.support.laws import law
@@ -37,7 +37,7 @@ def kept(
 def results(document: Mapping[str, Any], world: Cluster) -> list[Result]:
     file, problems = decode(document, Source("from-flows.yaml"))
     assert file is not None, [problem.message for problem in problems]
-    (found,) = Runs(world).all([file])
+    (found,) = FileRunner(world).all([file])
     return list(found.results)
 
 
@@ -137,7 +137,7 @@ def is_open_to_all(test: Mapping[str, Any]) -> bool:
 def test_the_file_passes_with_the_policies_and_fails_without_any(seed: int) -> None:
     rng = Random(seed)
     world = random_cluster(rng, SIZE)
-    wish = SuggestOptions(outside=list(Outside)[seed % 3])
+    wish = SuggestOptions(outside=list(OutsidePeers)[seed % 3])
     found = suggest(world, traffic(world, rng), wish)
     made = promises(found, wish)
     if not made.tests:

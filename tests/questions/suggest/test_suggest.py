@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from podfence.flows.seen import RecordedEnd, RecordedFlow, RecordedVerdict, Sort
+from podfence.flows.seen import EndKind, RecordedEnd, RecordedFlow, RecordedVerdict
 from podfence.model.cluster import Cluster
 from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.networkpolicy import NetworkPolicy, PolicyType
 from podfence.model.objects import Pod
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
-from podfence.questions.suggest.evidence import Aside
+from podfence.questions.suggest.evidence import ExclusionReason
 from podfence.questions.suggest.resolver import EndResolver, Unresolved
-from podfence.questions.suggest.rules import Outside, SuggestOptions
+from podfence.questions.suggest.rules import OutsidePeers, SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion, suggest
 from podfence.render.policies import policy_manifest
 from podfence.sets.ports import OTHER
@@ -118,7 +118,7 @@ def test_a_direction_with_ends_outside_stays_as_it_is(far: str) -> None:
 
 def test_addresses_that_were_seen_become_blocks_of_nothing_else() -> None:
     flows = [flow(f"203.0.113.{n}", "shop/web", 8080) for n in (4, 5, 9)]
-    found = suggest(cluster(), flows, SuggestOptions(outside=Outside.ADDRESSES))
+    found = suggest(cluster(), flows, SuggestOptions(outside=OutsidePeers.ADDRESSES))
 
     [only] = found.policies[0].policy.ingress
     assert [str(p.ip_block.cidr) for p in only.peers if p.ip_block] == [
@@ -129,7 +129,7 @@ def test_addresses_that_were_seen_become_blocks_of_nothing_else() -> None:
 
 def test_any_address_of_the_ip_version_that_was_seen() -> None:
     found = suggest(
-        cluster(), [flow("203.0.113.7", "shop/web")], SuggestOptions(outside=Outside.ANY)
+        cluster(), [flow("203.0.113.7", "shop/web")], SuggestOptions(outside=OutsidePeers.ANY)
     )
     [only] = found.policies[0].policy.ingress
     assert [str(p.ip_block.cidr) for p in only.peers if p.ip_block] == ["0.0.0.0/0"]
@@ -137,13 +137,13 @@ def test_any_address_of_the_ip_version_that_was_seen() -> None:
 
 def test_too_many_addresses_are_not_listed() -> None:
     flows = [flow(f"203.0.113.{n}", "shop/web") for n in range(0, 200, 2)]
-    found = suggest(cluster(), flows, SuggestOptions(outside=Outside.ADDRESSES))
+    found = suggest(cluster(), flows, SuggestOptions(outside=OutsidePeers.ADDRESSES))
     assert "too many" in found.left_open[0].because
 
 
 def test_an_end_outside_without_an_address_is_not_listed() -> None:
-    unnamed = replace(flow("shop/db", "shop/web"), source=RecordedEnd(sort=Sort.OUTSIDE))
-    found = suggest(cluster(), [unnamed], SuggestOptions(outside=Outside.ADDRESSES))
+    unnamed = replace(flow("shop/db", "shop/web"), source=RecordedEnd(sort=EndKind.OUTSIDE))
+    found = suggest(cluster(), [unnamed], SuggestOptions(outside=OutsidePeers.ADDRESSES))
     assert "no known address" in found.left_open[0].because
     assert found.replay.unjudged == 1
 
@@ -155,16 +155,16 @@ def test_an_end_outside_without_an_address_is_not_listed() -> None:
     ("flows", "aside"),
     [
         (
-            [replace(flow("shop/db", "shop/web"), source=RecordedEnd(sort=Sort.OWN_NODE))],
-            Aside.OWN_NODE,
+            [replace(flow("shop/db", "shop/web"), source=RecordedEnd(sort=EndKind.OWN_NODE))],
+            ExclusionReason.OWN_NODE,
         ),
-        ([flow("203.0.113.7", "203.0.113.8")], Aside.NO_POD),
-        ([flow("shop/web", "shop/web")], Aside.ITSELF),
-        ([flow("shop/web", "shop/db", 0, OTHER)], Aside.PORTLESS),
-        ([flow("shop/web", "shop/db", 40000 + n) for n in range(5)], Aside.EPHEMERAL),
+        ([flow("203.0.113.7", "203.0.113.8")], ExclusionReason.NO_POD),
+        ([flow("shop/web", "shop/web")], ExclusionReason.ITSELF),
+        ([flow("shop/web", "shop/db", 0, OTHER)], ExclusionReason.PORTLESS),
+        ([flow("shop/web", "shop/db", 40000 + n) for n in range(5)], ExclusionReason.EPHEMERAL),
     ],
 )
-def test_left_out(flows: list[RecordedFlow], aside: Aside) -> None:
+def test_left_out(flows: list[RecordedFlow], aside: ExclusionReason) -> None:
     found = suggest(cluster(), flows)
     assert (found.policies, dict(found.evidence.aside)) == ((), {aside: len(flows)})
 
@@ -178,7 +178,7 @@ def test_a_probe_by_the_own_node_is_no_evidence_and_one_by_another_node_is() -> 
     there = running("api-1", "api", {"app": "api"}, "10.244.1.9", on="worker-2")
     probe = [flow("172.18.0.2", "shop/api", 8080)]
 
-    assert suggest(cluster(here), probe).evidence.aside == {Aside.OWN_NODE: 1}
+    assert suggest(cluster(here), probe).evidence.aside == {ExclusionReason.OWN_NODE: 1}
     assert suggest(cluster(there), probe).left_open != ()
 
 

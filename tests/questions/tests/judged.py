@@ -14,7 +14,7 @@ from podfence.model.cluster import Cluster
 from podfence.questions.tests.decode import decode
 from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import Result
-from podfence.questions.tests.run import Runs
+from podfence.questions.tests.run import FileRunner
 
 HEAD = {
     "apiVersion": "podfence.io/v1alpha1",
@@ -40,7 +40,7 @@ def file_of(*tests: Mapping[str, Any], **fields: Any) -> PolicyTests:
 
 def results(of: Cluster, *tests: Mapping[str, Any], **fields: Any) -> list[Result]:
     """What comes of the tests."""
-    (found,) = Runs(of).all([file_of(*tests, **fields)])
+    (found,) = FileRunner(of).all([file_of(*tests, **fields)])
     return list(found.results)
 
 

@@ -13,7 +13,7 @@ from podfence.model.cluster import Cluster
 from podfence.questions.tests.coverage import Coverage, Touching
 from podfence.questions.tests.decode import decode
 from podfence.questions.tests.mutants import MutationOperator, mutants, rule_origins
-from podfence.questions.tests.run import Runs
+from podfence.questions.tests.run import FileRunner
 from tests.questions.tests.judged import cluster, file_of
 from tests.support.random_clusters import random_cluster
 from tests.support.random_tiers import NAMES
@@ -70,7 +70,7 @@ def touched(of: Cluster, *tests: Mapping[str, Any]) -> set[str]:
 
 def coverage(of: Cluster, *tests: Mapping[str, Any]) -> Coverage:
     touching = Touching(of)
-    list(Runs(of).all([file_of(*tests)], touching=touching))
+    list(FileRunner(of).all([file_of(*tests)], touching=touching))
     return touching.coverage()
 
 
@@ -120,7 +120,7 @@ def test_a_test_that_fails_has_looked() -> None:
 def test_every_rule_that_is_needed_is_touched(seed: int) -> None:
     """Mutation knows nothing of coverage: it takes the rule away and runs the tests."""
     of = random_cluster(Random(f"coverage/{seed}"))
-    runs, touching = Runs(of, NAMES), Touching(of)
+    runs, touching = FileRunner(of, NAMES), Touching(of)
     tests = [t for n in of.namespaces for t in runs.first(n)["tests"] if "only" in t]
     data = {"apiVersion": "podfence.io/v1alpha1", "kind": "PolicyTests", "tests": tests}
     file, problems = decode(data, Source("first.yaml"))

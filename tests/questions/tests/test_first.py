@@ -7,7 +7,7 @@ from random import Random
 from podfence.errors import Source
 from podfence.questions.tests.decode import decode
 from podfence.questions.tests.judge import ResultStatus
-from podfence.questions.tests.run import Runs
+from podfence.questions.tests.run import FileRunner
 from tests.questions.tests.test_judge import SHOP
 from tests.support.random_clusters import random_cluster
 from tests.support.random_tiers import NAMES
@@ -17,7 +17,7 @@ def test_a_first_file_passes_as_it_is_written() -> None:
     written = 0
     for seed in range(40):
         cluster = random_cluster(Random(seed))
-        runs = Runs(cluster, NAMES)
+        runs = FileRunner(cluster, NAMES)
         for namespace in cluster.namespaces:
             data = runs.first(namespace)
             if not data["tests"]:
@@ -32,7 +32,7 @@ def test_a_first_file_passes_as_it_is_written() -> None:
 
 
 def test_what_it_says_of_a_shop() -> None:
-    tests = Runs(SHOP).first("shop")["tests"]
+    tests = FileRunner(SHOP).first("shop")["tests"]
 
     assert [test["name"] for test in tests] == [
         "who reaches shop/web",

@@ -12,7 +12,7 @@ from podfence.policy.flow import Direction
 from podfence.questions.plan.newcomers import is_newcomer
 from podfence.questions.tests.edits import prepared
 from podfence.questions.tests.judge import Result, ResultStatus
-from podfence.questions.tests.run import Bench
+from podfence.questions.tests.run import PreparedCluster
 from tests.questions.tests.judged import file_of
 from tests.support.oracle import isolated
 from tests.support.random_clusters import Size, random_cluster
@@ -28,7 +28,7 @@ def judged(seed: int) -> tuple[int, int, int]:
     cluster = random_cluster(rng)
     texts = [random_test(rng, cluster, str(number)) for number in range(TESTS)]
     file = file_of(*texts)
-    bench = Bench(prepared(cluster, [file], file), NAMES)
+    bench = PreparedCluster(prepared(cluster, [file], file), NAMES)
     results = [bench.result(test) for test in file.tests]
     index = bench.world.index
     certain = {address: endpoint.pod for address, endpoint in index.by_address.items()}
@@ -70,7 +70,7 @@ def test_isolated_is_what_policies_isolate() -> None:
         cluster = replace(random_cluster(Random(seed), Size()), admin_policies=())
         for direction in Direction:
             file = file_of({"newcomers": {}, "isolated": [direction.value]})
-            bench = Bench(prepared(cluster, [file], file), NAMES)
+            bench = PreparedCluster(prepared(cluster, [file], file), NAMES)
             result = bench.result(file.tests[0])
             kind = PolicyType.INGRESS if direction is Direction.INGRESS else PolicyType.EGRESS
             coming = [p for p in bench.cluster.pods if p.owner and is_newcomer(p.owner)]

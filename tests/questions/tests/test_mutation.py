@@ -14,7 +14,7 @@ from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.judge import ResultStatus, judge
 from podfence.questions.tests.mutants import MutationOperator, mutants
 from podfence.questions.tests.mutation import mutate
-from podfence.questions.tests.run import Bench
+from podfence.questions.tests.run import PreparedCluster
 from podfence.questions.tests.world import ClusterWorld
 from tests.questions.tests.judged import file_of
 from tests.questions.tests.test_judge import SHOP
@@ -30,7 +30,7 @@ def test_a_mistake_is_noticed_as_if_the_cluster_were_compiled_anew() -> None:
         rng = Random(seed)
         cluster = random_cluster(rng, Size())
         file = file_of(*(random_test(rng, cluster, str(n)) for n in range(6)))
-        bench = Bench(prepared(cluster, [file], file), NAMES)
+        bench = PreparedCluster(prepared(cluster, [file], file), NAMES)
         tests = [t for t in file.tests if bench.result(t).status is ResultStatus.PASSED]
         found = mutate(bench.state, tests)
         said = {id(mutant): True for mutant, _ in found.killed}

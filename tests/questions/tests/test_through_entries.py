@@ -12,7 +12,7 @@ from podfence.questions.tests.coverage import Touching
 from podfence.questions.tests.decode import decode
 from podfence.questions.tests.judge import Result
 from podfence.questions.tests.mutants import MutationOperator
-from podfence.questions.tests.run import Runs
+from podfence.questions.tests.run import FileRunner
 from podfence.questions.tests.turning import turning
 from tests.questions.entryworld import CONTROLLER, WEB, ingress, obj, pod, policy, service, side_of
 from tests.questions.tests.judged import HEAD, file_of
@@ -47,7 +47,7 @@ MIXED = TWO + CONTROLLER + policy(FROM_NGINX) + policy(NOBODY, "api")
 
 def results(text: str, *tests: dict[str, Any], **fields: Any) -> list[Result]:
     side = side_of(text)
-    (found,) = Runs(side.cluster, entries=side.entries).all([file_of(*tests, **fields)])
+    (found,) = FileRunner(side.cluster, entries=side.entries).all([file_of(*tests, **fields)])
     return list(found.results)
 
 
@@ -143,7 +143,7 @@ def test_a_test_is_about_the_cluster_that_it_supposes() -> None:
 
 def test_mistakes_that_close_an_entry_are_noticed() -> None:
     side = side_of(OPEN)
-    runs = Runs(side.cluster, entries=side.entries)
+    runs = FileRunner(side.cluster, entries=side.entries)
     found = list(runs.all([file_of({"from": FRONT, "to": "web", "expect": "allow"})]))
     killed = {mutant.operator for mutant, _ in runs.mutation(found).killed}
     assert MutationOperator.RULE in killed
@@ -208,7 +208,7 @@ def test_rules_that_decide_over_an_entry_are_touched(
     side = side_of(world)
     touching = Touching(side.cluster)
     file = file_of({"from": FRONT, "to": "web", "expect": "allow", **test})
-    list(Runs(side.cluster, entries=side.entries).all([file], touching=touching))
+    list(FileRunner(side.cluster, entries=side.entries).all([file], touching=touching))
     found = touching.coverage()
     assert {f"{each.policy.name} {each.path}" for each in found.touched} == expected
 

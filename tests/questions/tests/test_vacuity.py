@@ -16,7 +16,7 @@ from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Subject
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.selectors import LabelSelector
-from podfence.questions.tests.run import Runs
+from podfence.questions.tests.run import FileRunner
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted(path.name for path in (ROOT / "examples/tests").glob("*.podfence.yaml"))
@@ -29,7 +29,7 @@ def green(name: str, change: Change) -> bool:
     assert not tests.problems
     cluster = load([str(ROOT / MANIFESTS[name.partition(".")[0]])]).cluster
     names = read_name_table(str(ROOT / "examples/tiers/names.txt"), None).names
-    (found,) = Runs(change(cluster), names).all(tests.files)
+    (found,) = FileRunner(change(cluster), names).all(tests.files)
     return all(result.is_good for result in found.results)
 
 
