@@ -168,7 +168,7 @@ REPORTS: Final = (
             ),
             View("no-tests", "#/tests", ("No test file was given.", "podfence report --tests")),
             View("edit-elsewhere", "#/edit", ("This page does not edit files.",)),
-            View("drops-elsewhere", "#/drops", ("told to the page of podfence serve",)),
+            View("drops-elsewhere", "#/drops", ("A report does not show denied packets.",)),
             View("port", "#/map?port=tcp/5432&view=table", ("2 allowed pairs",)),
             View("port-wrong", "#/map?port=sql", ("Write a port such as 443 or 53/udp.",)),
         ),
