@@ -11,6 +11,7 @@ import ast
 import io
 import re
 import tokenize
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -43,6 +44,12 @@ MESSAGES = {
     r"for sure": "certainly",
     r"counted by nobody": "Nothing counts ...",
 }
+SEVERAL_CLASSES = {"Rule"}
+"""``library.values.Rule`` is public, and ``nft.objects.Rule`` is nftables' own word."""
+POSITION = re.compile(r"(?:^|_)(?:un)?place(?:s|d)?(?:$|_)", re.IGNORECASE)
+"""A position in a file is a ``Position``; a place would be that, an end, an index or a path."""
+PUBLIC_PLACE = "library/values.py"
+"""Users of the library read the field ``place``."""
 
 
 def messages(path: Path) -> Iterator[str]:
@@ -118,3 +125,30 @@ def test_docstrings_comments_and_pages_use_plain_words(written: list[str], word:
 )
 def test_a_word_is_found_where_it_stands(text: str) -> None:
     assert any(re.search(rf"\b(?:{word})\b", text) for word in PROSE)
+
+
+def defined(path: Path) -> Iterator[str]:
+    """The names that a module gives: to classes, functions, parameters, fields and variables."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.arg(arg=name):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+
+
+def test_a_position_is_called_so() -> None:
+    modules = [
+        path
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if str(path.relative_to(PACKAGE)) != PUBLIC_PLACE
+    ]
+    found = [f"{path.name}: {name}" for path in modules for name in defined(path)]
+    assert [each for each in found if POSITION.search(each.split(": ")[1])] == []
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    trees = (ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py"))
+    classes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    names = Counter(node.name for node in classes)
+    assert {name for name, times in names.items() if times > 1} == SEVERAL_CLASSES
