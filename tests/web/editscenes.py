@@ -231,7 +231,7 @@ EDITS: Final = (
             View(
                 "allowed",
                 "#/map?pair=shop/frontend~shop/db&ask=tcp/5432",
-                ("1 pair opened", "1 no longer passes", "no state in between"),
+                ("1 pair opened", "1 no longer passes", "no intermediate state"),
                 proposed,
             ),
             View(

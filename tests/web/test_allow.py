@@ -85,7 +85,7 @@ def test_what_is_proposed_is_typed_judged_and_saved_when_it_is_wanted(
     assert {path: path.read_text() for path in tmp_path.rglob("*.yaml")} == before
     click(browser, "Safe order")
     browser.wait("document.querySelector('.order') !== null")
-    assert "no state in between cuts or opens more" in browser.text(".this-edit")
+    assert "no intermediate state cuts or opens more" in browser.text(".this-edit")
     typed = browser.run("document.querySelectorAll('.dirty').length")
     for _ in range(typed):
         browser.run("document.querySelector('.files a:has(.dirty)').click()")

@@ -51,7 +51,7 @@ def test_it_is_typed_and_not_saved_where_files_are_edited(browser: Browser, tmp_
         assert not (tmp_path / "shop/default-deny.yaml").exists()
         browser.go("#/map")
         browser.run(f"{BUTTON}.click()")
-        browser.wait("document.querySelector('.banner').innerText.includes('has a text already')")
+        browser.wait("document.querySelector('.banner').innerText.includes('already has text')")
         browser.run("document.title = ''")
         server.stop()
         browser.leave(refused=True)

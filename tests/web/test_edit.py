@@ -167,7 +167,7 @@ def test_no_text_is_run_or_obeyed(browser: Browser, server: Serving, text: str) 
     opened(browser, server)
     browser.press("Control+a", "Delete")  # typed over, Chromium itself would ask for inline styles
     browser.type(f"kind: {json.dumps(text)}\nmetadata: {{name: {json.dumps(text)}}}\n")
-    browser.wait(f"!{SAID}.includes('Nothing is typed')")
+    browser.wait(f"!{SAID}.includes('Everything is saved')")
     assert browser.run(TRAP.partition(" =")[0]) is None
     foreign = "document.querySelectorAll('#app :is(script, iframe, svg, style)').length"
     assert browser.run(foreign) == 0
