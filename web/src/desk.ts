@@ -88,7 +88,7 @@ export class Desk {
   /** The input is another one: what is open is read again, what is typed stays. */
   async refresh(): Promise<void> {
     try {
-      this.listed = (await this.server.get<{ files: string[] }>("files")).files;
+      await this.list();
       for (const path of this.open.keys()) await this.reread(path);
     } catch {
       return; // the server is away; it is done once it is back
@@ -96,6 +96,10 @@ export class Desk {
     this.pointing.again(); // the same selector may mean others now
     this.changed();
     this.judgeSoon(0);
+  }
+
+  private async list(): Promise<void> {
+    this.listed = (await this.server.get<{ files: string[] }>("files")).files;
   }
 
   private async reread(path: string): Promise<void> {
@@ -298,6 +302,8 @@ export class Desk {
   };
 
   begin = async (name: string, text: string): Promise<{ file: string; line: number }> => {
+    // Who is quick asks for it before the page has heard of any file.
+    if (this.listed.length === 0) await this.list();
     const [first = ""] = this.listed;
     const file = first.slice(0, first.lastIndexOf("/") + 1) + name;
     await this.read(file);
