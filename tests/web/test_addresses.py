@@ -59,7 +59,7 @@ def test_what_is_typed_into_the_search_is_one_step_back(browser: Browser, shop: 
 @pytest.mark.parametrize(
     ("fragment", "said"),
     [
-        ("#/map?pair=shop/gone~shop/db", "“shop/gone” to “shop/db”: not both are on this map"),
+        ("#/map?pair=shop/gone~shop/db", "“shop/gone” to “shop/db”: this map does not have both"),
         ("#/map?pair=shop/db", "There is no such pair."),
         ("#/map?pair=shop/db~shop/db", "a pod always reaches itself"),
         ("#/map?view=picture&item=shop/gone", "“shop/gone” is not on this map"),
