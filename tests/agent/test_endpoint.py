@@ -36,6 +36,7 @@ from podfence.agent.selfsigned import server_context
 from podfence.errors import ClusterError
 from podfence.kube.agents import AUDIENCE, HEADER
 from podfence.kube.client import ConnectionLost
+from tests.support.clock import Clock
 
 Json = dict[str, Any]
 WISH = ResourceAttributes("status")
@@ -80,14 +81,6 @@ class Server:
         return {"allowed": wanted["resource"] == "status"}
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture(scope="module")
 def context() -> ssl.SSLContext:
     return server_context()
@@ -98,7 +91,7 @@ class Asked:
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self.api = Server()
-        self.clock = Clock()
+        self.clock = Clock(1000.0)
         self.logged = io.StringIO()
         self.go = threading.Event()
         self.reviewer = Reviewer(self.api, self.clock)
@@ -338,7 +331,7 @@ class Hanging(Server):
 def test_few_wait_for_an_api_server_that_hangs() -> None:
     """Whoever knocks would hold a thread and a connection otherwise."""
     api = Hanging()
-    reviewer = Reviewer(api, Clock())
+    reviewer = Reviewer(api, Clock(1000.0))
     found: list[ReviewOutcome] = []
 
     def knock(token: str) -> None:
@@ -364,7 +357,7 @@ def test_few_wait_for_an_api_server_that_hangs() -> None:
 def test_who_is_known_does_not_wait_for_who_is_not() -> None:
     api = Hanging()
     api.go.set()
-    reviewer = Reviewer(api, Clock())
+    reviewer = Reviewer(api, Clock(1000.0))
     assert reviewer.review(GOOD, WISH) is ReviewOutcome.ALLOWED
     api.go.clear()
     while api.asking.acquire(blocking=False):

@@ -17,20 +17,13 @@ from podfence.drops.attribution import Attribution
 from podfence.drops.record import Cause, FlowEnd
 from podfence.kernel.nflog import LoggedPacket, LoggedPackets
 from podfence.live.pods import At
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.mark.parametrize("cost", [0.0005, 0.005, 0.06, 2.0])
 def test_of_endless_questions_a_share_of_the_time_is_taken(cost: float) -> None:
     """The thread comes round each millisecond, and somebody always wants something."""
-    clock = Clock()
+    clock = Clock(100.0)
     leisure = Leisure(clock)
     answered, longest = 0, 0.0
     while clock.now < 200:
@@ -48,7 +41,7 @@ def test_of_endless_questions_a_share_of_the_time_is_taken(cost: float) -> None:
 
 
 def test_a_turn_that_was_short_is_followed_by_the_next() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     leisure = Leisure(clock)
     for _ in range(9):
         assert leisure.begin()
@@ -81,7 +74,7 @@ class Slow:
 
 @pytest.mark.parametrize("cost", [0.06, 0.0001])
 def test_who_is_denied_again_and_again_holds_nobody_up(cost: float) -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     watcher = Watcher("n1", 77, EventLog(io.StringIO()), timer=clock)
     slow = Slow(clock, cost)
     longest = 0.0

@@ -18,6 +18,7 @@ from podfence.podprobe.attempts import Dial
 from podfence.podprobe.run import RULE, ProbeOptions, ProbeRun
 from tests.apiserver.client import Client
 from tests.apiserver.server import ApiServer
+from tests.support.clock import Clock
 
 pytestmark = pytest.mark.apiserver
 
@@ -30,19 +31,6 @@ COMPLIANT = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 READS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
-
-
-class Clock:
-    """Nobody runs containers here: time passes as soon as somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += 60 * seconds
 
 
 def restrict(admin: Client, namespace: str) -> None:
@@ -70,7 +58,7 @@ def add_pod(admin: Client, namespace: str, security: dict[str, Any]) -> str:
 
 def tried(apiserver: ApiServer, folder: Path, pod: str, token: str = "") -> str:
     """Why the pod could try nothing."""
-    clock = Clock()
+    clock = Clock(stretch=60)
     access = find_access("", str(apiserver.kubeconfig(folder / "config", token)), {})
     with KubeClient(access, {}) as client:
         dials = {pod: (Dial(pod, ip_address("10.9.0.2"), "TCP", 80),)}

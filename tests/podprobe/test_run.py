@@ -22,21 +22,9 @@ from podfence.podprobe.run import ProbeOptions, ProbeRun
 from tests.kube.fakeapi import Answer, Request
 from tests.kube.fakecluster import kubeconfig, running
 from tests.podprobe.network import IMAGE, Network, cluster_with
+from tests.support.clock import Clock
 
 DIALS = {"shop/web": (Dial("shop/web", ip_address("10.1.0.2"), "TCP", 5432),)}
-
-
-class Clock:
-    """Time that passes where somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def test_a_container_that_does_not_end_is_awaited_for_a_bounded_time(tmp_path: Path) -> None:
