@@ -46,7 +46,7 @@ def test_a_remark_of_a_workload_is_about_its_pods_alone() -> None:
 def test_a_workload_of_another_kind_has_no_remark() -> None:
     text = CLOSED + workload("web", "PF350 why") + workload("web", "", "StatefulSet")
     [line], _ = said(text, "PF350")
-    assert "these pods of namespace shop, for ingress: shop/web; " in line
+    assert "these pods of namespace shop, for ingress: shop/StatefulSet/web; " in line
 
 
 @pytest.mark.parametrize(
