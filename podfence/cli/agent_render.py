@@ -68,7 +68,7 @@ def _local_node(loaded: Loaded, name: str, ranges: Sequence[IPNetwork]) -> Local
     here = [pod for pod in cluster.pods if pod.node == name]
     if name not in cluster.nodes and not here:
         raise UnknownObject(_unknown(loaded, name))
-    judged = (pod for pod in here if not (pod.host_network or pod.finished))
+    judged = (pod for pod in here if pod.is_seen)
     node = cluster.nodes.get(name, Node(name))
     return LocalNode(
         name,

@@ -180,7 +180,7 @@ def _of_host_ports(
 ) -> Iterator[EntryPoint]:
     seen: set[tuple[Source, ObjectRef]] = set()
     for pod in cluster.pods:
-        if pod.source is None or pod.host_network or pod.finished or not pod.ports:
+        if pod.source is None or not pod.is_seen or not pod.ports:
             continue
         owner = pod.owner or pod.ref
         if (pod.source, owner) in seen:

@@ -44,7 +44,7 @@ def next_table(
 
 def _live(pod: Pod | None) -> Pod | None:
     """NP-50, NP-60: policies do not see pods on the host network, nor finished ones."""
-    return None if pod is None or pod.host_network or pod.finished else pod
+    return pod if pod is not None and pod.is_seen else None
 
 
 def _name(pod: Pod) -> str:

@@ -45,7 +45,7 @@ class AddressClaim(Struct, frozen=True):
 
 def claims(pods: Iterable[Pod]) -> tuple[AddressClaim, ...]:
     """Every address that more than one live pod has."""
-    live = [pod for pod in pods if pod.addresses and not (pod.host_network or pod.finished)]
+    live = [pod for pod in pods if pod.addresses and pod.is_seen]
     numbers = [int(address) for pod in live for address in pod.addresses]
     if len(set(numbers)) == len(numbers):  # nearly always; addresses themselves are slow to hash
         return ()

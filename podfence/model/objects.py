@@ -79,6 +79,12 @@ class Pod(Struct, frozen=True):
         """Its name among all objects."""
         return ObjectRef("Pod", self.namespace, self.name)
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether policies see it: neither one on the host network (NP-50) nor a finished one
+        (NP-60)."""
+        return not (self.host_network or self.finished)
+
 
 class ServicePort(Struct, frozen=True):
     """``target_port``: number or container port name; the port itself when the manifest has

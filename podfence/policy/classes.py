@@ -79,7 +79,7 @@ def classify(cluster: Cluster, others: Iterable[Block], pods: Iterable[Pod]) -> 
     pods = tuple(pods)
     claimed = {claim.address: claim for claim in claims(pods)}
     for pod in pods:
-        if pod.host_network or pod.finished:  # NP-50, NP-60
+        if not pod.is_seen:
             continue
         doubtful = doubtful_addresses(pod, claimed) if claimed else ()
         key = class_key(pod, asked.of(pod.labels), doubtful, addresses.signature)

@@ -51,5 +51,5 @@ def pod_facts(pod: Pod) -> PodFacts:
         by_family.get(6, NO_ADDRESS),
         pod.node,
         pod.deleting,
-        not (pod.finished or pod.host_network),
+        pod.is_seen,
     )

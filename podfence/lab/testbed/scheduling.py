@@ -180,7 +180,7 @@ def _with_heirs(pods: Sequence[Pod]) -> tuple[Pod, ...]:
     heirs = {claim.address: claim.heir for claim in claims(pods)}
     return tuple(
         replace(pod, addresses=tuple(a for a in pod.addresses if heirs.get(a, pod) is pod))
-        if heirs and not (pod.host_network or pod.finished)
+        if heirs and pod.is_seen
         else pod
         for pod in pods
     )

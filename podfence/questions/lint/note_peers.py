@@ -47,7 +47,7 @@ def selects_nothing(case: LintedPolicy) -> Iterator[Note]:
     unreachable = [
         f"{pod.namespace}/{pod.name}"
         for pod in case.matched.unfindable
-        if (pod.host_network or pod.finished) and case.policy.selects(pod.namespace, pod.labels)
+        if not pod.is_seen and case.policy.selects(pod.namespace, pod.labels)
     ]
     if unreachable:
         text += (
