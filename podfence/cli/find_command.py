@@ -28,7 +28,7 @@ from podfence.cli.policynames import no_policy, wanted_policies
 from podfence.cli.reaching import reached, spoken_of
 from podfence.cli.targets import qualified
 from podfence.cli.terminal import echo
-from podfence.errors import PodfenceError, QuestionError
+from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
@@ -39,7 +39,7 @@ from podfence.questions.entrynames import is_entry
 from podfence.questions.entryrows import EntryRow
 from podfence.questions.find import removal
 from podfence.questions.find.openness import newcomers, unprotected
-from podfence.questions.find.path import shortest
+from podfence.questions.find.path import check_ends, shortest
 from podfence.questions.find.reach import OUTSIDE
 from podfence.questions.find.selectors import unused_selectors
 from podfence.questions.parties import Directory
@@ -334,10 +334,7 @@ def find_path(
     allowed = hop_ports(ports)
     resolver = Resolver(world)
     near, far = (found_end(resolver, word, asked.namespace).pods for word in (source, target))
-    if not near or not far:
-        raise QuestionError("a way leads from pods to pods; find to and find from take addresses")
-    if near == far and len(near) == 1:
-        raise QuestionError("SRC and DST are the same pod, and a pod always reaches itself")
+    check_ends(near, far)
     if doubts := Certainty(world.index).doubts:  # any pod may be on the way
         raise PodfenceError(f"no answer: {without_verdict(asked.loaded, doubts)}", code="PF007")
     way = shortest(world, near, far, allowed, hops)

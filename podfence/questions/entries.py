@@ -272,8 +272,8 @@ class _Judge:
     def _from_anybody(self, entry: EntryPoint, target: EntryTarget) -> EntryRow:
         """A controller that is not known."""
         known = {f: self._who(target, f) for f in target.families if f in self._partitions}
-        alone = len(self._index.members[target.endpoint_class]) == 1  # it does not serve itself
-        own = BitMap([target.endpoint_class] if alone else [])
+        itself = is_one_pod(self._index.members[target.endpoint_class])  # it does not serve itself
+        own = BitMap([target.endpoint_class] if itself else [])
         if any(self._partitions[f].everyone <= who | own for f, who in known.items()):
             outside = min(self._partitions[target.families[0]].outside, default=None)
             rules = () if outside is None else self._rules(target, outside, None)

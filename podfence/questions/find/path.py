@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
+from podfence.engine.permitted import is_one_pod
 from podfence.engine.porttable import NOTHING_ID
+from podfence.errors import QuestionError
 from podfence.policy.flow import Direction
 from podfence.questions.find.deciding import Via, deciding
 from podfence.questions.tests.world import ClusterWorld, Family
@@ -26,6 +28,14 @@ class PathHop(Struct, frozen=True):
     ports: PortSet
     family: int
     via: Via = ()
+
+
+def check_ends(sources: FrozenBitMap, targets: FrozenBitMap) -> None:
+    """Raises QuestionError for ends that are no pods, and for one pod and itself (NP-54)."""
+    if not sources or not targets:
+        raise QuestionError("a way leads from pods to pods; find to and find from take addresses")
+    if sources == targets and is_one_pod(sources):
+        raise QuestionError("SRC and DST are the same pod, and a pod always reaches itself")
 
 
 def shortest(

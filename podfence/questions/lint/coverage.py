@@ -11,6 +11,7 @@ from collections.abc import Collection, Container, Iterator, Mapping
 
 from pyroaring import BitMap
 
+from podfence.engine.permitted import is_one_pod
 from podfence.errors import Severity, Source
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
@@ -150,8 +151,7 @@ def _is_shut(reach: LintIndex, service: Service) -> bool:
             if (at := port.on(end.pod)) is not None
         )
         wanted = reach.table.number(served)
-        # A pod that is alone in its class reaches itself, which is nobody else.
-        itself = BitMap([number] if len(reach.index.members[number]) == 1 else [])
+        itself = BitMap([number] if is_one_pod(reach.index.members[number]) else [])  # nobody else
         for family, partitions in reach.partitions.items():
             if number in partitions.pods and any(
                 reach.table.intersection(ports, wanted) and not who <= itself

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 from pyroaring import FrozenBitMap
 
+from podfence.engine.permitted import is_one_pod
 from podfence.model.cluster import Cluster
 from podfence.model.entries import EntryPath
 from podfence.model.meta import ObjectRef
@@ -116,7 +117,7 @@ class _Needs:
         for from_part, to_part, ports in self._parts():
             for near in self._refs(from_part):
                 for far in self._refs(to_part):
-                    if near != far or len(self._members[near]) > 1:
+                    if near != far or not is_one_pod(self._members[near]):
                         pairs[near, far, ports] = None
                 if to_part[1]:
                     outside[near, None, ports] |= to_part[1]

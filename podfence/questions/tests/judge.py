@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.partition import Blocks, add_to
-from podfence.engine.permitted import from_own_node
+from podfence.engine.permitted import from_own_node, is_itself
 from podfence.engine.porttable import NOTHING_ID
 from podfence.policy.flow import Action, Decision, Direction, Flow
-from podfence.policy.index import NETWORK_POLICY_TIER, DirectionPolicy
+from podfence.policy.index import NETWORK_POLICY_TIER, DirectionPolicy, Endpoint
 from podfence.policy.origin import Origin
 from podfence.questions.tests.cells import Cell, Cells, TestInWorld
 from podfence.questions.tests.counting import PairCount
@@ -237,18 +237,21 @@ class Judging:
             for destination in cell.destinations
         )
 
+    def _always_reaches(self, near: _WitnessEnd, far: Endpoint) -> bool:
+        """NP-52, NP-54: whether no policy is asked."""
+        index = self.world.index
+        if near.pod:
+            return is_itself((index.endpoints[near.pod],), (far,))
+        return from_own_node(index, near.address, far)
+
     def _pair(
         self, cells: Cells, sources: BitMap | FrozenBitMap, destination: int
     ) -> tuple[_WitnessEnd, _WitnessEnd] | None:
         for source in sources:
             for near in self._witness_ends(cells, source):
                 for far in self._witness_ends(cells, destination):
-                    if near.pod and near.pod == far.pod:
+                    if far.pod and self._always_reaches(near, self.world.index.endpoints[far.pod]):
                         continue
-                    if not near.pod and far.pod:
-                        endpoint = self.world.index.endpoints[far.pod]
-                        if from_own_node(self.world.index, near.address, endpoint):
-                            continue
                     return near, far
         return None
 
