@@ -30,7 +30,8 @@ PROSE = {
     r"vouches for itself": "self-signed",
     r"is begun anew|begun again": "started again",
     r"it is no fault of": "not caused by",
-    r"for who (may|shows|comes|asks|has)\b": "for users who ...",
+    r"(for|by|of) who(?! (is|was|may be) )": "for users who ..., by the process that ...",
+    r"something is so": "the cause lasts",
 }
 MESSAGES = {
     **PROSE,

@@ -318,7 +318,8 @@ def decode_endpoints(fields: Fields, data: Json) -> EndpointSlice:
 def _endpoint_ports(
     fields: Fields, parent: Json, path: str
 ) -> tuple[tuple[str, Protocol, int], ...]:
-    """Those with a number; another one is nobody's: the server looks at none of a slice."""
+    """The ports of a slice that have a number. The API server does not validate them, so others are
+    ignored."""
     return tuple(
         (
             fields.text(entry, "name", f"{here}.name"),

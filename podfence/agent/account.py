@@ -205,7 +205,7 @@ class Account:
             self.hold(ConditionKind.KERNEL_REFUSED, unit, f"{what}{refused[unit].words}", closed)
 
     def _tell_state(self, state: ReconcileState, wanted: DesiredState, now: float) -> None:
-        """Conditions that hold for as long as something is so."""
+        """Update the conditions that last as long as their cause."""
         self._standings.look(now)
         refused = {ObjectRef(*key): f"{fault}; {_UNREAD}" for key, fault in self._faults.items()}
         refused.update((each.ref, _said(each)) for each in wanted.refused)

@@ -71,7 +71,7 @@ class _EndpointHandler(RequestHandler):
     protocol_version = "HTTP/1.1"
 
     def setup(self) -> None:
-        """Hands are shaken in the thread of the connection, which may wait."""
+        """The TLS handshake runs in the thread of the connection: a slow client delays no other."""
         self.request.settimeout(self.timeout)
         self.request.do_handshake()
         super().setup()

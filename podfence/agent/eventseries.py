@@ -106,7 +106,7 @@ class EventSeries:
         return len(self._known)
 
     def say(self, said: EventContent, now: float) -> None:
-        """Something is so, or has happened, once."""
+        """Count one more occurrence of an event, at ``now``."""
         series = self._known.get(said)
         if series is None:
             count = self._of_one.get(said.about, 0)

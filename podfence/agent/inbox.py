@@ -98,7 +98,7 @@ class Inbox:
             self._changed.notify()
 
     def ask(self, inquiry: Inquiry) -> None:
-        """Somebody wants to know what only the thread that enforces can tell."""
+        """Put a question to the thread that enforces; it answers with its next batch."""
         with self._changed:
             self._inquiries.append(inquiry)
             self._changed.notify()

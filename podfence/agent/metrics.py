@@ -187,7 +187,7 @@ def _process(machine: Machine) -> Iterator[Iterator[str]]:
 
 
 def gauge(name: str, text: str, found: float | Iterable[Sample]) -> Iterator[str]:
-    """The lines of what may go up and down: one value, or one for each set of labels."""
+    """The lines of a gauge: one value, or one for each set of labels."""
     return _family(f"podfence_{name}", text, "gauge", _samples(found))
 
 

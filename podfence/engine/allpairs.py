@@ -51,8 +51,8 @@ def all_pairs(index: PolicyIndex, family: int) -> Reachability:
 
 
 class Egress(Struct, frozen=True):
-    """Sources by who judges what they send. ``free``: nobody does. ``judged``: those of each egress
-    policy, by its number."""
+    """Sources by the egress policies that judge them. ``free``: none do. ``judged``: those of each
+    egress policy, by its number."""
 
     free: FrozenBitMap
     judged: Mapping[int, tuple[DirectionPolicy, FrozenBitMap]]

@@ -64,7 +64,8 @@ class Unreadable(Struct, frozen=True):
 
 
 class DecodedDocuments(Struct):
-    """Two versions of one input share one; both have to be read with the same settings.
+    """Documents that were decoded, shared by two versions of one input. Both are to be read with
+    the same settings.
 
     ``values``: the value of a document by its text.
     """

@@ -35,7 +35,7 @@ _CTA_TUPLE_IP, _CTA_TUPLE_PROTO = 1, 2
 _CTA_IP_V4_SRC, _CTA_IP_V6_SRC = 1, 3
 _CTA_PROTO_NUM, _CTA_PROTO_SRC_PORT = 1, 2
 _BODY = 20
-"""Bytes of a message before its attributes; the first is the tuple of who began."""
+"""Bytes of a message before its attributes; the first is the tuple of the original direction."""
 _START = struct.Struct("=IH14xH")  # length, type, length of that attribute
 _ATTRIBUTE = struct.Struct("=HH")
 _WITH_PORTS = frozenset((52, 76))

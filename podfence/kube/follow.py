@@ -205,7 +205,7 @@ class Follow(Generic[T]):
     def became(
         self, items: Sequence[Item[T]], gone: Sequence[Key], version: str
     ) -> list[ObjectChange[T]]:
-        """What is so at a version, of all that has changed since the last one."""
+        """Take the state at ``version`` of all objects that changed since the last one."""
         self._well()
         if is_older(version, self._version):
             return []

@@ -69,7 +69,8 @@ class KindParts(Generic[T]):
             del self._latest[next(iter(self._latest))]
 
     def _there(self, part: Follow[T], change: ObjectChange[T]) -> Iterator[ObjectChange[T]]:
-        """What the server tells of. Where its part holds it no longer, that is told soon."""
+        """A change that the server sent. If no part holds the object any longer, its removal
+        follows soon."""
         if not _counts(change, self._others(part)):
             if part.held(change.key) is None:
                 return

@@ -38,7 +38,7 @@ class Versions:
         self._named.setdefault(namespace, {})[name] = _short(version)
 
     def remove(self, key: Key) -> None:
-        """An object that is held is so no longer."""
+        """Forget an object. Raises KeyError for one that is not held."""
         namespace, name = key
         held = self._named[namespace]
         del held[name]

@@ -138,8 +138,8 @@ class Watch(Generic[T]):
         self._tell = who
 
     def begin(self, kind: str, only: str) -> None:
-        """Follow a part from now on that was left for later; for who takes batches, or is told of
-        one."""
+        """Follow a part from now on that was left for later. Call it from the thread that
+        reads batches."""
         if (kind, only) in self._later:
             self._later.remove((kind, only))
             for loop in self._loops:

@@ -36,8 +36,8 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class ChangedObjects(Struct, frozen=True):
-    """Pairs of what was and what is; None: it was not there, or is not there now. ``namespaces``
-    has also those that come and go because objects name them."""
+    """Each changed object before and after; None: it did not exist then. ``namespaces`` also has
+    those that exist only because objects name them."""
 
     things: tuple[tuple[ClusterObject | None, ClusterObject | None], ...] = ()
     namespaces: tuple[tuple[Namespace | None, Namespace | None], ...] = ()

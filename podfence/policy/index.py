@@ -238,8 +238,8 @@ class DirectionPolicy(Struct, frozen=True, eq=False):
 
 class EndpointPolicy(Struct, frozen=True):
     """Both directions of one class. ``audit_ingress`` and ``audit_egress``: what would apply if
-    audited policies were enforced, for who follows one node; None where none of them applies, and
-    in an index of a whole cluster (see ``compile.audit_of``)."""
+    audited policies were enforced, for callers that follow one node; None where none of them
+    applies, and in an index of a whole cluster (see ``compile.audit_of``)."""
 
     ingress: DirectionPolicy
     egress: DirectionPolicy

@@ -254,7 +254,7 @@ class ClassSelector(ByClasses):
         return self._addresses.peers(block)
 
     def pods_of(self, namespace: str, peer: NetworkPolicyPeer) -> FrozenBitMap:
-        """The classes of an item of selectors, for who does not ask where they come from."""
+        """The classes of an item of selectors, for callers that need no origins."""
         pods, namespaces = peer.pod_selector or LabelSelector(), peer.namespace_selector
         if namespaces is None:
             return self.subjects(namespace, pods) - self._addressless

@@ -172,7 +172,7 @@ class Members(Struct, frozen=True):
 
 
 class MutableMembers:
-    """A set of addresses of one IP version that changes in place, for who owns it alone."""
+    """A set of addresses of one IP version that changes in place. Only its owner may hold it."""
 
     __slots__ = ("_numbers", "_strays", "family")
 

@@ -33,7 +33,7 @@ _LOAD_WORD, _JUMP_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _NUMBER = slice(2, 4)
 """Where the head of a body has the last bits of the transaction's number."""
 _PORT_AT = 12
-"""Where the header of a message names the port of who caused it."""
+"""Where the header of a message holds the netlink port of the process that caused it."""
 _ALL = 0xFFFFFFFF
 
 

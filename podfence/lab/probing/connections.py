@@ -78,7 +78,7 @@ class AcceptedConnections:
             self._leave(peer)
 
     def close(self) -> None:
-        """Everybody leaves."""
+        """Close every connection that was accepted."""
         for peer in (*self._waiting.values(), *self._told.values()):
             self._leave(peer)
 

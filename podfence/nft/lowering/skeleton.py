@@ -108,8 +108,9 @@ def epoch_chains(mark_mask: int, mark_value: int) -> Iterator[Chain]:
     """The only chains that know the epoch: the base chains, which let pass what was judged under
     it, and the one that writes it.
 
-    A connection that a helper has announced begins as a relative, with the mark of the one that
-    announced it: nobody has judged it yet. An error has the mark of the connection it is about.
+    A connection that a conntrack helper announced begins in state ``related`` and with the mark of
+    the connection that announced it, so no rule has judged it yet. An ICMP error has the mark of
+    the connection that it is about.
 
     Nearly every packet ends at the first rule. So it stands in the base chains themselves, and all
     that other packets meet stands elsewhere: a jump would cost each packet as much as a question.
