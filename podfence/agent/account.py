@@ -17,7 +17,7 @@ from podfence.agent.localpods import LocalPods
 from podfence.agent.policycondition import unenforced
 from podfence.agent.sources import KindConditions
 from podfence.agent.status import NodeStatus, TransactionCounts, WaitingPod
-from podfence.agent.wanted import Closings, DesiredState
+from podfence.agent.wanted import ClosedGroups, DesiredState
 from podfence.kernel.nftables.notices import Notice
 from podfence.live.pods import At
 from podfence.live.unread import UnreadPolicy
@@ -37,7 +37,7 @@ COUNTING = 0.001
 _UNREAD = "only its name is known; it counts as without labels, and a pod as without an address"
 
 
-class Account:
+class StatusPublisher:
     """``clock`` gives monotonic seconds. ``counts`` says how often each thing was done.
     ``published`` is the time at which the status was made."""
 
@@ -58,7 +58,7 @@ class Account:
         self._drifted_at = -inf
         self._sizes, self._sized = Sizes(), -inf
         self._sizing: Iterator[Sizes | None] | None = None
-        self._closings = Closings()
+        self._closings = ClosedGroups()
         self._sync_seconds: float | None = None
         self._started = clock()
         self.status = NodeStatus(node, self._started, self._started)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from podfence.agent.eventseries import EventContent
-from podfence.agent.leisure import Leisure
+from podfence.agent.leisure import IdleBudget
 from podfence.agent.log import EventLog
 from podfence.drops.attempt import Attempt, attempt_of
 from podfence.drops.attribution import Attribution
@@ -59,7 +59,7 @@ class Watcher:
         self._say, self._events = say, DropEvents()
         self._denied = denied
         self._second, self._left = 0, BUDGET
-        self._leisure = Leisure(timer)  # of the thread that enforces alone
+        self._leisure = IdleBudget(timer)  # of the thread that enforces alone
 
     def run(self, stopped: threading.Event) -> None:
         """Until it is to stop."""

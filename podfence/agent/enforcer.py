@@ -14,7 +14,7 @@ from math import inf
 from typing import Protocol
 
 from podfence.admission.kinds import POLICY_KINDS
-from podfence.agent.account import FRESH, Account
+from podfence.agent.account import FRESH, StatusPublisher
 from podfence.agent.conditions import ConditionKind
 from podfence.agent.inbox import Inbox, InboxBatch
 from podfence.agent.latency import Latencies
@@ -91,7 +91,7 @@ class Enforcer:
         self._clock = clock
         self._wanted = DesiredState(node)
         self._state = ReconcileState.starting(OUR_TABLE, node.mark_mask, node.log_group)
-        self._account = Account(node.name, log, clock, latencies or Latencies())
+        self._account = StatusPublisher(node.name, log, clock, latencies or Latencies())
         self._counts = self._account.counts
         self._waiting: list[tuple[str, float]] = []
         self._tell_arrived, self._unarrived = arrived, list[Event]()

@@ -17,7 +17,7 @@ REST: Final = 10
 """How many times as long as a turn took is rested after it."""
 
 
-class Leisure:
+class IdleBudget:
     """``timer`` gives seconds since any time. For one thread."""
 
     def __init__(self, timer: Callable[[], float]) -> None:

@@ -16,7 +16,7 @@ from math import inf
 from typing import Protocol
 
 from podfence.agent.keptfiles import RuleFile
-from podfence.agent.leisure import Leisure
+from podfence.agent.leisure import IdleBudget
 from podfence.agent.log import EventLog
 from podfence.drops.headers import protocol_of
 from podfence.drops.record import RULE, Cause, rfc3339
@@ -76,7 +76,7 @@ class RuleCounts:
         self._save_at = -inf
         self._changes = 0
         # Of the thread that enforces alone:
-        self._leisure = Leisure(timer)
+        self._leisure = IdleBudget(timer)
         self._surveyed, self._is_stale = -inf, True
         self._state = self._surveyed_state = -1
         self._denied: deque[RuleRef] = deque(maxlen=_DENIALS)

@@ -141,22 +141,24 @@ def _plan(assembly: Assembly, delta: Delta) -> list[PlannedRules]:
 # wanted, however often people ask.
 
 
-class Closing(Struct, frozen=True):
+class ClosedGroup(Struct, frozen=True):
     """One group. ``comment``: what it is for, "" where nobody says."""
 
     comment: str
     addresses: frozenset[At]
 
 
-class Closings:
+class ClosedGroups:
     """Of one node; the last answer is remembered."""
 
     def __init__(self) -> None:
         self._refused: Mapping[str, RefusedUnit] = {}
         self._version = -1
-        self._found: dict[str, Closing] = {}
+        self._found: dict[str, ClosedGroup] = {}
 
-    def of(self, refused: Mapping[str, RefusedUnit], wanted: DesiredState) -> dict[str, Closing]:
+    def of(
+        self, refused: Mapping[str, RefusedUnit], wanted: DesiredState
+    ) -> dict[str, ClosedGroup]:
         """By the name of the group, all that are refused."""
         if not refused:
             self._refused, self._found = {}, {}
@@ -166,5 +168,7 @@ class Closings:
             self._found = {}
             for unit in refused:
                 chain = rules.chains.get(unit)
-                self._found[unit] = Closing(chain.comment if chain else "", addresses(rules, unit))
+                self._found[unit] = ClosedGroup(
+                    chain.comment if chain else "", addresses(rules, unit)
+                )
         return self._found

@@ -26,7 +26,7 @@ _SHOWN = 20
 """Ways in that a page names above its map."""
 
 
-class Ways(Struct, frozen=True):
+class EntrySection(Struct, frozen=True):
     """Ways in from outside, as the end of a map."""
 
     rows: tuple[EntryRow, ...]

@@ -26,7 +26,7 @@ from podfence.cli.terminal import echo
 from podfence.errors import UNREADABLE, PodfenceError, QuestionError
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
-from podfence.questions.can import Asker, Can, asker_of
+from podfence.questions.can import Can, QueryEvaluator, asker_of
 from podfence.questions.entrynames import entry_meant, is_entry
 from podfence.render.jsontext import json_bytes, json_text
 from podfence.render.problems import message_text
@@ -128,7 +128,7 @@ def _many(queries: str, inputs: Inputs, names: DomainTable, keep_going: bool) ->
     asked = read_queries(queries)
     about = {name.partition("/")[0] for each in asked for name in (each.src, each.dst)}
     loaded = load_cluster(inputs, sorted(about))
-    asker = Asker(compile_cluster(loaded.cluster, names))
+    asker = QueryEvaluator(compile_cluster(loaded.cluster, names))
     encoder = VerdictEncoder(loaded.locate)
     failed = 0
     answers: list[dict[str, Any]] = []

@@ -39,7 +39,7 @@ from podfence.questions.entrynames import entry_meant, is_entry
 from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.lint.tiers import tier_findings
-from podfence.questions.parties import Directory, Party, unread
+from podfence.questions.parties import Party, PartyLookup, unread
 from podfence.questions.phrases.tierwords import policy_name
 from podfence.questions.selecting import SelectingPolicies, selecting
 from podfence.render.describe import render_description, render_tier_description
@@ -103,7 +103,7 @@ def command(
 
 def _party(loaded: Loaded, index: PolicyIndex, name: str, namespace: str) -> Party:
     try:
-        return Directory(index).find(qualified(name, namespace), namespace)
+        return PartyLookup(index).find(qualified(name, namespace), namespace)
     except UnreadObject:
         raise
     except UnknownObject as error:

@@ -15,7 +15,7 @@ from podfence.cli.terminal import echo
 from podfence.errors import QuestionError
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Can, QueryEvaluator
 from podfence.questions.entrynames import called
 from podfence.questions.entrywhy import EntryAnswer, EntryAsker
 from podfence.render.entry_why import entry_answer_data, entry_can_text, entry_why_text
@@ -44,7 +44,7 @@ def answer_entry(
     with asking(loaded, inputs):
         entries = loaded.beside.entries(loaded.cluster, loaded.raw)
         found = called(entries.entries, word, namespace)
-        asker = Asker(compile_cluster(loaded.cluster, names))
+        asker = QueryEvaluator(compile_cluster(loaded.cluster, names))
         known = read_settings(None, none=False).cluster.controllers
         entry_asker = EntryAsker(asker, entries, known)
         answer = entry_asker.answer(word, found, wanted)

@@ -42,7 +42,7 @@ from podfence.questions.find.openness import newcomers, unprotected
 from podfence.questions.find.path import check_ends, shortest
 from podfence.questions.find.reach import OUTSIDE
 from podfence.questions.find.selectors import unused_selectors
-from podfence.questions.parties import Directory
+from podfence.questions.parties import PartyLookup
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.newcomers import NAME, with_newcomers
 from podfence.questions.plan.outcomes import Outcome
@@ -265,7 +265,7 @@ def _from_entry(word: str, port: str | None, asked: FindOptions, *, strict: bool
 def find_policies(name: str, asked: FindOptions) -> int:
     """Which policies select a pod or workload, and which of its connections hang on each alone."""
     index = compile_cluster(asked.loaded.cluster, asked.names)
-    party = Directory(index).find(qualified(name, asked.namespace), asked.namespace)
+    party = PartyLookup(index).find(qualified(name, asked.namespace), asked.namespace)
     selection = selecting(index, party)
     doubts = Certainty(index).about(selection.pods)
     if doubts:

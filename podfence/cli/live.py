@@ -15,7 +15,7 @@ from podfence.cli.inputs import Inputs, path_without_option
 from podfence.cli.progress import ReadingProgress
 from podfence.collector import collector_paused
 from podfence.errors import ClusterError
-from podfence.intake.beside import Beside
+from podfence.intake.beside import SurroundingObjects
 from podfence.intake.build import Reading, build_cluster
 from podfence.kube.access import Access
 from podfence.kube.kubeconfig import find_files, read_kubeconfig
@@ -111,5 +111,5 @@ def _loaded(access: Access, found: Snapshot, inputs: Inputs) -> Loaded:
         Positions(),
         live=access.name,
         absent=found.absent,
-        beside=Beside(counted=found.elsewhere),
+        beside=SurroundingObjects(counted=found.elsewhere),
     )

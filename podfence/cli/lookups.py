@@ -29,10 +29,10 @@ from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
-from podfence.questions.can import Asker, Can, asker_of
+from podfence.questions.can import Can, QueryEvaluator, asker_of
 from podfence.questions.certainty import Certainty
 from podfence.questions.find.removal import about, owners_of, purpose, selecting_policies
-from podfence.questions.parties import Directory, Party
+from podfence.questions.parties import Party, PartyLookup
 from podfence.questions.plan.followed import FollowedState
 from podfence.questions.plan.plan import plan
 from podfence.questions.repair.allow import allowing
@@ -65,7 +65,7 @@ class Lookups:
         self._index = index
         self._inputs = inputs
         self._state = state
-        self._asker: Asker | None = None
+        self._asker: QueryEvaluator | None = None
         self._pairs = 0
 
     def answer(self, question: str, asked: LookupQuery) -> dict[str, Any]:
@@ -110,11 +110,11 @@ class Lookups:
         ]
         return {"answer": {**data, "repair": repair_data(repair)}, "texts": texts}
 
-    def _answering(self) -> Asker:
+    def _answering(self) -> QueryEvaluator:
         """The object that answers about pairs. It is replaced from time to time, because it keeps
         every result."""
         if self._asker is None or self._pairs >= MOST_REMEMBERED:
-            self._asker, self._pairs = Asker(self._index), 0
+            self._asker, self._pairs = QueryEvaluator(self._index), 0
         self._pairs += 1
         return self._asker
 
@@ -126,7 +126,7 @@ class Lookups:
 
     def _workload(self, asked: LookupQuery) -> dict[str, Any]:
         name = _needed(asked, "name")
-        party = Directory(self._index).find(name)
+        party = PartyLookup(self._index).find(name)
         selection = selecting(self._index, party)
         self._require_known(Certainty(self._index).about(selection.pods))
         ends = [TargetEnd(_end(party))]

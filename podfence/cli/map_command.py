@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from podfence.cli.allcontexts import each_context
-from podfence.cli.beside import Ways, entry_rows, is_unsure, touched_pods
+from podfence.cli.beside import EntrySection, entry_rows, is_unsure, touched_pods
 from podfence.cli.common import (
     asking,
     keep_going_option,
@@ -115,7 +115,7 @@ def command(
         with asking(loaded, inputs):
             answer = narrowed_map(answer, index, (source, to, port), inputs)
     rows = _entries(loaded, index, scope) if entries or output == "wide" else ()
-    for piece in _render(answer, output, Ways(rows, loaded.locate, touched)):
+    for piece in _render(answer, output, EntrySection(rows, loaded.locate, touched)):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
     if loaded.doubts:
@@ -154,7 +154,7 @@ def _emptiness(loaded: Loaded, scope: tuple[str, ...]) -> str:
     return ""
 
 
-def _render(answer: Connectivity, output: str, ways: Ways) -> Iterable[bytes]:
+def _render(answer: Connectivity, output: str, ways: EntrySection) -> Iterable[bytes]:
     from podfence.render import map_data, map_table
 
     if output in ("dot", "mermaid", "svg"):

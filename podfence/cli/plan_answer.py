@@ -13,7 +13,7 @@ from podfence.render.plan_edits import Edits
 
 if TYPE_CHECKING:
     from podfence.flows.seen import FlowRecords
-    from podfence.questions.tests.turning import Turning
+    from podfence.questions.tests.turning import TestChanges
 
 FORMATS = ("text", "wide", "json", "markdown", "sarif", "html", "github")
 
@@ -23,7 +23,7 @@ class JudgedSides(Struct, frozen=True):
 
     __test__ = False
 
-    turning: Turning
+    turning: TestChanges
     locate: Locate
 
 

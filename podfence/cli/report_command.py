@@ -37,7 +37,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
 from podfence.questions.phrases.words import some
 from podfence.questions.report import report
-from podfence.render.report_names import Anonymous, AsWritten
+from podfence.render.report_names import AnonymousNames, AsWritten
 from podfence.text import printable
 
 SHOWN_PATHS = 3
@@ -126,7 +126,7 @@ def command(
     with collector_paused():
         index = compile_cluster(loaded.cluster, names)
         found = report(index, frozenset(scope))
-        shown = Anonymous() if anonymise else AsWritten()
+        shown = AnonymousNames() if anonymise else AsWritten()
         source = called(inputs, loaded)
         title = title or ("podfence" if anonymise else f"podfence: {source}")
         made = PageParts(loaded, index, found, title, source, shown, not no_text, promises)

@@ -32,9 +32,9 @@ from podfence.questions.repair.changes import (
     value_at,
 )
 from podfence.questions.simplify.covered import (
+    CoverScope,
     RemovedPart,
     Simplification,
-    Strength,
     simplifications,
 )
 from podfence.questions.simplify.probes import with_probes
@@ -92,7 +92,7 @@ def simplified(
         left += refused
     now = rewritten(loaded, [*_patches(loaded, made)])
     if made:
-        _prove(cluster, now.cluster, any(e.strength is Strength.TODAY for e in made))
+        _prove(cluster, now.cluster, any(e.strength is CoverScope.TODAY for e in made))
     made.sort(key=lambda each: (each.origin.policy, _position(each)))
     return SimplifyResult(tuple(made), tuple(left), now.texts, _rules(cluster, namespaces))
 
@@ -216,4 +216,4 @@ def _idle_today(
 
 def _of_finding(finding: LintFinding, source: Source) -> Simplification:
     origin = Origin(finding.object, finding.path, source)
-    return Simplification(origin, RemovedPart.RULE, Strength.TODAY, ())
+    return Simplification(origin, RemovedPart.RULE, CoverScope.TODAY, ())

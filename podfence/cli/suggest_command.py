@@ -34,7 +34,7 @@ from podfence.manifests.wholefiles import create_whole
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
-from podfence.questions.parties import Directory
+from podfence.questions.parties import PartyLookup
 from podfence.questions.suggest.promised import NeededTests
 from podfence.questions.suggest.rules import SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion, suggest
@@ -189,7 +189,7 @@ def _wanted(
     pods = loaded.cluster.pods
     found = {pod.owner or pod.ref for pod in pods if pod.namespace in namespaces}
     if workloads:
-        directory = Directory(compile_cluster(loaded.cluster, names))
+        directory = PartyLookup(compile_cluster(loaded.cluster, names))
         space = namespaces[0] if namespaces else inputs.namespace or DEFAULT_NAMESPACE
         named = {
             end.endpoint.pod.owner or end.endpoint.pod.ref

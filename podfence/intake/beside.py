@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BESIDE_CODES = {"PF122": "an object beside the policies that cannot be read"}
 
 
-class Beside(Struct, frozen=True, dict=True):
+class SurroundingObjects(Struct, frozen=True, dict=True):
     """The objects beside, read on first use. ``counted``: policies of other APIs of which only the
     number is known."""
 
@@ -81,4 +81,4 @@ class Beside(Struct, frozen=True, dict=True):
         return with_services(self.routes, cluster, raw)
 
 
-NOTHING_BESIDE = Beside()
+NOTHING_BESIDE = SurroundingObjects()

@@ -18,7 +18,7 @@ from msgspec import Struct
 from podfence.errors import UNREADABLE, ClusterError
 from podfence.kube.client import Client, ServerRefusal
 from podfence.kube.follow import Item, ReadFunction
-from podfence.kube.narrow import ListMeta, NarrowPage, page_decoder
+from podfence.kube.narrow import ListMeta, NarrowListPage, page_decoder
 from podfence.kube.resource import Resource
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ GONE: Final = 410
 _INTERRUPTED: Final = 0.02
 """Seconds between two interrupts of a maker that continues: a request may have been about to
 begin."""
-Decode = Callable[[bytes], NarrowPage]
+Decode = Callable[[bytes], NarrowListPage]
 
 
 class _RawPage(Struct, frozen=True):
@@ -57,7 +57,7 @@ def list_parts(client: Client, resource: Resource, namespace: str = "") -> Itera
     """All objects of a kind, as narrow structs. Raises ServerRefusal, ClusterError."""
     decoder = page_decoder(resource.kind)
 
-    def decode(body: bytes) -> NarrowPage:
+    def decode(body: bytes) -> NarrowListPage:
         return decoder.decode(body)
 
     return _parts(client, resource, namespace, decode)
@@ -67,9 +67,9 @@ def list_raw(client: Client, resource: Resource) -> Iterator[ListPage[msgspec.Ra
     """All objects of a kind as bytes, so that the caller can decode them (``read_items``) while the
     next page is on its way. Raises ServerRefusal, ClusterError."""
 
-    def decode(body: bytes) -> NarrowPage:
+    def decode(body: bytes) -> NarrowListPage:
         page = _raw_page.decode(body)
-        return NarrowPage(page.metadata, page.items)
+        return NarrowListPage(page.metadata, page.items)
 
     return _parts(client, resource, "", decode)
 
@@ -114,7 +114,7 @@ def _pages(
         first = False
 
 
-def decode_page(decode: Decode, body: bytes, path: str) -> NarrowPage:
+def decode_page(decode: Decode, body: bytes, path: str) -> NarrowListPage:
     """Raises ClusterError when the server sent anything but a list."""
     try:
         return decode(body)

@@ -117,7 +117,7 @@ class ListMeta(Struct, frozen=True):
     remainingItemCount: int | None = None
 
 
-class NarrowPage(Struct, frozen=True):
+class NarrowListPage(Struct, frozen=True):
     """A page of a list; ``items`` are narrow structs."""
 
     metadata: ListMeta = ListMeta()
@@ -132,12 +132,12 @@ def object_type(kind: str) -> type[Struct]:
 
 
 @cache
-def page_decoder(kind: str) -> msgspec.json.Decoder[NarrowPage]:
+def page_decoder(kind: str) -> msgspec.json.Decoder[NarrowListPage]:
     """Decodes one page of a list of a kind."""
     item = object_type(kind)
     fields = [("items", list[item] | None, None)]  # type: ignore[valid-type]  # made at run time
-    items = msgspec.defstruct(f"{kind}Page", fields, bases=(NarrowPage,), frozen=True)
-    return cast("msgspec.json.Decoder[NarrowPage]", msgspec.json.Decoder(items))
+    items = msgspec.defstruct(f"{kind}Page", fields, bases=(NarrowListPage,), frozen=True)
+    return cast("msgspec.json.Decoder[NarrowListPage]", msgspec.json.Decoder(items))
 
 
 def plain(kind: str, api_version: str, narrow: Struct) -> dict[str, Any]:

@@ -75,7 +75,7 @@ from podfence.nft.transaction import Transaction
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.policy.origin import Origin
-from podfence.questions.can import Asker, Can, EndPair
+from podfence.questions.can import Can, EndPair, QueryEvaluator
 from podfence.questions.diff import changed_verdicts
 from podfence.questions.parties import NODE
 from podfence.questions.why import why
@@ -195,8 +195,8 @@ class Session:
         self.lab.call_with(YieldPorts(party), descriptor)
 
     @property
-    def _asker(self) -> Asker:
-        return Asker(self._world.index)
+    def _asker(self) -> QueryEvaluator:
+        return QueryEvaluator(self._world.index)
 
     # -- change
 

@@ -32,7 +32,7 @@ from podfence.questions.find.openness import Openness, newcomers, unprotected
 from podfence.questions.find.path import shortest
 from podfence.questions.find.reach import OUTSIDE, ReachRow
 from podfence.questions.find.selectors import unused_selectors
-from podfence.questions.parties import Directory
+from podfence.questions.parties import PartyLookup
 from podfence.questions.phrases.tierwords import origin_name, policy_name
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.outcomes import Outcome
@@ -134,7 +134,7 @@ class Find:
         on each alone."""
         index, space = self._index, namespace or DEFAULT_NAMESPACE
         with asking(self._loaded, FILES):
-            selection = selecting(index, Directory(index).find(qualified(name, space), space))
+            selection = selecting(index, PartyLookup(index).find(qualified(name, space), space))
         if doubts := Certainty(index).about(selection.pods):
             raise self._open(doubts)
         owners = removal.owners_of(index, selection)

@@ -37,7 +37,7 @@ from podfence.model.doubt import Doubt
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.index import PolicyIndex
-from podfence.questions.can import Asker, CanAnswer, EndPair
+from podfence.questions.can import CanAnswer, EndPair, QueryEvaluator
 from podfence.questions.connectivity import connectivity
 from podfence.questions.plan import used as judged
 from podfence.questions.plan.plan import plan
@@ -89,8 +89,8 @@ class Input:
         return compile_cluster(self.cluster, self._names)
 
     @cached_property
-    def _asker(self) -> Asker:
-        return Asker(self.index)
+    def _asker(self) -> QueryEvaluator:
+        return QueryEvaluator(self.index)
 
     # -- questions
 

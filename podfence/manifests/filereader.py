@@ -40,7 +40,7 @@ from podfence.manifests.leftout import (
     text_may_be_object,
 )
 from podfence.manifests.listing import (
-    Listed,
+    ListItem,
     advice_for,
     is_list_of,
     kind_of,
@@ -257,7 +257,7 @@ class FileReader:
             for finding in parsed.findings:
                 self._report(source, finding, listed, kept)
 
-    def _take_object(self, document: Source, listed: Listed) -> bool:
+    def _take_object(self, document: Source, listed: ListItem) -> bool:
         """Keep, count or report one object; returns whether findings in it matter."""
         source = document
         if listed.item is not None:
@@ -284,7 +284,7 @@ class FileReader:
         self._keep(source, listed)
         return True
 
-    def _keep(self, source: Source, listed: Listed) -> None:
+    def _keep(self, source: Source, listed: ListItem) -> None:
         """Keep an object as kubectl sends it: with a namespace. If its metadata cannot be read, it
         is kept unchanged."""
         value = listed.value
@@ -331,7 +331,7 @@ class FileReader:
         found = self._was_found and is_kustomization_file(source.file)
         return found and not kind and isinstance(value, dict)
 
-    def _report_empty_item(self, source: Source, listed: Listed) -> None:
+    def _report_empty_item(self, source: Source, listed: ListItem) -> None:
         self._note_object(True)
         what = "null" if listed.value is None else "an empty mapping"
         message = f"this item of a List is {what}, so it holds no object, and is ignored"
@@ -366,7 +366,7 @@ class FileReader:
         self._problem(source, finding, path, value)
 
     def _report(
-        self, document: Source, finding: ParseProblem, listed: list[Listed], kept: list[Listed]
+        self, document: Source, finding: ParseProblem, listed: list[ListItem], kept: list[ListItem]
     ) -> None:
         """A finding inside a document that was read: it belongs to the object around it."""
         owner = next((each for each in listed if is_below(finding.steps, each.steps)), None)

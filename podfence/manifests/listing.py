@@ -26,7 +26,7 @@ from podfence.manifests.yamlscalars import shown
 from podfence.text import printable
 
 
-class Listed(Struct, frozen=True):
+class ListItem(Struct, frozen=True):
     """A value that should be an API object; ``item`` numbers the objects of a List from 0.
 
     ``text``: its JSON text, where the List holds that in place of the value.
@@ -43,25 +43,25 @@ def is_list_of(kind: str, kinds: frozenset[str]) -> bool:
     return kind.endswith("List") and (kind == "List" or kind[:-4] in kinds)
 
 
-def unfold(value: Any, kinds: frozenset[str]) -> Iterator[Listed]:
+def unfold(value: Any, kinds: frozenset[str]) -> Iterator[ListItem]:
     """The objects of a document in order, nested lists too; a document that is no list itself.
 
     Items of a List that are texts (``Raw``) are decoded one by one, when they are asked for.
     """
     if _items(value, kinds) is None:
-        yield Listed(value)
+        yield ListItem(value)
         return
     for number, leaf in enumerate(_leaves(value, (), kinds)):
-        yield Listed(leaf.value, leaf.steps, number, leaf.text)
+        yield ListItem(leaf.value, leaf.steps, number, leaf.text)
 
 
-def _leaves(value: Any, steps: FieldSteps, kinds: frozenset[str]) -> Iterator[Listed]:
+def _leaves(value: Any, steps: FieldSteps, kinds: frozenset[str]) -> Iterator[ListItem]:
     for index, item in enumerate(_items(value, kinds) or ()):
         text = item if isinstance(item, Raw) else None
         each = _typed(item, value) if text is None else READER.decode(text)
         here = (*steps, "items", index)
         if _items(each, kinds) is None:
-            yield Listed(each, here, text=text)
+            yield ListItem(each, here, text=text)
         else:
             yield from _leaves(each, here, kinds)
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from podfence.admission.kinds import POLICY_KINDS, TESTS_KIND, WANTED_KINDS
 from podfence.collector import collector_paused
 from podfence.errors import Position, Problem, Severity, Source
-from podfence.intake.beside import BESIDE_CODES, NOTHING_BESIDE, Beside
+from podfence.intake.beside import BESIDE_CODES, NOTHING_BESIDE, SurroundingObjects
 from podfence.intake.build import Reading, build_cluster
 from podfence.intake.documents import DecodedDocuments, Document
 from podfence.intake.doubts import can_matter
@@ -68,7 +68,7 @@ class Loaded(Struct, frozen=True):
     """The name of the live cluster; "" for files."""
     absent: tuple[str, ...] = ()
     """Wanted kinds that the live cluster does not have."""
-    beside: Beside = NOTHING_BESIDE
+    beside: SurroundingObjects = NOTHING_BESIDE
     """Ways in from outside, and policies of other APIs."""
     _by_source: dict[Source, Document] = {}
 
@@ -159,7 +159,7 @@ def _build(
     intake = build_cluster(reading, strict_cidrs=strict_cidrs, kept=kept)
     others = Counter(manifests.passed_over) + Counter(intake.foreign)
     elsewhere = {k: n for k, n in others.items() if k in manifests.policies_elsewhere}
-    beside = Beside(manifests.beside, elsewhere)
+    beside = SurroundingObjects(manifests.beside, elsewhere)
     others -= beside.kinds
     return Loaded(
         intake.cluster,

@@ -20,7 +20,7 @@ from podfence.policy.flow import Decision, Direction, Flow, Verdict
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.certainty import Certainty
 from podfence.questions.dns import DnsNotes
-from podfence.questions.parties import Directory, PartyEnd, literal
+from podfence.questions.parties import PartyEnd, PartyLookup, literal
 from podfence.questions.phrases.known import ObjectLookup
 from podfence.questions.phrases.words import some
 from podfence.questions.selecting import audited_at, audited_of
@@ -101,12 +101,12 @@ class CanAnswer(Struct, frozen=True):
         return self.case.verdict
 
 
-class Asker:
+class QueryEvaluator:
     """Answers questions about one index."""
 
     def __init__(self, index: PolicyIndex) -> None:
         self.index = index
-        self.directory = Directory(index)
+        self.directory = PartyLookup(index)
         self._services = Services(index, self.directory)
         self._judge = Evaluator(index)
         self._known = ObjectLookup(index.cluster)
@@ -123,10 +123,10 @@ class Asker:
         return replace(answer, audited=AuditedAnswer(would, policies)) if policies else answer
 
     @cached_property
-    def with_audited(self) -> Asker | None:
+    def with_audited(self) -> QueryEvaluator | None:
         """Who answers as if audited policies were enforced; None: there are none."""
         index = audit_of(self.index)
-        return None if index is None else Asker(index)
+        return None if index is None else QueryEvaluator(index)
 
     def _audited(self, answer: CanAnswer, would: CanAnswer) -> tuple[ObjectRef, ...]:
         """The audited policies where a direction would be judged otherwise, else all that apply."""
@@ -296,8 +296,8 @@ class Asker:
 
 def asker_of(
     cluster: Cluster, names: DomainTable, question: Can, *, explains: bool = False
-) -> Asker:
-    """Answers one question as ``Asker(compile_cluster(cluster, names))`` does, in less time.
+) -> QueryEvaluator:
+    """Answers one question as ``QueryEvaluator`` of the whole cluster does, in less time.
 
     A NetworkPolicy selects only pods of its own namespace (NP-3), so only the policies and pods in
     the namespaces of the two ends are compiled. ``explains``: the answer is to be explained, which
@@ -310,10 +310,10 @@ def asker_of(
     asked = replace(cluster, policies=concerned)
     if not (explains or cluster.doubts or cluster.admin_policies or claims(cluster.pods)):
         pods = [pod for pod in cluster.pods if pod.namespace in namespaces]
-        asker = Asker(compile_cluster(asked, names, pods))
+        asker = QueryEvaluator(compile_cluster(asked, names, pods))
         if all(end.endpoint is not None or end.is_address for end in asker.ends(question)):
             return asker
-    asker = Asker(compile_cluster(asked, names))
+    asker = QueryEvaluator(compile_cluster(asked, names))
     asker.ends(question)  # a name that means nothing is said before a port that no packet has
     return asker
 

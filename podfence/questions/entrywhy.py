@@ -16,7 +16,7 @@ from podfence.errors import QuestionError
 from podfence.model.entries import Controllers, Entries, EntryPath, EntryPoint
 from podfence.policy.index import CompiledTier
 from podfence.policy.origin import Origin
-from podfence.questions.can import Asker, Can, CanAnswer, EndPair
+from podfence.questions.can import Can, CanAnswer, EndPair, QueryEvaluator
 from podfence.questions.controllers import Finder
 from podfence.questions.entries import judge_entries
 from podfence.questions.entryrows import EntryRow, EntryState
@@ -70,7 +70,7 @@ class EntryAsker:
     """Answers about entries of one index. ``known``: who serves which class, as the configuration
     says."""
 
-    def __init__(self, asker: Asker, entries: Entries, known: Controllers) -> None:
+    def __init__(self, asker: QueryEvaluator, entries: Entries, known: Controllers) -> None:
         self._asker = asker
         self._entries = entries
         self._known = known

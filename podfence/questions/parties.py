@@ -62,7 +62,7 @@ class Party(Struct, frozen=True):
     workload: ObjectRef | None = None
 
 
-class Directory:
+class PartyLookup:
     """Looks names up in one index; remembers what it found."""
 
     def __init__(self, index: PolicyIndex) -> None:

@@ -17,7 +17,7 @@ from podfence.model.kindnames import kind_called
 from podfence.model.objects import EndpointSlice, Pod, Service, ServicePort
 from podfence.policy.domains import resolve
 from podfence.policy.index import PolicyIndex
-from podfence.questions.parties import Directory, PartyEnd, literal
+from podfence.questions.parties import PartyEnd, PartyLookup, literal
 from podfence.sets.addresses import IPAddress
 from podfence.sets.ports import OTHER
 
@@ -38,7 +38,7 @@ class ServiceBackends(Struct, frozen=True):
 class Services:
     """Looks Services up in one index."""
 
-    def __init__(self, index: PolicyIndex, directory: Directory) -> None:
+    def __init__(self, index: PolicyIndex, directory: PartyLookup) -> None:
         self._cluster = index.cluster
         self._names = index.names
         self._directory = directory

@@ -27,7 +27,7 @@ from podfence.policy.index import (
     PolicyIndex,
 )
 from podfence.policy.origin import Origin
-from podfence.questions.can import Asker, Can, CanAnswer, EndPair
+from podfence.questions.can import Can, CanAnswer, EndPair, QueryEvaluator
 from podfence.questions.parties import PartyEnd
 from podfence.questions.phrases.matched import MatchedPods
 from podfence.questions.phrases.tierwords import (
@@ -138,13 +138,13 @@ class WhyAnswer(Struct, frozen=True):
                 yield from (rule.origin for rule in policy.rules)
 
 
-def why(asker: Asker, question: Can) -> WhyAnswer:
+def why(asker: QueryEvaluator, question: Can) -> WhyAnswer:
     """Raises UnknownObject or QuestionError when the question cannot be asked."""
     answer = asker.can(question)
     return explained(asker, answer, answer.case)
 
 
-def explained(asker: Asker, answer: CanAnswer, case: EndPair) -> WhyAnswer:
+def explained(asker: QueryEvaluator, answer: CanAnswer, case: EndPair) -> WhyAnswer:
     """An answer by one of its cases."""
     audited = None
     if answer.audited is not None and asker.with_audited is not None:
@@ -158,7 +158,7 @@ def explained(asker: Asker, answer: CanAnswer, case: EndPair) -> WhyAnswer:
     )
 
 
-def _direction(asker: Asker, case: EndPair, direction: Direction) -> DirectionReport:
+def _direction(asker: QueryEvaluator, case: EndPair, direction: Direction) -> DirectionReport:
     egress = direction is Direction.EGRESS
     near, far = (case.source, case.destination) if egress else (case.destination, case.source)
     decision = case.verdict.egress if egress else case.verdict.ingress
@@ -208,7 +208,7 @@ def _rung(tier: TierReport) -> TierDecision:
 class _Reporter(Struct, frozen=True):
     """One flow from the view of one end."""
 
-    asker: Asker
+    asker: QueryEvaluator
     direction: Direction
     subject: Endpoint
     far: PartyEnd

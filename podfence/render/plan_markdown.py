@@ -14,7 +14,7 @@ from podfence.questions.phrases.words import count
 from podfence.questions.plan.outcomes import Outcome, OutcomeScope
 from podfence.questions.plan.plan import Plan
 from podfence.questions.plan.used import TrafficImpact
-from podfence.questions.tests.turning import Turning
+from podfence.questions.tests.turning import TestChanges
 from podfence.render.plan_edits import SIGNS
 from podfence.render.plan_tests import turning_words
 from podfence.render.plan_text import Spots, causes_of, edit_name, headline, render_plan
@@ -32,7 +32,7 @@ _TICKS = re.compile("`+")
 
 
 def render_markdown(
-    plan: Plan, spots: Spots, seen: FlowRecords | None = None, tests: Turning | None = None
+    plan: Plan, spots: Spots, seen: FlowRecords | None = None, tests: TestChanges | None = None
 ) -> str:
     """The whole text, with a newline at its end. ``seen``, ``tests``: the flows and the tests that
     were given."""
@@ -52,7 +52,7 @@ def render_markdown(
     return head + _details(whole, LIMIT - len(head))
 
 
-def _tests(found: Turning) -> Iterator[str]:
+def _tests(found: TestChanges) -> Iterator[str]:
     """Tests whose result changes, new failures first."""
     yield ""
     yield f"**Tests**: {turning_words(found)}."

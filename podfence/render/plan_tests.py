@@ -7,14 +7,14 @@ from typing import Final
 
 from podfence.errors import Locate
 from podfence.questions.phrases.words import count
-from podfence.questions.tests.turning import TestTurn, Turning
+from podfence.questions.tests.turning import PairedTest, TestChanges
 from podfence.render.tests_text import lines_of_test, reasons
 
 _SHOWN: Final = 8
 """Tests in a text, new failures first; wide shows all."""
 
 
-def render_turning(found: Turning, locate: Locate, *, wide: bool = False) -> str:
+def render_turning(found: TestChanges, locate: Locate, *, wide: bool = False) -> str:
     """The section of a plan's text. ``locate``: positions of test files, and of NEW."""
     lines = ["", f"tests: {turning_words(found)}"]
     turns = sorted(found.turns, key=lambda turn: turn.after.is_good)
@@ -26,12 +26,12 @@ def render_turning(found: Turning, locate: Locate, *, wide: bool = False) -> str
     return "".join(f"{line}\n" for line in lines)
 
 
-def turning_words(found: Turning) -> str:
+def turning_words(found: TestChanges) -> str:
     """``9 pass on both sides; 1 turns to FAIL``."""
     return "; ".join(_numbers(found)) or "none"
 
 
-def _numbers(found: Turning) -> Iterator[str]:
+def _numbers(found: TestChanges) -> Iterator[str]:
     if found.good:
         yield f"{found.good} pass on both sides"
     if found.bad:
@@ -42,7 +42,7 @@ def _numbers(found: Turning) -> Iterator[str]:
             yield f"{number} {words if number == 1 else words.replace('passes', 'pass')}"
 
 
-def turning_data(found: Turning, locate: Locate) -> dict[str, object]:
+def turning_data(found: TestChanges, locate: Locate) -> dict[str, object]:
     """The same for ``-o json``."""
     return {
         "passed": found.good,
@@ -51,7 +51,7 @@ def turning_data(found: Turning, locate: Locate) -> dict[str, object]:
     }
 
 
-def _turn(turn: TestTurn, locate: Locate) -> dict[str, object]:
+def _turn(turn: PairedTest, locate: Locate) -> dict[str, object]:
     test = turn.after.test
     position = locate(test.source, test.path)
     location = {} if position is None else {"file": position.file, "line": position.line}

@@ -1,7 +1,7 @@
 """Names as a report shows them: unchanged, or each replaced by a word of its own.
 
-Rule: with ``Anonymous`` no text of the input is left, only its shape: who reaches whom, on which
-ports, by which field of which policy. The same name is always the same word.
+Rule: with ``AnonymousNames`` no text of the input is left, only its shape: who reaches whom, on
+which ports, by which field of which policy. The same name is always the same word.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class AsWritten:
         return dict(pods)
 
 
-class Anonymous(AsWritten):
+class AnonymousNames(AsWritten):
     """Words in place of names, numbered in order of appearance. Outside addresses are replaced too,
     because an address may identify its owner."""
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from podfence.errors import Locate
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.words import count, some
-from podfence.questions.simplify.covered import Simplification, Strength
+from podfence.questions.simplify.covered import CoverScope, Simplification
 from podfence.render.jsontext import position_data
 from podfence.text import printable
 
@@ -30,7 +30,7 @@ class SimplifyReport(Struct, frozen=True):
     @property
     def of_today(self) -> bool:
         """Whether something goes that only existing pods do not need."""
-        return any(each.strength is Strength.TODAY for each in self.made)
+        return any(each.strength is CoverScope.TODAY for each in self.made)
 
 
 def simpler_text(answer: SimplifyReport, locate: Locate) -> str:
@@ -79,7 +79,7 @@ def _words(each: Simplification, verb: str, written: bool) -> str:
     if each.joined:
         same = "peers" if each.field == "ports" else "ports"
         return f"{'joined to' if written else 'joins'} {by}, which has the same {same}"
-    if each.strength is Strength.TODAY:
+    if each.strength is CoverScope.TODAY:
         return f"{verb}, only for the existing pods: other rules allow all of it"
     return f"{verb}: {by} {'allows' if len(each.by) == 1 else 'allow'} all of it"
 

@@ -36,7 +36,7 @@ from podfence.questions.plan.followed import FollowedState
 from podfence.questions.plan.plan import Plan, plan
 from podfence.questions.tests.judge import Result
 from podfence.questions.tests.throughentries import KnownEntries
-from podfence.questions.tests.turning import TestedSide, Turning, judged, turned
+from podfence.questions.tests.turning import TestChanges, TestedSide, judged, turned
 from podfence.web.folder import Folder
 from podfence.web.revision import ReadInput, followed_of
 
@@ -109,7 +109,7 @@ class Base:
             tested = self._tested(new.index.cluster, self._read.loaded)
             return Judgement((*_problems(parts), *notes), found, sides, tested)
 
-    def turning(self, drafted: TestedSide) -> Turning | None:
+    def turning(self, drafted: TestedSide) -> TestChanges | None:
         """The tests whose result differs with drafts; None without test files."""
         tests = self._read.tests
         if tests is None:

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from podfence.agent.drops import NAMED, Watcher
-from podfence.agent.leisure import REST, TURN, Leisure
+from podfence.agent.leisure import REST, TURN, IdleBudget
 from podfence.agent.log import EventLog
 from podfence.drops.attempt import Attempt
 from podfence.drops.attribution import Attribution
@@ -24,7 +24,7 @@ from tests.support.clock import Clock
 def test_of_endless_questions_a_share_of_the_time_is_taken(cost: float) -> None:
     """The thread comes round each millisecond, and somebody always wants something."""
     clock = Clock(100.0)
-    leisure = Leisure(clock)
+    leisure = IdleBudget(clock)
     answered, longest = 0, 0.0
     while clock.now < 200:
         clock.now += 0.001
@@ -42,7 +42,7 @@ def test_of_endless_questions_a_share_of_the_time_is_taken(cost: float) -> None:
 
 def test_a_turn_that_was_short_is_followed_by_the_next() -> None:
     clock = Clock(100.0)
-    leisure = Leisure(clock)
+    leisure = IdleBudget(clock)
     for _ in range(9):
         assert leisure.begin()
         clock.now += TURN / 2

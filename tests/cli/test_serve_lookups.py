@@ -21,7 +21,7 @@ from podfence.errors import PodfenceError, UnknownObject
 from podfence.manifests.load import load
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
-from podfence.questions.can import Asker
+from podfence.questions.can import QueryEvaluator
 from podfence.render.jsontext import json_bytes
 from podfence.web.revision import ReadInput, followed_of
 from tests.cli.schema import violations
@@ -279,14 +279,14 @@ def test_what_was_worked_out_for_a_pair_is_not_kept_for_ever(
 ) -> None:
     """Whoever asks for another address each time must not fill the memory."""
     monkeypatch.setattr(lookups, "MOST_REMEMBERED", 3)
-    made: list[weakref.ref[Asker]] = []
+    made: list[weakref.ref[QueryEvaluator]] = []
 
-    def making(index: PolicyIndex) -> Asker:
-        asker = Asker(index)
+    def making(index: PolicyIndex) -> QueryEvaluator:
+        asker = QueryEvaluator(index)
         made.append(weakref.ref(asker))
         return asker
 
-    monkeypatch.setattr(lookups, "Asker", making)
+    monkeypatch.setattr(lookups, "QueryEvaluator", making)
     asking = asking_about(tmp_path, SMALL)
     for n in range(10):
         asking.answer("pair", {"from": f"192.0.2.{n}", "to": "shop/web", "port": "80"})

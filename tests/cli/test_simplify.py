@@ -27,7 +27,7 @@ from podfence.model.networkpolicy import (
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 from podfence.policy.origin import Origin
 from podfence.questions.plan.plan import plan
-from podfence.questions.simplify.covered import RemovedPart, Simplification, Strength
+from podfence.questions.simplify.covered import CoverScope, RemovedPart, Simplification
 from podfence.questions.simplify.probes import with_probes
 from podfence.testing.builders import namespace, pod
 from podfence.testing.manifest import to_manifest
@@ -212,7 +212,7 @@ def test_nothing_is_made_where_a_verdict_would_differ(
     def wrong(policies: Any, namespaces: Any, *, join: bool) -> Iterator[Simplification]:
         [policy] = policies
         origin = Origin(policy.ref, "spec.ingress[0]", policy.source)
-        yield Simplification(origin, RemovedPart.RULE, Strength.ALWAYS, ())
+        yield Simplification(origin, RemovedPart.RULE, CoverScope.ALWAYS, ())
 
     monkeypatch.setattr(simplifying, "simplifications", wrong)
     text = policy_text(RULE)

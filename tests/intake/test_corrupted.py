@@ -21,7 +21,7 @@ from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded, load
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Can, QueryEvaluator
 from podfence.testing.manifest import to_manifest
 from tests.support.random_clusters import (
     TIERS,
@@ -72,9 +72,9 @@ def test_what_is_still_said_is_right(seed: int) -> None:
         found = _read([*documents[:number], spoilt.text, *documents[number + 1 :]])
         if not found.doubts:
             continue
-        asker = Asker(compile_cluster(found.cluster, NAMES))
+        asker = QueryEvaluator(compile_cluster(found.cluster, NAMES))
         wholes = [
-            Asker(compile_cluster(whole.cluster, NAMES))
+            QueryEvaluator(compile_cluster(whole.cluster, NAMES))
             for meant in spoilt.meant
             for whole in [_read([*documents[:number], meant, *documents[number + 1 :]])]
             if not whole.errors and not any(p.code == "PF110" for p in whole.problems)
@@ -95,7 +95,7 @@ def test_most_verdicts_are_still_given() -> None:
         number = random.randrange(len(documents))
         spoilt = _spoil(random, documents, number)
         found = _read([*documents[:number], spoilt.text, *documents[number + 1 :]])
-        asker = Asker(compile_cluster(found.cluster, NAMES))
+        asker = QueryEvaluator(compile_cluster(found.cluster, NAMES))
         for question in _questions(random, cluster):
             asked += 1
             given += _verdict(asker, question) is not None
@@ -118,7 +118,7 @@ def _is_sound(documents: list[Any]) -> bool:
     return not _read(documents).errors
 
 
-def _verdict(asker: Asker, question: Can) -> bool | None:
+def _verdict(asker: QueryEvaluator, question: Can) -> bool | None:
     try:
         answer = asker.can(question)
     except PodfenceError:  # a pod that is not there, or has no address of this family

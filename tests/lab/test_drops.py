@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from podfence.drops.record import Drop
 from podfence.lab.session import Session, world
 from podfence.lab.trial import LabOptions
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Can, QueryEvaluator
 from podfence.render.drops import drop_text
 from podfence.testing.builders import peer, pod, policy, rule
 from tests.lab.clusters import SHOP
@@ -86,7 +86,7 @@ def test_what_an_audited_policy_would_drop_is_told_and_passes() -> None:
 
 
 def test_whatever_is_denied_when_all_is_probed_is_denied_by_the_engine() -> None:
-    judge = Asker(world(read(*SHOP), LabOptions(nodes=2)).index)
+    judge = QueryEvaluator(world(read(*SHOP), LabOptions(nodes=2)).index)
     with running(*SHOP) as session:
         session.test()
         found = denied(session)

@@ -24,7 +24,7 @@ from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.policy.classes import ClassKey, class_key
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Can, QueryEvaluator
 from podfence.questions.certainty import Certainty
 from podfence.questions.connectivity import connectivity
 from podfence.questions.why import why
@@ -98,7 +98,7 @@ def batches(rng: Random, events: Iterable[ClusterEvent]) -> Iterator[list[Cluste
 def answers(index: PolicyIndex) -> list[Any]:
     """What a user reads: the map, explanations, and what is certain about them."""
     found: list[Any] = [read_map(b"".join(map_json(connectivity(index))))]
-    asker, certainty = Asker(index), Certainty(index)
+    asker, certainty = QueryEvaluator(index), Certainty(index)
     names = sorted(name for name, e in index.endpoints.items() if e.addresses)[:4]
     found.append(certainty.open_pods())
     for source in names:

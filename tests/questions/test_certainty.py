@@ -18,7 +18,7 @@ from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, Protocol
 from podfence.model.objects import Namespace, Pod, Service, ServicePort
 from podfence.policy.compile import compile_cluster
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Can, QueryEvaluator
 from podfence.questions.certainty import Certainty
 from podfence.testing.builders import (
     cluster_peer,
@@ -74,14 +74,14 @@ def objects(cluster: Cluster) -> Iterator[ClusterObject]:
 @pytest.mark.parametrize("seed", range(60))
 def test_a_certain_verdict_is_the_verdict(seed: int) -> None:
     cluster = random_cluster(Random(f"certainty {seed}"), SIZE)
-    whole = Asker(compile_cluster(cluster))
+    whole = QueryEvaluator(compile_cluster(cluster))
     names = [
         f"{p.namespace}/{p.name}"
         for p in cluster.pods
         if p.addresses and not p.finished and not p.host_network
     ]
     for thing in objects(cluster):
-        known = Asker(compile_cluster(hidden(cluster, thing)))
+        known = QueryEvaluator(compile_cluster(hidden(cluster, thing)))
         for source, destination, port in product(names, names, (80, 8080)):
             asked = Can(source, destination, port)
             try:
@@ -113,7 +113,7 @@ DB, WEB, AWAY = pod("shop/db", labels={"app": "db"}), pod("shop/web"), pod("away
 def asked(cluster: Cluster, *doubts: Doubt, to: str = "shop/db", by: str = "shop/web") -> str:
     """``yes``, ``no`` or ``open``."""
     index = compile_cluster(replace(cluster, doubts=doubts))
-    answer = Asker(index).can(Can(by, to, 80, namespace="shop"))
+    answer = QueryEvaluator(index).can(Can(by, to, 80, namespace="shop"))
     return "open" if answer.doubts else "yes" if answer.allowed else "no"
 
 
@@ -239,7 +239,7 @@ def test_a_pod_that_could_not_be_read(source: str, open_: bool) -> None:
     told = pod("shop/other", addresses=["10.0.0.3"], node="n", host_addresses=["192.0.2.2"])
     web = replace(pod("shop/web-1", addresses=["10.0.0.1"]), owner=WORKLOAD)
     cluster = Cluster.of([told, web, pod("shop/db", addresses=["10.0.0.2"]), policy("shop/deny")])
-    asker = Asker(compile_cluster(replace(cluster, doubts=(UNREAD,))))
+    asker = QueryEvaluator(compile_cluster(replace(cluster, doubts=(UNREAD,))))
     answer = asker.can(Can(source, "shop/db", 80, namespace="shop"))
     assert bool(answer.doubts) is open_
 
@@ -252,14 +252,14 @@ def test_a_file_that_could_not_be_read_may_hold_a_pod_of_any_address(
         [pod("shop/web", addresses=["10.0.0.1"]), pod("shop/db", addresses=["10.0.0.2"])]
     )
     doubt = Doubt("Pod", addresses=None)
-    asker = Asker(compile_cluster(replace(cluster, doubts=(doubt,))))
+    asker = QueryEvaluator(compile_cluster(replace(cluster, doubts=(doubt,))))
     assert bool(asker.can(Can(source, "shop/db", 80)).doubts) is open_
 
 
 def test_the_pod_of_a_workload_is_named_where_nothing_else_is_called_so() -> None:
     cluster = replace(Cluster.of([pod("shop/db", addresses=["10.0.0.2"])]), doubts=(UNREAD,))
     with pytest.raises(UnknownObject, match=r"Pod shop/web-2 is in the input, but"):
-        Asker(compile_cluster(cluster)).can(Can("shop/web", "shop/db", 80))
+        QueryEvaluator(compile_cluster(cluster)).can(Can("shop/web", "shop/db", 80))
 
 
 PORT_80 = ServicePort("", 80, 80, Protocol.TCP)
@@ -306,7 +306,7 @@ def unlisted(cluster: Cluster, kind: str, listed: frozenset[str]) -> Cluster:
 def test_a_verdict_that_an_unlisted_kind_leaves_certain_is_the_verdict(seed: int) -> None:
     rng = Random(f"unlisted {seed}")
     cluster = random_cluster(rng, SIZE)
-    whole = Asker(compile_cluster(cluster))
+    whole = QueryEvaluator(compile_cluster(cluster))
     names = [
         f"{p.namespace}/{p.name}"
         for p in cluster.pods
@@ -314,7 +314,7 @@ def test_a_verdict_that_an_unlisted_kind_leaves_certain_is_the_verdict(seed: int
     ]
     listed = frozenset(rng.sample(sorted(cluster.namespaces), rng.randrange(2)))
     for kind in ("NetworkPolicy", "Namespace", "ClusterNetworkPolicy", "AdminNetworkPolicy"):
-        known = Asker(compile_cluster(unlisted(cluster, kind, listed)))
+        known = QueryEvaluator(compile_cluster(unlisted(cluster, kind, listed)))
         for source, destination, port in product(names, names, (80, 8080)):
             question = Can(source, destination, port)
             try:

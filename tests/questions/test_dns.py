@@ -11,7 +11,7 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, TierRule
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES, DomainTable
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Can, QueryEvaluator
 from podfence.questions.dns import map_notes
 from podfence.testing.builders import (
     cluster_peer,
@@ -48,7 +48,7 @@ def note(
     port: int = 443,
 ) -> str:
     index = compile_cluster(Cluster.of([*PODS, *objects]), names)
-    return Asker(index).can(Can("a/web", destination, port)).note
+    return QueryEvaluator(index).can(Can("a/web", destination, port)).note
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,8 @@ def test_cnp_19_a_note_is_given_if_and_only_if_dns_can_turn_the_answer(cluster: 
         for each in rule.peers
         for name in (n.replace("*", "any") for n in each.domain_names)
     }
-    without = Asker(compile_cluster(cluster))
-    told = Asker(compile_cluster(cluster, asked))
+    without = QueryEvaluator(compile_cluster(cluster))
+    told = QueryEvaluator(compile_cluster(cluster, asked))
     for name, endpoint in without.index.endpoints.items():
         if any(a.version == 4 for a in endpoint.addresses):
             question = Can(name, str(target), 80)

@@ -10,7 +10,7 @@ from podfence.errors import QuestionError, UnknownObject
 from podfence.manifests.load import load
 from podfence.model.entries import Controllers
 from podfence.policy.compile import compile_cluster
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Can, QueryEvaluator
 from podfence.questions.entries import judge_entries
 from podfence.questions.entrynames import called, is_entry
 from podfence.questions.entryrows import EntryState
@@ -43,7 +43,9 @@ def asked(
     loaded = load(["-"], stdin=io.BytesIO("".join(texts).encode()))
     assert not loaded.errors
     entries = loaded.beside.entries(loaded.cluster, loaded.raw)
-    asker = EntryAsker(Asker(compile_cluster(loaded.cluster)), entries, known or Controllers())
+    asker = EntryAsker(
+        QueryEvaluator(compile_cluster(loaded.cluster)), entries, known or Controllers()
+    )
     return asker.answer(word, called(entries.entries, word), target), asker
 
 

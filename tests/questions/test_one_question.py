@@ -14,7 +14,7 @@ from podfence.errors import PodfenceError
 from podfence.model.doubt import Doubt
 from podfence.model.selectors import LabelSelector
 from podfence.policy.compile import compile_cluster
-from podfence.questions.can import Asker, Can, asker_of
+from podfence.questions.can import Can, QueryEvaluator, asker_of
 from podfence.questions.why import why
 from podfence.render.verdicts import can_text, why_text
 from tests.support.random_clusters import Size, random_cluster
@@ -33,18 +33,20 @@ DOUBTS = (
 Answer = tuple[object, ...]
 
 
-def answered(asker: Asker, question: Can) -> Answer:
+def answered(asker: QueryEvaluator, question: Can) -> Answer:
     """What ``can`` prints, and the doubts that take the answer away."""
     answer = asker.can(question)
     return answer.allowed, answer.doubts, can_text(answer, lambda *_: None)
 
 
-def explained(asker: Asker, question: Can) -> Answer:
+def explained(asker: QueryEvaluator, question: Can) -> Answer:
     """What ``why`` prints."""
     return (why_text(why(asker, question), lambda *_: None),)
 
 
-def outcome(ask: Callable[[Asker, Can], Answer], asker: Callable[[], Asker], asked: Can) -> Answer:
+def outcome(
+    ask: Callable[[QueryEvaluator, Can], Answer], asker: Callable[[], QueryEvaluator], asked: Can
+) -> Answer:
     """The answer, or the error."""
     try:
         return ask(asker(), asked)
@@ -65,7 +67,7 @@ def test_one_question_has_the_answer_of_the_whole_index(seed: int, size: Size) -
         index = compile_cluster(cluster, NAMES)
         for ask, explains in ((answered, False), (explained, True)):
             alone = partial(asker_of, cluster, NAMES, question, explains=explains)
-            whole = outcome(ask, lambda: Asker(index), question)  # noqa: B023 (called here)
+            whole = outcome(ask, lambda: QueryEvaluator(index), question)  # noqa: B023 (called here)
             assert outcome(ask, alone, question) == whole
 
 

@@ -10,8 +10,8 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import Pod
 from podfence.policy.compile import compile_cluster
-from podfence.questions.can import Asker, Can
-from podfence.questions.parties import Directory
+from podfence.questions.can import Can, QueryEvaluator
+from podfence.questions.parties import PartyLookup
 from podfence.questions.tests.words import read_end
 from podfence.questions.why import why
 from podfence.testing.builders import namespace, node, peer, pod, policy, rule
@@ -19,7 +19,7 @@ from podfence.testing.builders import namespace, node, peer, pod, policy, rule
 
 @pytest.mark.parametrize("loopback", ["127.0.0.1", "127.255.0.3", "::1", "::ffff:127.0.0.1"])
 def test_what_a_pod_sends_to_itself_is_no_question_of_policies(loopback: str) -> None:
-    asker = Asker(compile_cluster(Cluster.of([pod("shop/db"), policy("shop/deny")])))
+    asker = QueryEvaluator(compile_cluster(Cluster.of([pod("shop/db"), policy("shop/deny")])))
     with pytest.raises(QuestionError, match="never leaves it, and no policy denies it"):
         asker.can(Can("shop/db", loopback, 80))
     with pytest.raises(ValueError, match="never leaves it, and no policy denies it"):
@@ -33,7 +33,7 @@ def owned(name: str, kind: str, owner: str, **more: object) -> Pod:
 
 
 def ends(name: str, *objects: ClusterObject, space: str = "default") -> list[tuple[str, list[str]]]:
-    directory = Directory(compile_cluster(Cluster.of(objects)))
+    directory = PartyLookup(compile_cluster(Cluster.of(objects)))
     return [(end.name, list(map(str, end.addresses))) for end in directory.find(name, space).ends]
 
 
@@ -42,7 +42,7 @@ def test_an_ipv4_address_written_as_ipv6_is_ipv4(mapped: str) -> None:
     """So logs have it of a socket of both families; its packets are IPv4 (NP-25)."""
     there = pod("a/web", addresses=["10.0.0.1"])
     assert ends(mapped, there) == [(mapped, ["10.0.0.1"])]
-    asker = Asker(compile_cluster(Cluster.of([there, policy("a/closed")])))
+    asker = QueryEvaluator(compile_cluster(Cluster.of([there, policy("a/closed")])))
     assert asker.can(Can(mapped, "a/web", 80)).allowed  # a pod always reaches itself
     assert not asker.can(Can("::ffff:10.0.0.2", "a/web", 80)).allowed
 
@@ -132,7 +132,7 @@ def test_a_node_is_judged_by_its_address_and_is_own_node_to_its_pods_only() -> N
     here = pod("a/here", addresses=["10.0.0.1"], node="n1")
     there = pod("a/there", addresses=["10.0.0.2"], node="n2")
     nodes = (node("n1", "192.0.2.1"), node("n2", "192.0.2.2"))
-    asker = Asker(compile_cluster(Cluster.of([*nodes, here, there, closed])))
+    asker = QueryEvaluator(compile_cluster(Cluster.of([*nodes, here, there, closed])))
     assert asker.can(Can("node/n1", "a/here", 80)).allowed
     assert not asker.can(Can("node/n1", "a/there", 80)).allowed
 
@@ -173,7 +173,7 @@ def test_an_ip_block_with_the_address_of_a_host_network_pod_is_about_it() -> Non
     agents = [pod(f"a/x{n}", host_network=True, addresses=["192.0.2.1"]) for n in (1, 2)]
     web = pod("a/web", addresses=["10.0.0.1"])
     closed = policy("a/in", ingress=[rule(peer(cidr="192.0.2.1/32"))])
-    asker = Asker(compile_cluster(Cluster.of([*agents, web, closed])))
+    asker = QueryEvaluator(compile_cluster(Cluster.of([*agents, web, closed])))
     assert asker.can(Can("a/x1", "a/web", 80)).allowed
     assert asker.can(Can("a/x2", "a/web", 80)).allowed
     assert not asker.can(Can("192.0.2.2", "a/web", 80)).allowed
@@ -186,7 +186,7 @@ def test_a_host_network_pod_makes_its_address_one_of_its_node() -> None:
     here = pod("a/here", addresses=["10.0.0.1"], node="n1")
     there = pod("a/there", addresses=["10.0.0.2"], node="n2")
     closed = policy("a/closed", types=["Ingress"])
-    asker = Asker(compile_cluster(Cluster.of([agent, here, there, closed])))
+    asker = QueryEvaluator(compile_cluster(Cluster.of([agent, here, there, closed])))
     assert asker.can(Can("a/agent", "a/here", 80)).allowed
     assert not asker.can(Can("a/agent", "a/there", 80)).allowed
     assert asker.can(Can("192.0.2.1", "a/here", 80)).allowed
@@ -202,8 +202,8 @@ FOR_OLD = policy("a/db", {"app": "db"}, ingress=[rule(peer(pods={"app": "old"}))
 OLD_CLOSED = policy("a/closed", {"app": "old"}, types=["Ingress"])
 
 
-def asker(*objects: ClusterObject) -> Asker:
-    return Asker(compile_cluster(Cluster.of(objects)))
+def asker(*objects: ClusterObject) -> QueryEvaluator:
+    return QueryEvaluator(compile_cluster(Cluster.of(objects)))
 
 
 @pytest.mark.parametrize("pods", [(OLD, NEW), (NEW, OLD)])
@@ -246,7 +246,7 @@ def test_what_comes_to_the_address_is_explained_by_the_policies_that_deny_it() -
 @pytest.mark.parametrize("name", ["a/zero", "a/deploy/zero", "a/Deployment/zero"])
 def test_a_workload_that_runs_no_pod_is_told(name: str) -> None:
     idle = (ObjectRef("Deployment", "a", "zero"),)
-    directory = Directory(compile_cluster(replace(Cluster.of(WORKLOADS), idle=idle)))
+    directory = PartyLookup(compile_cluster(replace(Cluster.of(WORKLOADS), idle=idle)))
     with pytest.raises(UnknownObject, match="Deployment a/zero runs no pod now"):
         directory.find(name, "a")
 
@@ -254,6 +254,6 @@ def test_a_workload_that_runs_no_pod_is_told(name: str) -> None:
 @pytest.mark.parametrize("name", ["a/job/zero", "b/zero", "a/b/deploy/zero"])
 def test_a_name_of_something_else_is_none_that_runs_no_pod(name: str) -> None:
     idle = (ObjectRef("Deployment", "a", "zero"),)
-    directory = Directory(compile_cluster(replace(Cluster.of(WORKLOADS), idle=idle)))
+    directory = PartyLookup(compile_cluster(replace(Cluster.of(WORKLOADS), idle=idle)))
     with pytest.raises(UnknownObject, match="no pod or workload is called"):
         directory.find(name, "b")

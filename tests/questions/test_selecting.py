@@ -10,7 +10,7 @@ from podfence.errors import QuestionError
 from podfence.model.cluster import Cluster
 from podfence.model.networkpolicy import PolicyType
 from podfence.policy.compile import compile_cluster
-from podfence.questions.parties import Directory
+from podfence.questions.parties import PartyLookup
 from podfence.questions.selecting import SelectingPolicies, SelectingPolicy, selecting
 from podfence.testing.builders import pod, policy, rule
 from tests.support.judging import make
@@ -30,7 +30,7 @@ def numbered() -> tuple[Cluster, ...]:
 def test_a_pod_has_policies_exactly_where_the_oracle_finds_some(cluster: Cluster) -> None:
     """NP-2, NP-5, NP-8, CNP-4."""
     index = compile_cluster(cluster, NAMES)
-    directory = Directory(index)
+    directory = PartyLookup(index)
     for each in cluster.pods:
         name = f"{each.namespace}/{each.name}"
         if name not in index.endpoints:
@@ -64,7 +64,7 @@ CLUSTER = Cluster.of(
 
 def selection(name: str) -> SelectingPolicies:
     index = compile_cluster(CLUSTER)
-    return selecting(index, Directory(index).find(name))
+    return selecting(index, PartyLookup(index).find(name))
 
 
 def named(policies: tuple[SelectingPolicy, ...]) -> list[tuple[str, int]]:

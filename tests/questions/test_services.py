@@ -12,7 +12,7 @@ from podfence.errors import QuestionError, UnknownObject
 from podfence.manifests.load import load
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES, DomainTable
-from podfence.questions.can import Asker, Can, CanAnswer
+from podfence.questions.can import Can, CanAnswer, QueryEvaluator
 from podfence.sets.ports import OTHER
 
 Manifest = dict[str, object]
@@ -60,7 +60,7 @@ def can(
     text = yaml.safe_dump_all([CLIENT, *objects])
     loaded = load(["-"], stdin=BytesIO(text.encode()))
     assert loaded.errors == ()
-    asker = Asker(compile_cluster(loaded.cluster, names))
+    asker = QueryEvaluator(compile_cluster(loaded.cluster, names))
     return asker.can(Can(source, target, port, protocol, namespace="a"))
 
 
@@ -232,7 +232,7 @@ def test_a_service_connects_to_nobody() -> None:
         ["-"], stdin=BytesIO(yaml.safe_dump_all([CLIENT, service("web", PLAIN)]).encode())
     )
     with pytest.raises(UnknownObject):
-        Asker(compile_cluster(loaded.cluster)).can(Can("a/web", "a/client", 80))
+        QueryEvaluator(compile_cluster(loaded.cluster)).can(Can("a/web", "a/client", 80))
 
 
 def tier(direction: str, action: str, app: str) -> Manifest:

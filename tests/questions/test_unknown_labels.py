@@ -16,7 +16,7 @@ from podfence.intake.build import Intake, Reading, build_cluster
 from podfence.intake.documents import Document
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Can, QueryEvaluator
 from podfence.questions.certainty import Certainty
 
 HASH = "pod-template-hash"
@@ -130,8 +130,8 @@ def random_policies(random: Random) -> list[dict[str, Any]]:
     return made
 
 
-def asker(cluster: Cluster) -> Asker:
-    return Asker(compile_cluster(cluster))
+def asker(cluster: Cluster) -> QueryEvaluator:
+    return QueryEvaluator(compile_cluster(cluster))
 
 
 @pytest.mark.parametrize("seed", range(80))

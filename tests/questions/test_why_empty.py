@@ -8,7 +8,7 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import ProtocolMatch, RuleAction, TierRule
 from podfence.model.networkpolicy import NetworkPolicyRule
 from podfence.policy.compile import compile_cluster
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Can, QueryEvaluator
 from podfence.questions.why import why
 from podfence.render.verdicts import VerdictEncoder, why_text
 from podfence.testing.builders import (
@@ -44,7 +44,7 @@ NAMED = TierRule(
 def said(source: str, target: str, port: int, *policies: ClusterObject) -> str:
     """What ``why`` says about the first rule."""
     index = compile_cluster(Cluster.of([*PODS, *policies]))
-    answer = why(Asker(index), Can(source, target, port))
+    answer = why(QueryEvaluator(index), Can(source, target, port))
     assert not answer.can.allowed
     [line, *_] = [x for x in why_text(answer, lambda *_: None).splitlines() if "gress[0]" in x]
     return line.partition(": ")[2]
@@ -192,7 +192,9 @@ def test_tiers(cluster_rule_: TierRule, expected: str) -> None:
 
 def test_data_has_the_remark_of_rules_that_do_not_fit() -> None:
     index = compile_cluster(Cluster.of([*PODS, to_web(rule(ports=["https"]), rule(CLI))]))
-    data = VerdictEncoder(lambda *_: None).why(why(Asker(index), Can("d/cli", "d/web", 80)))
+    data = VerdictEncoder(lambda *_: None).why(
+        why(QueryEvaluator(index), Can("d/cli", "d/web", 80))
+    )
     [looked] = data["looked"]["ingress"]  # type: ignore[index]
 
     assert [sorted({"remark"} & set(r)) for r in looked["rules"]] == [["remark"], []]

@@ -15,7 +15,7 @@ from podfence.model.clusternetworkpolicy import (
 from podfence.model.meta import ObjectRef
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Action, Decision, Reason
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Can, QueryEvaluator
 from podfence.questions.why import DirectionReport, WhyAnswer, why
 from podfence.render.verdicts import VerdictEncoder, ladder_text, why_text
 from podfence.testing.builders import (
@@ -49,7 +49,7 @@ BASE = cluster_policy("base", tier="Baseline", priority=50, ingress=[cluster_rul
 
 def ask(*objects: ClusterObject, source: str = "a/web") -> WhyAnswer:
     index = compile_cluster(Cluster.of([*PODS, *objects]))
-    return why(Asker(index), Can(source, "a/db", 5432))
+    return why(QueryEvaluator(index), Can(source, "a/db", 5432))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_kinds_are_shown_where_they_are_not_networkpolicy() -> None:
 
 @given(clusters(TIERS))
 def test_the_ladder_ends_in_the_decision(cluster: Cluster) -> None:
-    asker = Asker(compile_cluster(cluster, NAMES))
+    asker = QueryEvaluator(compile_cluster(cluster, NAMES))
     pods = sorted(asker.index.endpoints)
     for source, destination in zip(pods, reversed(pods), strict=True):
         try:
@@ -234,7 +234,9 @@ def test_np_58_a_pod_that_waits_for_its_address_is_explained_in_the_family_of_th
     waiting = pod("a/new", {"app": "new"}, has_status=True)
     six = pod("b/six", addresses=["fd00::6"])
     open_six = cluster_rule("Accept", cluster_peer(networks=["::/0"]))
-    asker = Asker(compile_cluster(Cluster.of([*PODS, waiting, six, BASE, _egress(open_six)])))
+    asker = QueryEvaluator(
+        compile_cluster(Cluster.of([*PODS, waiting, six, BASE, _egress(open_six)]))
+    )
     found = why(asker, Can("a/new", "b/six", 80)).egress
 
     assert found.decision.reason is Reason.RULE

@@ -22,7 +22,7 @@ from podfence.lab.testbed.livetraffic import TrafficLosses
 from podfence.lab.testbed.probeplan import PartyKind
 from podfence.lab.testbed.probes import ProbeOutcome
 from podfence.lab.testbed.report import HeldPort, LabReport, SentProbe, Timings
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Can, QueryEvaluator
 from podfence.questions.diff import changed_verdicts
 from podfence.questions.why import why
 from podfence.render.jsontext import json_text
@@ -100,7 +100,7 @@ def test_a_report_is_valid_and_holds_every_probe(seed: int) -> None:
 
 @pytest.mark.parametrize("outcome", ProbeOutcome)
 def test_a_reason_with_its_packet_is_valid(outcome: ProbeOutcome) -> None:
-    answer = why(Asker(scheduled(*SHOP)), Can("shop/web", "shop/db", 5432))
+    answer = why(QueryEvaluator(scheduled(*SHOP)), Can("shop/web", "shop/db", 5432))
     packet = SentProbe.of(PLAN, PLAN.probes[0], outcome)
     positions = RulePositions.of(answer.origins(), lambda source, path: Position(source.file, 1, 1))
     for explained in (

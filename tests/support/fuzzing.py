@@ -26,7 +26,7 @@ from podfence.errors import PodfenceError, Position, Source
 from podfence.manifests.load import Loaded, load
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Can, QueryEvaluator
 from podfence.questions.connectivity import connectivity
 from podfence.questions.describe import describe
 from podfence.questions.entries import judge_entries
@@ -162,7 +162,7 @@ def _ask(loaded: Loaded, index: PolicyIndex) -> None:
         return
     names = [f"{pod.namespace}/{pod.name}" for pod in (pods[0], pods[-1])]
     try:
-        answer = why(Asker(index), Can(names[0], names[1], 80))
+        answer = why(QueryEvaluator(index), Can(names[0], names[1], 80))
     except PodfenceError as error:
         error.message.encode("utf-8", "surrogatepass")
         return

@@ -36,7 +36,7 @@ class RemovedPart(Enum):
     PORT = "port"
 
 
-class Strength(Enum):
+class CoverScope(Enum):
     """The clusters in which the rest allows the same: every one, or only this one."""
 
     ALWAYS = "always"
@@ -49,7 +49,7 @@ class Simplification(Struct, frozen=True):
 
     origin: Origin
     part: RemovedPart
-    strength: Strength
+    strength: CoverScope
     by: tuple[Origin, ...]
     field: str = ""
     moved: tuple[int, ...] = ()
@@ -133,7 +133,7 @@ def _of_namespace(policies: Sequence[NetworkPolicy], *, join: bool) -> Iterator[
             by = _covering(rule, [*left, *beside]) if left else ()
             if by:
                 gone.append(rule)
-                yield Simplification(rule.origin, RemovedPart.RULE, Strength.ALWAYS, by)
+                yield Simplification(rule.origin, RemovedPart.RULE, CoverScope.ALWAYS, by)
         members[:] = [each for each in members if each not in gone]
     for members in rules.values() if join else ():
         yield from _joined(members)
@@ -147,7 +147,7 @@ def _idle_peers(rule: _ReducedRule) -> Iterator[Simplification]:
             if other != at and _holds(wide, peer):
                 del rule.peers[at]
                 by = (rule.peer_origin(other),)
-                yield Simplification(rule.peer_origin(at), RemovedPart.PEER, Strength.ALWAYS, by)
+                yield Simplification(rule.peer_origin(at), RemovedPart.PEER, CoverScope.ALWAYS, by)
                 break
 
 
@@ -161,7 +161,7 @@ def _idle_ports(rule: _ReducedRule) -> Iterator[Simplification]:
             by = tuple(
                 rule.port_origin(other) for other, each in others.items() if _meet(each, port)
             )
-            yield Simplification(rule.port_origin(at), RemovedPart.PORT, Strength.ALWAYS, by)
+            yield Simplification(rule.port_origin(at), RemovedPart.PORT, CoverScope.ALWAYS, by)
 
 
 def _covering(rule: _ReducedRule, others: Sequence[_ReducedRule]) -> tuple[Origin, ...]:
@@ -192,7 +192,7 @@ def _joined(rules: list[_ReducedRule]) -> Iterator[Simplification]:
                 continue
             rules.remove(second)
             yield Simplification(
-                second.origin, RemovedPart.RULE, Strength.ALWAYS, (first.origin,), field, new
+                second.origin, RemovedPart.RULE, CoverScope.ALWAYS, (first.origin,), field, new
             )
 
 

@@ -23,8 +23,8 @@ from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.objects import Pod
 from podfence.model.workloads import WORKLOAD_KINDS
 from podfence.policy.index import PolicyIndex
-from podfence.questions.parties import Directory, literal
 from podfence.questions.parties import PartyEnd as Named
+from podfence.questions.parties import PartyLookup, literal
 from podfence.questions.phrases.matched import workload_names
 from podfence.questions.plan.edits import is_assumed
 from podfence.questions.services import Services
@@ -83,7 +83,7 @@ class EndResolver:
     def __init__(self, index: PolicyIndex) -> None:
         self._index = index
         cluster = index.cluster
-        self._directory = Directory(index)
+        self._directory = PartyLookup(index)
         self._services = Services(index, self._directory)
         self._pods = {(pod.namespace, pod.name): pod for pod in cluster.pods}
         self.members: Mapping[ObjectRef, tuple[Pod, ...]] = _members(index)

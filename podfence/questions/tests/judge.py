@@ -111,10 +111,10 @@ def judge_asked(asked: TestInWorld, world: ClusterWorld) -> Result:
     """The same for a test whose ends were looked up already, in a world of the same pods."""
     if asked.misses and not asked.test.allow_empty:
         return Result(asked.test, ResultStatus.VACUOUS, misses=asked.misses)
-    return Judging(asked, world).result()
+    return TestEvaluation(asked, world).result()
 
 
-class Judging:
+class TestEvaluation:
     """One test whose ends match something."""
 
     def __init__(self, asked: TestInWorld, world: ClusterWorld) -> None:

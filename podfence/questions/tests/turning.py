@@ -26,7 +26,7 @@ class TestedSide(Struct, frozen=True):
     entries: FindEntries
 
 
-class TestTurn(Struct, frozen=True):
+class PairedTest(Struct, frozen=True):
     """One test, judged on both sides."""
 
     __test__ = False
@@ -35,17 +35,17 @@ class TestTurn(Struct, frozen=True):
     after: Result
 
 
-class Turning(Struct, frozen=True):
+class TestChanges(Struct, frozen=True):
     """``good``, ``bad``: how many tests are that on both sides; ``turns``: the others."""
 
     good: int
     bad: int
-    turns: tuple[TestTurn, ...]
+    turns: tuple[PairedTest, ...]
 
 
 def turning(
     files: Sequence[PolicyTests], before: TestedSide, after: TestedSide, names: DomainTable
-) -> Turning:
+) -> TestChanges:
     """Judge all tests of some files against two clusters."""
     return turned(judged(files, before, names), judged(files, after, names))
 
@@ -58,15 +58,15 @@ def judged(
     return tuple(result for file in runs.all(files) for result in file.results)
 
 
-def turned(before: Sequence[Result], after: Sequence[Result]) -> Turning:
+def turned(before: Sequence[Result], after: Sequence[Result]) -> TestChanges:
     """What differs between the results of the same tests on two sides."""
     good = bad = 0
-    turns: list[TestTurn] = []
+    turns: list[PairedTest] = []
     for was, is_now in zip(before, after, strict=True):
         if was.is_good != is_now.is_good:
-            turns.append(TestTurn(was, is_now))
+            turns.append(PairedTest(was, is_now))
         elif was.is_good:
             good += 1
         else:
             bad += 1
-    return Turning(good, bad, tuple(turns))
+    return TestChanges(good, bad, tuple(turns))

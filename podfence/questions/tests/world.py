@@ -18,7 +18,7 @@ from podfence.engine.partition import Blocks, KeptPartitions
 from podfence.engine.porttable import EVERYTHING_ID, PortTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
-from podfence.questions.parties import Directory
+from podfence.questions.parties import PartyLookup
 from podfence.questions.phrases.matched import workload_names
 from podfence.questions.plan.newcomers import is_newcomer
 from podfence.questions.services import Services
@@ -194,9 +194,9 @@ class ClusterWorld:
         return Evaluator(self.index)
 
     @cached_property
-    def directory(self) -> Directory:
+    def directory(self) -> PartyLookup:
         """Looks up names."""
-        return Directory(self.index)
+        return PartyLookup(self.index)
 
     @cached_property
     def services(self) -> Services:
