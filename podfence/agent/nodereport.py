@@ -71,7 +71,7 @@ class NodeReport(Struct, frozen=True):
     sources: tuple[KindReport, ...] = ()
     lag: float | None = None
     """Seconds since the API server said anything about the kind of which it has been silent the
-    longest; it says something each minute."""
+    longest; it says something each minute. None: nothing has been heard of any kind yet."""
     queued: Count = 0
     """Events that wait."""
     denied: tuple[PacketTally, ...] | None = None

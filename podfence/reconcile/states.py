@@ -171,6 +171,7 @@ class RefusalSearch(Struct, frozen=True):
     queue: tuple[frozenset[str], ...]
     """Units that are still closed, to be tried together."""
     trying: frozenset[str] = frozenset()
+    """Units of the write that awaits its answer; none while no write does."""
     refused: Mapping[str, str] = {}
     applied: bool = False
     """Whether the kernel took anything yet."""

@@ -56,7 +56,7 @@ class Surroundings(Struct, frozen=True):
     entries: Entries = Entries()
     controllers: Controllers = Controllers()
     api_server: tuple[IPAddress, ...] = ()
-    """The addresses of the API server."""
+    """The addresses of the API server; none where they are unknown."""
     tenants: Tenants = NO_TENANTS
     plugin: str = ""
     """The network plugin, with its version where that is known: ``calico 3.30``."""
