@@ -45,19 +45,14 @@ def require_ports(low: int, high: int | None) -> None:
 
 
 class IPBlock(Struct, frozen=True, cache_hash=True):
-    """Addresses in ``cidr`` and in none of ``except_`` (NP-24); host bits are masked (NP-29)."""
+    """Addresses in ``cidr`` and in none of ``except_`` (NP-24); host bits are masked (NP-29).
+
+    No ``except_`` is refused: the API server compares lengths as they are written, and takes
+    ``::ffff:10.0.0.0/104`` in ``10.0.0.0/8``, which is all of it.
+    """
 
     cidr: IPNetwork
     except_: tuple[IPNetwork, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for an ``except_`` that is not a part of ``cidr``: it would cut
-        nothing, or everything."""
-        for each in self.except_:
-            if each.version != self.cidr.version or not (
-                each.prefixlen > self.cidr.prefixlen and each.network_address in self.cidr
-            ):
-                raise ValueError(f"{each} is no part of {self.cidr}")
 
 
 class NetworkPolicyPeer(Struct, frozen=True, cache_hash=True):

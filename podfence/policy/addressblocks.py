@@ -44,7 +44,7 @@ class Block(Struct, frozen=True):
 
 @lru_cache(maxsize=1 << 14)
 def ip_block(block: IPBlock) -> Block:
-    """``cidr`` without ``except`` (NP-24)."""
+    """``cidr`` without ``except`` (NP-24); an except of the other family cuts nothing."""
     return Block(
         f"block {block.cidr} except {sorted(map(str, block.except_))}",
         block.cidr.version,

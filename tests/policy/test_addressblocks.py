@@ -6,7 +6,9 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from podfence.model.networkpolicy import IPBlock
+from podfence.admission.decode import decode
+from podfence.errors import Source
+from podfence.model.networkpolicy import IPBlock, NetworkPolicy
 from podfence.policy.addressblocks import AddressClasses, by_family, ip_block, volatile
 from podfence.sets import AddressSet
 
@@ -55,3 +57,31 @@ def test_a_family_without_members_is_no_block_unless_it_may_get_some() -> None:
     one = [ip_address("10.0.0.1")]
     assert [b.family for b in by_family("networks", AddressSet.of(one))] == [4]
     assert [(b.family, b.volatile) for b in volatile("nodes", one)] == [(4, True), (6, True)]
+
+
+def test_np_25_an_except_of_the_other_family_cuts_nothing() -> None:
+    whole = block("10.0.0.0/8", "fd00::/16")
+    assert ip_block(whole).addresses == ip_block(block("10.0.0.0/8")).addresses
+
+
+@pytest.mark.parametrize(
+    ("excepted", "left"),
+    [
+        ("::ffff:10.0.0.0/104", []),  # as wide as the block
+        ("::ffff:10.0.0.0/105", ["10.128.0.0/9"]),
+    ],
+)
+def test_np_24_an_except_that_a_server_takes_is_taken(excepted: str, left: list[str]) -> None:
+    """The server compares lengths as they are written."""
+    written = {"cidr": "10.0.0.0/8", "except": [excepted]}
+    data = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "p", "namespace": "a"},
+        "spec": {"podSelector": {}, "ingress": [{"from": [{"ipBlock": written}]}]},
+    }
+    [policy] = decode(data, Source("-", 1), strict_cidrs=False).objects
+    assert isinstance(policy, NetworkPolicy)
+    found = policy.ingress[0].peers[0].ip_block
+    assert found is not None
+    assert ip_block(found).addresses == AddressSet.of(map(ip_network, left))
