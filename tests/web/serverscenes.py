@@ -289,6 +289,6 @@ SERVERS: Final = (
     Scene(
         "state-forbidden",
         live("networkpolicies"),
-        (View("map", "#/map", ("may be listed: any NetworkPolicy", "12 unknown pairs")),),
+        (View("map", "#/map", ("may not be listed: any NetworkPolicy", "12 unknown pairs")),),
     ),
 )
