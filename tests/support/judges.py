@@ -58,14 +58,23 @@ def ask_engine(cluster: Cluster, flows: Sequence[Flow], names: Names) -> list[An
 
 
 def ask_trace(cluster: Cluster, flows: Sequence[Flow], names: Names) -> list[Answer | None]:
-    """The kernel's form, walked in memory on the node of each end."""
+    """The kernel's form, walked in memory on the node of each end. No answer where the other judges
+    know only whose an address is: a node still keeps the policies of a pod that is being deleted,
+    and another has its address by now (both have to allow); or a pod has an address of the node (a
+    packet from there may be the node's own).
+    """
     index = compile_cluster(cluster, names)
     nodes = _nodes(index)
+    unclear = _left(index)
+    unclear |= {(n, a) for n, node in nodes.items() for a in node.addresses if index.subjects_at(a)}
     rulesets = {name: lower(index, node) for name, node in nodes.items()}
     found: list[Answer | None] = []
     for flow in flows:
         ends = (pod for a in (flow.source, flow.destination) for pod in index.subjects_at(a))
         crossed = {_node_of(end) for end in ends}
+        if any((name, a) in unclear for name in crossed for a in (flow.source, flow.destination)):
+            found.append(None)
+            continue
         passes = (
             trace(rulesets[name], flow, own_addresses=nodes[name].addresses).accepted
             for name in crossed
@@ -86,6 +95,16 @@ def _nodes(index: PolicyIndex) -> dict[str, LocalNode]:
             addresses=_addresses(index, name) | {a for e in local for a in e.pod.host_addresses},
         )
         for name, local in pods.items()
+    }
+
+
+def _left(index: PolicyIndex) -> set[tuple[str, IPAddress]]:
+    """Addresses of pods that are being deleted, by their node, if no other pod there has them."""
+    return {
+        (_node_of(pod), address)
+        for pod in index.endpoints.values()
+        for address in pod.doubtful
+        if all(_node_of(pod) != _node_of(other) for other in index.subjects_at(address))
     }
 
 
