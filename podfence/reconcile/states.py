@@ -11,9 +11,7 @@ from msgspec.structs import replace
 
 from podfence.nft.lowering.epoch import epoch, mark_mask, most
 from podfence.nft.lowering.skeleton import (
-    FORWARD,
-    INPUT,
-    STAMP,
+    EPOCH_CHAINS,
     range_set,
     stateless_map,
     verdict_map,
@@ -246,6 +244,6 @@ def is_ours(ruleset: Ruleset, mask: int) -> bool:
     return (
         ruleset.maps.keys() >= _MAPS | _OTHERS
         and ruleset.sets.keys() >= set(map(range_set, FAMILIES))
-        and ruleset.chains.keys() >= {FORWARD, INPUT, STAMP}
+        and ruleset.chains.keys() >= EPOCH_CHAINS
         and mark_mask(ruleset) == mask
     )

@@ -51,6 +51,8 @@ PRIORITY = -10
 """Before the filter chains of others (0), after DNAT (-100): real client, real backend (NP-28)."""
 FULL_MARK = 0xFFFFFFFF
 FORWARD, INPUT, STAMP = "forward", "input", "stamp"
+EPOCH_CHAINS = frozenset((FORWARD, INPUT, STAMP))
+"""The chains that know the epoch."""
 _REST = {FORWARD: "forward_unjudged", INPUT: "input_unjudged"}
 """Where a base chain sends what it has not let pass."""
 _ND_TYPES = Between(Field.ICMPV6_TYPE, 133, 137)

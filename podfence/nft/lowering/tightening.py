@@ -20,7 +20,13 @@ from podfence.nft.difference import without
 from podfence.nft.lowering.peers import OF_NAMES
 from podfence.nft.lowering.permission import Known, Proof, ReadableRuleset, unknown
 from podfence.nft.lowering.polarity import ChainUses, Polarity
-from podfence.nft.lowering.skeleton import range_set, stateless_map, verdict_map, without_epoch
+from podfence.nft.lowering.skeleton import (
+    EPOCH_CHAINS,
+    range_set,
+    stateless_map,
+    verdict_map,
+    without_epoch,
+)
 from podfence.nft.lowering.views import AUDIT_VIEWS, FAMILIES, VIEWS, DirectionView
 from podfence.nft.objects import (
     ADDRESS_TYPES,
@@ -292,6 +298,8 @@ def _bases(ruleset: Ruleset) -> set[str]:
 
 def _is_an_epoch(name: str, before: ReadableRuleset, after: ReadableRuleset) -> bool:
     """Whether a chain differs in the epoch alone: the step decides about that itself."""
+    if name not in EPOCH_CHAINS:
+        return False
     old, new = before.chains.get(name), after.chains.get(name)
     return old is not None and new is not None and without_epoch(old) == without_epoch(new)
 
