@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from podfence.engine.permitted import from_own_node
 from podfence.lab.run import Progress, run_lab
-from podfence.lab.testbed.agreement import Disagreement, ProvedTest
+from podfence.lab.testbed.agreement import Disagreement, ProvedTest, not_by_packets
 from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
 from podfence.lab.testbed.report import LabReport, PacketCheck, PortSeen
 from podfence.lab.testbed.scheduling import schedule
@@ -42,7 +42,7 @@ def prove(
     whole = prepared(cluster, [file], file)
     labs: dict[str, tuple[ClusterWorld, LabReport]] = {}
     for test in filter(wanted, file.tests):
-        reason = _not_by_packets(test)
+        reason = not_by_packets(test, "lab", "a lab")
         if reason:
             yield ProvedTest(test, "skipped", text=reason)
             continue
@@ -65,20 +65,6 @@ def prove(
             yield ProvedTest(test, "vacuous", misses=asked.misses)
         else:
             yield _judged(asked, world, report)
-
-
-def _not_by_packets(test: PolicyTest) -> str:
-    if test.skip:
-        return test.skip
-    if test.runs_in and "lab" not in test.runs_in:
-        return f"runs only in {', '.join(test.runs_in)}"
-    if test.isolated:
-        return "packets cannot show that rules allow nothing else; podfence test judges it"
-    if test.entries:
-        return "no packet of a lab comes through an entry; podfence test judges it"
-    if test.by is not None:
-        return "a packet is judged in both directions; podfence test judges a single one"
-    return ""
 
 
 def _judged(asked: TestInWorld, world: ClusterWorld, report: LabReport) -> ProvedTest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from podfence.errors import QuestionError
+from podfence.lab.testbed.agreement import not_by_packets
 from podfence.lab.testbed.ports import RelevantPorts, choose_ports
 from podfence.model.cluster import Cluster
 from podfence.podprobe.attempts import (
@@ -42,6 +43,7 @@ from podfence.questions.tests.world import ClusterWorld
 from podfence.sets.addresses import IPAddress
 
 ENVIRONMENT = "cluster"
+_NO_EDITS = "a cluster is tried as it is, without edits; podfence test judges it"
 """This environment, as tests and options call it."""
 PORTS = 32
 """The most ports of TCP that are tried from one pod to another."""
@@ -85,7 +87,7 @@ class _FilePlanner:
         self._tests = [self._found(test) for test in file.tests if wanted(test)]
 
     def _found(self, test: PolicyTest) -> TestInFile:
-        reason = _not_by_pods(test)
+        reason = not_by_packets(test, ENVIRONMENT, "a pod", _NO_EDITS)
         if reason:
             return TestInFile(test, skipped=reason)
         return TestInFile(test, TestInWorld(test, self._resolver, self._world))
@@ -275,19 +277,3 @@ def _untried(found: TestInWorld, world: ClusterWorld) -> Iterator[str]:
         yield "addresses that no pod has"
     if any(each.pods & world.newcomers for each in every):
         yield "pods to come"
-
-
-def _not_by_pods(test: PolicyTest) -> str:
-    if test.skip:
-        return test.skip
-    if test.runs_in and ENVIRONMENT not in test.runs_in:
-        return f"runs only in {', '.join(test.runs_in)}"
-    if test.given:
-        return "a cluster is tried as it is, without edits; podfence test judges it"
-    if test.isolated:
-        return "packets cannot show that rules allow nothing else; podfence test judges it"
-    if test.entries:
-        return "no packet of a pod comes through an entry; podfence test judges it"
-    if test.by is not None:
-        return "a packet is judged in both directions; podfence test judges a single one"
-    return ""

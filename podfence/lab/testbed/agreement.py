@@ -125,6 +125,24 @@ class ProvedTest(Struct, frozen=True):
     """What else the test is about, and no packet could try, in words."""
 
 
+def not_by_packets(test: PolicyTest, environment: str, sender: str, given: str = "") -> str:
+    """Why a test cannot be tried by packets in an environment, "" where it can. ``sender``: who
+    sends them; ``given``: why edits of the input are not tried there, "" where they are."""
+    if test.skip:
+        return test.skip
+    if test.runs_in and environment not in test.runs_in:
+        return f"runs only in {', '.join(test.runs_in)}"
+    if test.given and given:
+        return given
+    if test.isolated:
+        return "packets cannot show that rules allow nothing else; podfence test judges it"
+    if test.entries:
+        return f"no packet of {sender} comes through an entry; podfence test judges it"
+    if test.by is not None:
+        return "a packet is judged in both directions; podfence test judges a single one"
+    return ""
+
+
 def counted(found: Sequence[ProvedTest]) -> dict[str, int]:
     """How many tests there are of each status."""
     numbers: dict[str, int] = {}
